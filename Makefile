@@ -1,0 +1,41 @@
+# `make` alone lists the targets. `demo`, `test` and `build` each set up by themselves what they need.
+#
+# One cargo profile is built here, release: torch-sys compiles a large C++ file, and this way it does so once.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test pytorch
+
+# rustup puts cargo here; a shell that was open before Rust was installed does not know the folder yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Set-up decides which libtorch is used and links it at .deps/libtorch. These variables would overrule it inside torch-sys.
+CARGO := env -u LIBTORCH -u LIBTORCH_INCLUDE -u LIBTORCH_LIB -u LIBTORCH_USE_PYTORCH -u LIBTORCH_STATIC cargo
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install Debian packages (as root) and libtorch 2.11.0, once; LIBTORCH=FOLDER names one that is there
+	@scripts/setup.sh
+
+build: setup ## compile everything: lcsl and lcsl-rank, optimised
+	$(CARGO) build --release --workspace
+
+demo: build ## train the demo, in a run directory of its own under runs/
+	@number=1; while [ -e "runs/demo-$$number" ]; do number=$$((number + 1)); done; set -x; \
+	"$(BUILT)/lcsl" train --config demo --run_dir="runs/demo-$$number"
+
+# The pure tests come first: they need seconds, and the whole workspace built last leaves its binaries in place.
+# In CI the tests against PyTorch must run, so there it is fetched; a person decides about 3 GB.
+test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, then run all tests
+	@scripts/setup.sh lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --no-default-features -- -D warnings
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) test --release --workspace --no-default-features
+	$(CARGO) test --release --workspace
+	@[ -e .deps/venv/.pytorch-done ] || \
+	echo "The tests against PyTorch run only where it is found; \`make pytorch\` adds it to .deps/venv (about 3 GB)."
+
+pytorch: setup ## add PyTorch's Python package to .deps/venv, for the tests against it (about 3 GB)
+	@scripts/setup.sh pytorch

@@ -1,0 +1,12 @@
+//! The worlds that need a foreign library.
+//!
+//! * [`mpi_world`]: ranks that Open MPI started, on one host or many.
+//!
+//! A crate of its own, because the launcher must never link MPI: cargo unifies features over a
+//! workspace, but a crate that is not named is not linked. Only the trainer names this one.
+
+#[cfg(feature = "mpi")]
+pub mod mpi_world;
+
+#[cfg(feature = "mpi")]
+pub use mpi_world::MpiWorld;

@@ -1,0 +1,333 @@
+//! The world of ranks that `mpirun` or `srun` started. The only file that names MPI.
+//!
+//! The raw interface of `mpi::ffi` is used instead of rsmpi's safe one because that drops every
+//! return code: here errors are returned (`MPI_ERRORS_RETURN`), checked, and put into MPI's own
+//! words. Counts are 32-bit in MPI 3, so longer slices go in pieces. All calls block: Open MPI has
+//! no progress thread, and a non-blocking call would only move when someone waits for it.
+#![allow(unsafe_code)] // the MPI interface is C
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+use lcsl_collective::{CollectiveError, Communicator, Values};
+use mpi::ffi;
+
+/// Elements per MPI call at most: the largest power of two that a C int holds.
+const PIECE: usize = 1 << 30;
+
+/// One rank of an MPI world, with a communicator of its own, so that its traffic never meets that
+/// of another part of the program.
+pub struct MpiWorld {
+    communicator: ffi::MPI_Comm,
+    rank: usize,
+    size: usize,
+}
+
+// SAFETY: MPI was initialised with at least MPI_THREAD_SERIALIZED (checked in `init`), so calls may
+// come from any thread as long as they do not overlap; `Communicator` takes `&mut self`, and only
+// one `MpiWorld` exists, because `init` fails when MPI is already up.
+unsafe impl Send for MpiWorld {}
+
+impl MpiWorld {
+    /// Joins the world that the environment describes. Must be called once, before other threads
+    /// start.
+    ///
+    /// # Errors
+    /// When MPI cannot start, was started before, or grants less than serialised use from several
+    /// threads.
+    pub fn init() -> Result<Self, CollectiveError> {
+        let mut started = 0;
+        let mut granted = 0;
+        // SAFETY: both calls may come before MPI_Init; the pointers are to live integers, and MPI 3
+        // accepts null for argc and argv.
+        unsafe {
+            check("MPI_Initialized", ffi::MPI_Initialized(&raw mut started))?;
+            if started != 0 {
+                return Err(CollectiveError::Unsupported {
+                    what: "MPI was already initialised in this process".to_owned(),
+                });
+            }
+            check(
+                "MPI_Init_thread",
+                ffi::MPI_Init_thread(
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                    ffi::RSMPI_THREAD_MULTIPLE,
+                    &raw mut granted,
+                ),
+            )?;
+        }
+        // SAFETY: a constant of the library, readable after initialisation.
+        if granted < unsafe { ffi::RSMPI_THREAD_SERIALIZED } {
+            return Err(CollectiveError::Unsupported {
+                what: format!(
+                    "this MPI grants thread level {granted}, which is less than MPI_THREAD_SERIALIZED"
+                ),
+            });
+        }
+        Self::duplicate_world()
+    }
+
+    fn duplicate_world() -> Result<Self, CollectiveError> {
+        // SAFETY: MPI is initialised; every pointer is to a live local of the type that the call
+        // writes.
+        unsafe {
+            let mut communicator = ffi::RSMPI_COMM_NULL;
+            let (mut rank, mut size) = (0, 0);
+            check(
+                "MPI_Comm_set_errhandler",
+                ffi::MPI_Comm_set_errhandler(ffi::RSMPI_COMM_WORLD, ffi::RSMPI_ERRORS_RETURN),
+            )?;
+            check(
+                "MPI_Comm_dup",
+                ffi::MPI_Comm_dup(ffi::RSMPI_COMM_WORLD, &raw mut communicator),
+            )?;
+            check(
+                "MPI_Comm_rank",
+                ffi::MPI_Comm_rank(communicator, &raw mut rank),
+            )?;
+            check(
+                "MPI_Comm_size",
+                ffi::MPI_Comm_size(communicator, &raw mut size),
+            )?;
+            Ok(Self {
+                communicator,
+                rank: rank as usize,
+                size: size as usize,
+            })
+        }
+    }
+
+    /// This rank's number among the ranks that share its host's memory, and how many they are.
+    /// Collective.
+    ///
+    /// Asked of MPI itself, because the variables that say so differ between mpirun and srun, and
+    /// some of them are wrong.
+    pub fn local_rank(&mut self) -> Result<(usize, usize), CollectiveError> {
+        // SAFETY: the communicator is live; the pointers are to live locals; the new communicator
+        // is freed before it goes out of sight.
+        unsafe {
+            let mut host = ffi::RSMPI_COMM_NULL;
+            let (mut rank, mut size) = (0, 0);
+            check(
+                "MPI_Comm_split_type",
+                ffi::MPI_Comm_split_type(
+                    self.communicator,
+                    ffi::RSMPI_COMM_TYPE_SHARED,
+                    self.rank as c_int,
+                    ffi::RSMPI_INFO_NULL,
+                    &raw mut host,
+                ),
+            )?;
+            check("MPI_Comm_rank", ffi::MPI_Comm_rank(host, &raw mut rank))?;
+            check("MPI_Comm_size", ffi::MPI_Comm_size(host, &raw mut size))?;
+            check("MPI_Comm_free", ffi::MPI_Comm_free(&raw mut host))?;
+            Ok((rank as usize, size as usize))
+        }
+    }
+
+    fn all_reduce<T>(
+        &mut self,
+        values: &mut [T],
+        datatype: ffi::MPI_Datatype,
+    ) -> Result<(), CollectiveError> {
+        for piece in values.chunks_mut(PIECE) {
+            // SAFETY: `piece` is a live, exclusively borrowed slice of `piece.len()` elements, and
+            // `datatype` is the MPI name of T (the three callers pair them); MPI_IN_PLACE makes it
+            // the send and receive buffer at once, as the standard allows.
+            let code = unsafe {
+                ffi::MPI_Allreduce(
+                    in_place(),
+                    piece.as_mut_ptr().cast::<c_void>(),
+                    piece.len() as c_int,
+                    datatype,
+                    ffi::RSMPI_SUM,
+                    self.communicator,
+                )
+            };
+            check("MPI_Allreduce", code)?;
+        }
+        Ok(())
+    }
+
+    /// One all-gather of the lengths tells every rank how much each of the others will send.
+    fn gather_lengths(&mut self, mine: usize) -> Result<Vec<u64>, CollectiveError> {
+        let mut lengths = vec![0_u64; self.size];
+        let mine = mine as u64;
+        // SAFETY: one u64 is sent from a live local, and `lengths` has room for one from each of
+        // the `size` ranks.
+        let code = unsafe {
+            ffi::MPI_Allgather(
+                (&raw const mine).cast::<c_void>(),
+                1,
+                ffi::RSMPI_UINT64_T,
+                lengths.as_mut_ptr().cast::<c_void>(),
+                1,
+                ffi::RSMPI_UINT64_T,
+                self.communicator,
+            )
+        };
+        check("MPI_Allgather", code)?;
+        Ok(lengths)
+    }
+}
+
+impl Communicator for MpiWorld {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn world_size(&self) -> usize {
+        self.size
+    }
+
+    fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError> {
+        // SAFETY: reading constants of the library, which is initialised as long as `self` lives.
+        let (float, double, count) =
+            unsafe { (ffi::RSMPI_FLOAT, ffi::RSMPI_DOUBLE, ffi::RSMPI_UINT64_T) };
+        match values {
+            Values::F32(values) => self.all_reduce(values, float),
+            Values::F64(values) => self.all_reduce(values, double),
+            Values::U64(values) => self.all_reduce(values, count),
+        }
+    }
+
+    fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let lengths = self.gather_lengths(mine.len())?;
+        let total: u64 = lengths.iter().sum();
+        let counts = lengths
+            .iter()
+            .map(|n| c_int::try_from(*n))
+            .collect::<Result<Vec<_>, _>>();
+        let (Ok(counts), Ok(_)) = (counts, c_int::try_from(total)) else {
+            return Err(CollectiveError::Unsupported {
+                what: format!("an all-gather of {total} bytes is more than one MPI call can carry"),
+            });
+        };
+        let offsets: Vec<c_int> = counts
+            .iter()
+            .scan(0, |end, count| {
+                let start = *end;
+                *end += count;
+                Some(start)
+            })
+            .collect();
+        let mut everything = vec![0_u8; total as usize];
+        // SAFETY: `mine` is live and as long as said; `everything` holds the sum of all counts, and
+        // offsets and counts, one per rank, describe disjoint parts of it.
+        let code = unsafe {
+            ffi::MPI_Allgatherv(
+                mine.as_ptr().cast::<c_void>(),
+                counts[self.rank],
+                ffi::RSMPI_UINT8_T,
+                everything.as_mut_ptr().cast::<c_void>(),
+                counts.as_ptr(),
+                offsets.as_ptr(),
+                ffi::RSMPI_UINT8_T,
+                self.communicator,
+            )
+        };
+        check("MPI_Allgatherv", code)?;
+        let parts = offsets.iter().zip(&counts);
+        Ok(parts
+            .map(|(at, n)| everything[*at as usize..(at + n) as usize].to_vec())
+            .collect())
+    }
+
+    fn exchange(
+        &mut self,
+        peer: usize,
+        send: &[u8],
+        receive: &mut [u8],
+    ) -> Result<(), CollectiveError> {
+        if peer >= self.size || send.len() != receive.len() {
+            return Err(CollectiveError::Unsupported {
+                what: format!(
+                    "rank {} cannot exchange {} for {} bytes with rank {peer} of {}",
+                    self.rank,
+                    send.len(),
+                    receive.len(),
+                    self.size
+                ),
+            });
+        }
+        for (send, receive) in send.chunks(PIECE).zip(receive.chunks_mut(PIECE)) {
+            // SAFETY: two live, disjoint slices (one is borrowed exclusively) of equal length; the
+            // peer cuts its slices into the same pieces.
+            let code = unsafe {
+                ffi::MPI_Sendrecv(
+                    send.as_ptr().cast::<c_void>(),
+                    send.len() as c_int,
+                    ffi::RSMPI_UINT8_T,
+                    peer as c_int,
+                    0,
+                    receive.as_mut_ptr().cast::<c_void>(),
+                    receive.len() as c_int,
+                    ffi::RSMPI_UINT8_T,
+                    peer as c_int,
+                    0,
+                    self.communicator,
+                    ffi::RSMPI_STATUS_IGNORE,
+                )
+            };
+            check("MPI_Sendrecv", code)?;
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self) -> Result<(), CollectiveError> {
+        // SAFETY: the communicator is live.
+        check("MPI_Barrier", unsafe {
+            ffi::MPI_Barrier(self.communicator)
+        })
+    }
+
+    fn abort(&mut self, exit_code: i32) {
+        // SAFETY: the communicator is live; the call does not return.
+        unsafe {
+            ffi::MPI_Abort(self.communicator, exit_code);
+        }
+    }
+}
+
+impl Drop for MpiWorld {
+    /// Leaves the world. A rank that is panicking does not: `MPI_Finalize` would wait for ranks
+    /// that wait for it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: the communicator is live and not used again; MPI was initialised by `init` and is
+        // finalised only here. A failure is of no consequence any more: the process is about to
+        // end.
+        unsafe {
+            ffi::MPI_Comm_free(&raw mut self.communicator);
+            ffi::MPI_Finalize();
+        }
+    }
+}
+
+/// The sentinel `MPI_IN_PLACE`, which is a macro and therefore missing from generated bindings: in
+/// Open MPI `(void *) 1`.
+fn in_place() -> *const c_void {
+    ptr::without_provenance(1)
+}
+
+fn check(operation: &'static str, code: c_int) -> Result<(), CollectiveError> {
+    if code == 0 {
+        return Ok(()); // MPI_SUCCESS is 0 by the standard
+    }
+    let mut text = vec![0_u8; 512]; // MPI_MAX_ERROR_STRING is 256 in Open MPI
+    let mut length = 0;
+    // SAFETY: MPI_Error_string may be called at any time and writes at most MPI_MAX_ERROR_STRING
+    // bytes, fewer than `text` holds.
+    unsafe {
+        ffi::MPI_Error_string(code, text.as_mut_ptr().cast(), &raw mut length);
+    }
+    text.truncate(length.max(0) as usize);
+    Err(CollectiveError::Library {
+        operation,
+        library: "MPI",
+        message: String::from_utf8_lossy(&text).into_owned(),
+    })
+}

@@ -1,0 +1,149 @@
+//! The trait that every world implements.
+
+use thiserror::Error;
+
+/// A slice of numbers that a collective call reduces in place.
+#[derive(Debug)]
+pub enum Values<'a> {
+    /// Single precision: gradients and parameters.
+    F32(&'a mut [f32]),
+    /// Double precision: losses, batch-norm statistics, and everything in the golden runs.
+    F64(&'a mut [f64]),
+    /// Counts.
+    U64(&'a mut [u64]),
+}
+
+impl Values<'_> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(v) => v.len(),
+            Values::F64(v) => v.len(),
+            Values::U64(v) => v.len(),
+        }
+    }
+
+    /// Whether there is nothing to reduce.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same memory as native-endian bytes, for transports that move bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Values::F32(v) => bytemuck::cast_slice(v),
+            Values::F64(v) => bytemuck::cast_slice(v),
+            Values::U64(v) => bytemuck::cast_slice(v),
+        }
+    }
+
+    /// Adds `other`, native-endian bytes of the same type and count, element by element.
+    ///
+    /// # Errors
+    /// [`CollectiveError::Mismatch`] when the byte counts differ.
+    pub fn add_bytes(&mut self, other: &[u8], peer: usize) -> Result<(), CollectiveError> {
+        if other.len() != self.as_bytes().len() {
+            return Err(CollectiveError::Mismatch {
+                rank: peer,
+                found: format!("{} bytes", other.len()),
+                expected: format!("{} bytes", self.as_bytes().len()),
+            });
+        }
+        // The bytes may start anywhere in a receive buffer, so they are read unaligned.
+        match self {
+            Values::F32(v) => add_unaligned(v, other),
+            Values::F64(v) => add_unaligned(v, other),
+            Values::U64(v) => add_unaligned(v, other),
+        }
+        Ok(())
+    }
+}
+
+fn add_unaligned<T>(into: &mut [T], bytes: &[u8])
+where
+    T: bytemuck::AnyBitPattern + std::ops::AddAssign,
+{
+    for (value, chunk) in into.iter_mut().zip(bytes.chunks_exact(size_of::<T>())) {
+        *value += bytemuck::pod_read_unaligned::<T>(chunk);
+    }
+}
+
+/// What can go wrong in a collective call. Every variant names the rank to look at where one is
+/// known.
+#[derive(Debug, Error)]
+pub enum CollectiveError {
+    /// Another rank has left the world: it failed or was killed.
+    #[error("rank {rank} has left while {operation} waited for it")]
+    PeerGone {
+        /// The rank that no longer answers.
+        rank: usize,
+        /// The call that waited.
+        operation: &'static str,
+    },
+    /// Ranks disagree on what they are doing.
+    #[error("rank {rank} took part with {found} where this rank has {expected}")]
+    Mismatch {
+        /// The rank that differs.
+        rank: usize,
+        /// What it sent.
+        found: String,
+        /// What this rank expected.
+        expected: String,
+    },
+    /// The library underneath reported an error.
+    #[error("{operation} failed in {library}: {message}")]
+    Library {
+        /// The call that failed, for example `MPI_Allreduce`.
+        operation: &'static str,
+        /// The library that reported it.
+        library: &'static str,
+        /// Its own words.
+        message: String,
+    },
+    /// The world cannot do what was asked of it.
+    #[error("{what}")]
+    Unsupported {
+        /// What was asked, and why it cannot be.
+        what: String,
+    },
+}
+
+/// A group of ranks that call the same collectives in the same order.
+///
+/// Every method is a collective unless it says otherwise: all ranks must call it, with equal counts
+/// and types. Calls block. A call that fails leaves buffers in an unspecified state and the world
+/// unusable: there is no repair in place, the run ends and is started again from its newest
+/// checkpoint.
+pub trait Communicator: Send {
+    /// This process's number, `0..world_size`. Not collective.
+    fn rank(&self) -> usize;
+
+    /// How many ranks there are. Not collective.
+    fn world_size(&self) -> usize;
+
+    /// Sums element by element over all ranks, in place, in an order that the world chooses (and
+    /// that is the same on every rank, so all ranks hold equal bits afterwards). Where the sum must
+    /// not depend on the world size, use [`crate::order::sum_over_ranks`].
+    fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError>;
+
+    /// Every rank contributes bytes of any length, also none; every rank receives all
+    /// contributions, indexed by rank.
+    fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError>;
+
+    /// Sends `send` to `peer` and receives as many bytes from it into `receive`. Both sides must
+    /// call it with each other.
+    fn exchange(
+        &mut self,
+        peer: usize,
+        send: &[u8],
+        receive: &mut [u8],
+    ) -> Result<(), CollectiveError>;
+
+    /// Returns when every rank has called it.
+    fn barrier(&mut self) -> Result<(), CollectiveError>;
+
+    /// Ends every rank of the world at once, this one included, with this exit code: for errors
+    /// that only one rank has seen. A world that lives inside one process cannot do that and merely
+    /// returns.
+    fn abort(&mut self, exit_code: i32);
+}

@@ -1,0 +1,192 @@
+//! The rank's end of the control connection.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::message::{FromRank, Hello, Phase, ToRank};
+
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A launcher that does not read for so long is as good as gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The launcher could not be reached.
+#[derive(Debug, Error)]
+#[error("no connection to the launcher at {address}: {source}")]
+pub struct ControlError {
+    /// The address from the environment.
+    pub address: String,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// Where a rank is; written by the training thread, read by the heartbeat.
+#[derive(Debug, Default)]
+pub struct Place {
+    epoch: AtomicU64,
+    step: AtomicU64,
+    phase: AtomicU8,
+}
+
+impl Place {
+    /// Notes what the rank does now.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Notes how far training has come: the epoch, and optimiser steps finished since the run
+    /// began.
+    pub fn advance(&self, epoch: u64, step: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.step.store(step, Ordering::Relaxed);
+    }
+
+    /// Optimiser steps finished since the run began.
+    pub fn step(&self) -> u64 {
+        self.step.load(Ordering::Relaxed)
+    }
+
+    fn heartbeat(&self) -> FromRank {
+        FromRank::Heartbeat {
+            epoch: self.epoch.load(Ordering::Relaxed),
+            step: self.step(),
+            phase: Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))],
+        }
+    }
+}
+
+/// A rank's connection to its launcher, or the absence of one: a rank that was started by hand runs
+/// all the same.
+///
+/// Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Control {
+    place: Arc<Place>,
+    stop: Arc<AtomicBool>,
+    stream: Option<Arc<Mutex<TcpStream>>>,
+}
+
+impl Control {
+    /// No launcher: messages go nowhere, and nobody asks for a stop.
+    pub fn absent() -> Self {
+        Self {
+            place: Arc::default(),
+            stop: Arc::default(),
+            stream: None,
+        }
+    }
+
+    /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
+    /// listener.
+    ///
+    /// `orphaned` runs on the listener's thread when the launcher has gone; it is expected to end
+    /// the process.
+    ///
+    /// # Errors
+    /// When the launcher cannot be reached within five seconds.
+    pub fn connect(
+        address: &str,
+        hello: Hello,
+        orphaned: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, ControlError> {
+        let stream = open(address).map_err(|source| ControlError {
+            address: address.to_owned(),
+            source,
+        })?;
+        let incoming = stream.try_clone().map_err(|source| ControlError {
+            address: address.to_owned(),
+            source,
+        })?;
+        let control = Self {
+            place: Arc::default(),
+            stop: Arc::default(),
+            stream: Some(Arc::new(Mutex::new(stream))),
+        };
+        control.send(&FromRank::Hello(hello));
+        let listener = control.clone();
+        thread::spawn(move || listener.listen(incoming, orphaned));
+        let beating = control.clone();
+        thread::spawn(move || {
+            while beating.send(&beating.place.heartbeat()) {
+                thread::sleep(HEARTBEAT_PERIOD);
+            }
+        });
+        Ok(control)
+    }
+
+    /// Where this rank is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the launcher has asked for a stop at the next step boundary.
+    pub fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Asks this rank to stop at the next step boundary, as the launcher's `Stop` would.
+    pub fn request_stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends a message; whether it could be handed to the system. A lost launcher is the listener's
+    /// business, so no error is reported here.
+    pub fn send(&self, message: &FromRank) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        let Ok(mut line) = serde_json::to_vec(message) else {
+            return false;
+        };
+        line.push(b'\n');
+        // A thread that panicked while it wrote has at worst left half a line, which the launcher
+        // reports.
+        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.write_all(&line).is_ok()
+    }
+
+    /// Sends the last word of this rank ([`FromRank::Failed`] or [`FromRank::Finished`]) and closes
+    /// the connection.
+    pub fn close(&self, last_word: &FromRank) {
+        self.send(last_word);
+        if let Some(stream) = &self.stream {
+            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+            // Only our direction: the listener still waits for the launcher's side, and what was
+            // sent is delivered first.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn listen(&self, incoming: TcpStream, orphaned: impl FnOnce()) {
+        for line in BufReader::new(incoming).lines() {
+            let Ok(line) = line else { break };
+            match serde_json::from_str::<ToRank>(&line) {
+                Ok(ToRank::Stop) => self.request_stop(),
+                Err(_) => break, // not our launcher's language: treat the connection as lost
+            }
+        }
+        orphaned();
+    }
+}
+
+fn open(address: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the address names no host");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

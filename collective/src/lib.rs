@@ -1,0 +1,23 @@
+//! How ranks talk: to each other, and to the launcher that started them.
+//!
+//! In the order in which a newcomer should read:
+//!
+//! * [`communicator`]: the one trait that every world implements, and the errors of a collective
+//!   call.
+//! * [`solo`]: the world of one rank, in which every collective is the identity.
+//! * [`threads`]: a world of n ranks in one process, for tests of everything that is distributed.
+//! * [`order`]: sums whose result does not depend on how many ranks share the work.
+//! * [`control`]: the connection of a rank to its launcher: who I am, how far I am, what went
+//!   wrong, please stop.
+//!
+//! The MPI world lives in the crate `lcsl-backends`, so that the launcher, which needs only
+//! [`control`], never links MPI. This crate is pure Rust. It must not know what an image, a label
+//! or a tensor is: it moves slices of numbers and bytes.
+
+pub mod communicator;
+pub mod control;
+pub mod order;
+pub mod solo;
+pub mod threads;
+
+pub use communicator::{CollectiveError, Communicator, Values};

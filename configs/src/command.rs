@@ -1,0 +1,141 @@
+//! From the arguments of `lcsl train` to a checked configuration, in order: split, layer, resolve,
+//! build, validate.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use crate::arguments::{self, Given, Split};
+use crate::dump;
+use crate::keys;
+use crate::layers::Layers;
+use crate::machine::Machine;
+use crate::notes;
+use crate::origin::{Origin, Origins};
+use crate::presets::{DEFAULT, PRESETS};
+use crate::problem::{Problem, Problems};
+use crate::resolve;
+use crate::run_config::RunConfig;
+use crate::suggest;
+use crate::validate;
+
+/// What `lcsl train` was asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainCommand {
+    /// Whether to show what would be done and do nothing.
+    pub dry_run: bool,
+    /// Whether to answer with JSON on standard output.
+    pub json: bool,
+    /// The checked configuration.
+    pub config: RunConfig,
+    /// Where each of its values came from.
+    pub origins: Origins,
+    /// Whole sentences that explain settings which are accepted, but do less than one might think;
+    /// often empty.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no configuration to run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Help or version was asked for: print this text, which ends with a line break, and end with
+    /// 0.
+    Text(String),
+    /// The configuration is wrong: show this and end with 2.
+    Problems(Problems),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => formatter.write_str(text),
+            Self::Problems(problems) => problems.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// The pure middle of [`crate::parse_train`]: `read` gives the text of a file, or says why it
+/// cannot.
+pub fn train_command(
+    arguments: &[OsString],
+    machine: &Machine,
+    read: &dyn Fn(&Path) -> Result<String, String>,
+) -> Result<TrainCommand, Stop> {
+    let split = arguments::split(arguments).map_err(Stop::Text)?;
+    let mut layers = lay(&split, read);
+    resolve::resolve(&mut layers, machine);
+    let config = dump::build(&layers);
+    let origins = layers.origins();
+    let mut problems = split.problems;
+    problems.append(&mut layers.problems);
+    if !layers.incomplete {
+        problems.extend(validate::between_keys(&config, &origins, &layers.bad));
+    }
+    if !layers.bad.contains("run.gpu") {
+        problems.extend(validate::devices(&config, &origins, machine));
+    }
+    if !problems.is_empty() {
+        return Err(Stop::Problems(Problems(problems)));
+    }
+    let notes = notes::notes(&config, &origins);
+    Ok(TrainCommand {
+        dry_run: split.dry_run,
+        json: split.json,
+        config,
+        origins,
+        notes,
+    })
+}
+
+/// Defaults, then configurations, then flags, each in command-line order.
+fn lay(split: &Split, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers {
+    let mut layers = Layers::default();
+    layers.lay_toml(DEFAULT, &|_| Origin::Default);
+    debug_assert!(
+        layers.problems.is_empty(),
+        "default.toml: {:?}",
+        layers.problems
+    );
+    for name in &split.configs {
+        lay_config(&mut layers, name, read);
+    }
+    for Given { name, text } in &split.given {
+        match keys::find_flag(name) {
+            Some(key) => layers.lay_text(key, text, Origin::Flag(name.clone())),
+            None => layers.lay_assignment(text),
+        }
+    }
+    layers
+}
+
+fn lay_config(layers: &mut Layers, name: &str, read: &dyn Fn(&Path) -> Result<String, String>) {
+    if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
+        return layers.lay_toml(text, &|line| Origin::Preset {
+            name: name.into(),
+            line,
+        });
+    }
+    match read(Path::new(name)) {
+        Ok(text) => layers.lay_toml(&text, &|line| Origin::File {
+            path: name.into(),
+            line,
+        }),
+        Err(cause) => {
+            layers.incomplete = true;
+            let presets: Vec<&str> = PRESETS.iter().map(|(preset, _)| *preset).collect();
+            let hint = match suggest::nearest(name, presets.iter().copied()) {
+                Some(near) => format!("did you mean the preset {near}?"),
+                None => format!(
+                    "give the path of a TOML file, or one of the presets {}",
+                    presets.join(", ")
+                ),
+            };
+            let what = format!("cannot read the configuration \"{name}\": {cause}");
+            layers
+                .problems
+                .push(Problem::new(what, "flag --config").hint(hint));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The table of keys, in the order of `default.toml`, of the help and of a run's `config.toml`.
+
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use super::{Key, Kind, Range};
+use crate::run_config::{
+    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, Optimizer, Policy, Precision,
+    Protocol,
+};
+
+/// TOML's integers are signed, so a seed or a count ends here.
+const LARGEST: u64 = i64::MAX as u64;
+/// Generous limits that turn a slip of the finger into a message instead of an allocation.
+const RANKS_MAX: u64 = 65_536;
+const BATCH_MAX: u64 = 1 << 24;
+
+const ABOVE_0: Kind = Kind::Number(Range {
+    low: Excluded(0.0),
+    high: Unbounded,
+});
+const FROM_0: Kind = Kind::Number(Range {
+    low: Included(0.0),
+    high: Unbounded,
+});
+const FROM_0_TO_1: Kind = Kind::Number(Range {
+    low: Included(0.0),
+    high: Included(1.0),
+});
+const FROM_0_BELOW_1: Kind = Kind::Number(Range {
+    low: Included(0.0),
+    high: Excluded(1.0),
+});
+const ABOVE_0_TO_1: Kind = Kind::Number(Range {
+    low: Excluded(0.0),
+    high: Included(1.0),
+});
+/// A share is kept in millionths, of which there has to be one.
+const MILLIONTH_TO_1: Kind = Kind::Number(Range {
+    low: Included(1e-6),
+    high: Included(1.0),
+});
+const ANY_NUMBER: Kind = Kind::Number(Range {
+    low: Unbounded,
+    high: Unbounded,
+});
+
+/// Every setting there is.
+pub const KEYS: &[Key] = &[
+    Key::new(
+        "run.run_dir",
+        Kind::Path,
+        "Run directory; auto is runs/<dataset>-<method>-<model>-seed<seed>",
+    )
+    .or_auto()
+    .flags(&["run_dir"]),
+    Key::new(
+        "run.gpu",
+        Kind::Devices,
+        "GPUs of one host, such as 0,1, or cpu; auto is 0, or cpu without a driver",
+    )
+    .or_auto()
+    .flags(&["gpu"]),
+    Key::new(
+        "run.nproc",
+        Kind::Integer(1, RANKS_MAX),
+        "Number of processes; auto is the GPUs listed, 1 on cpu",
+    )
+    .or_auto()
+    .flags(&["nproc"]),
+    Key::new(
+        "run.virtual_ranks",
+        Kind::Integer(1, RANKS_MAX),
+        "Logical ranks that cut every batch, a multiple of nproc; auto is nproc",
+    )
+    .or_auto()
+    .flags(&["virtual_ranks"]),
+    Key::new(
+        "run.threads",
+        Kind::Integer(1, 4096),
+        "Threads per process; auto is all cores, or 1 if deterministic or with several cpu ranks",
+    )
+    .or_auto()
+    .flags(&["threads"]),
+    Key::new(
+        "run.deterministic",
+        Kind::Switch,
+        "Bitwise equal results for 1, 2 and 4 processes",
+    )
+    .flags(&["deterministic"]),
+    Key::new(
+        "run.seed",
+        Kind::Integer(0, LARGEST),
+        "Seed of order, augmentation, mixing and weights",
+    )
+    .flags(&["seed"]),
+    Key::new(
+        "run.resume",
+        Kind::Path,
+        "Continue an existing run: never, auto or a path",
+    )
+    .flags(&["resume"]),
+    Key::new(
+        "run.max_restarts",
+        Kind::Integer(0, 1_000_000),
+        "Restarts from the newest checkpoint after a rank has failed",
+    )
+    .flags(&["max_restarts"]),
+    Key::new(
+        "run.hosts",
+        Kind::Text,
+        "Hosts as for mpirun --host, such as a:4,b:4; empty is this machine",
+    )
+    .flags(&["hosts"]),
+    Key::new("data.name", Kind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
+    Key::new("data.root", Kind::Path, "Folder that holds the datasets"),
+    Key::new(
+        "data.imb_type",
+        Kind::Choice(ImbalanceKind::WORDS),
+        "Shape of the images per class",
+    )
+    .flags(&["imb_type"]),
+    Key::new(
+        "data.imb_factor",
+        ABOVE_0_TO_1,
+        "Smallest class over largest class",
+    )
+    .flags(&["imb_factor"]),
+    Key::new(
+        "data.image_size",
+        Kind::Integer(8, 4096),
+        "Height and width in pixels; auto is the dataset's own",
+    )
+    .or_auto()
+    .flags(&["image_size"]),
+    Key::new(
+        "data.data_aug",
+        Kind::Choice(DataAugmentation::WORDS),
+        "Augmentation; none, as published, still crops and flips; auto is the dataset's own",
+    )
+    .or_auto()
+    .flags(&["data_aug"]),
+    Key::new(
+        "data.validation_per_class",
+        Kind::Integer(0, 1_000_000),
+        "Images per class held out for validation; auto goes by dataset and protocol",
+    )
+    .or_auto(),
+    Key::new(
+        "data.selection_seed",
+        Kind::Integer(0, LARGEST),
+        "Seed of the selection of images",
+    ),
+    Key::new(
+        "data.synthetic_classes",
+        Kind::Integer(2, 65_536),
+        "Classes of the synthetic dataset",
+    ),
+    Key::new(
+        "data.synthetic_largest",
+        Kind::Integer(1, 1_000_000),
+        "Training images in the largest class of the synthetic dataset",
+    ),
+    Key::new(
+        "data.synthetic_test_per_class",
+        Kind::Integer(1, 1_000_000),
+        "Test images per class of the synthetic dataset",
+    ),
+    Key::new(
+        "model.name",
+        Kind::Choice(ModelName::WORDS),
+        "Network; resnet34_cifar is the published \"ResNet32\"; auto goes by dataset",
+    )
+    .or_auto()
+    .flags(&["model"]),
+    Key::new(
+        "model.fc_norm",
+        Kind::SwitchOrNumber,
+        "L2-normalise the teacher's classifier rows; a number is on above 0",
+    )
+    .flags(&["fc_norm"]),
+    Key::new(
+        "train.method",
+        Kind::Choice(Method::WORDS),
+        "What is minimised",
+    )
+    .flags(&["method"]),
+    Key::new(
+        "train.protocol",
+        Kind::Choice(Protocol::WORDS),
+        "How best model and teacher are chosen",
+    )
+    .flags(&["protocol"]),
+    Key::new(
+        "train.epochs",
+        Kind::Integer(1, 1_000_000),
+        "Passes over the training set",
+    )
+    .flags(&["epochs"]),
+    Key::new(
+        "train.batch_size",
+        Kind::Integer(1, BATCH_MAX),
+        "Images per step over all ranks",
+    )
+    .flags(&["batch_size"]),
+    Key::new(
+        "train.lr",
+        ABOVE_0,
+        "Learning rate at the end of the warm-up",
+    )
+    .flags(&["lr"]),
+    Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD"),
+    Key::new(
+        "train.weight_decay",
+        FROM_0,
+        "L2 penalty on every parameter",
+    )
+    .flags(&["weight_decay"]),
+    Key::new(
+        "train.optimizer",
+        Kind::Choice(Optimizer::WORDS),
+        "Optimiser",
+    )
+    .flags(&["optimizer"]),
+    Key::new(
+        "train.warmup_epochs",
+        Kind::Integer(0, 1_000_000),
+        "Epochs of linear warm-up",
+    )
+    .flags(&["warmup_epochs"]),
+    Key::new(
+        "train.alpha",
+        FROM_0,
+        "Weight of the self-labelled term of the loss",
+    )
+    .flags(&["alpha"]),
+    Key::new(
+        "train.beta",
+        ANY_NUMBER,
+        "Accepted and recorded; nothing reads it, as in the published code",
+    )
+    .flags(&["beta"]),
+    Key::new(
+        "train.start_epoch",
+        Kind::Integer(1, 1_000_000),
+        "Above 1 only with --resume, which finds the place itself",
+    )
+    .flags(&["start_epoch"]),
+    Key::new(
+        "train.max_steps",
+        Kind::Integer(0, LARGEST),
+        "End after this many steps; 0 is no limit",
+    )
+    .flags(&["max_steps"]),
+    Key::new(
+        "train.log_every_steps",
+        Kind::Integer(1, LARGEST),
+        "Steps between two step events in metrics.jsonl",
+    ),
+    Key::new(
+        "train.precision",
+        Kind::Choice(Precision::WORDS),
+        "Arithmetic of the forward and backward passes",
+    ),
+    Key::new(
+        "admission.policy",
+        Kind::Choice(Policy::WORDS),
+        "Admission; auto is quota when honest, else reference",
+    )
+    .or_auto()
+    .flags(&["policy"]),
+    Key::new(
+        "admission.conf",
+        FROM_0_TO_1,
+        "Least confidence of a candidate",
+    )
+    .flags(&["lambda_init", "conf"]),
+    Key::new(
+        "admission.temperature",
+        ABOVE_0,
+        "Temperature of the teacher's softmax",
+    )
+    .flags(&["tau"]),
+    Key::new(
+        "admission.quota_rate",
+        FROM_0_TO_1,
+        "Policy quota: share of a class's deficit per epoch; auto goes by the class counts",
+    )
+    .or_auto(),
+    Key::new(
+        "admission.burst_steps",
+        Kind::Integer(1, 1_000_000),
+        "Policy quota: steps' worth of tokens a bucket holds",
+    ),
+    Key::new(
+        "admission.share",
+        MILLIONTH_TO_1,
+        "Policy quota: part of a batch that minority classes may fill",
+    ),
+    Key::new(
+        "admission.crest_alpha",
+        FROM_0,
+        "Policy rate: CReST's exponent",
+    ),
+    Key::new(
+        "checkpoint.every_steps",
+        Kind::Integer(0, LARGEST),
+        "Steps between checkpoints; 0 is at evaluations only",
+    ),
+    Key::new(
+        "checkpoint.keep_last",
+        Kind::Integer(1, 1_000_000),
+        "Newest checkpoints kept beside the best one",
+    ),
+    Key::new(
+        "evaluation.batch_size",
+        Kind::Integer(1, BATCH_MAX),
+        "Images per forward pass of an evaluation",
+    ),
+    Key::new(
+        "evaluation.tta",
+        Kind::Switch,
+        "Average an image's logits with its mirror image's at the end",
+    ),
+    Key::new(
+        "evaluation.tau_norm",
+        FROM_0,
+        "Exponent of the classifier's tau-normalisation at the end",
+    ),
+];

@@ -1,0 +1,34 @@
+//! Settings that are accepted for the sake of the published command line, but do less than one
+//! might think.
+
+use crate::origin::{Origin, Origins};
+use crate::run_config::RunConfig;
+
+/// One sentence for each such setting that someone has written.
+pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
+    let written = |path| {
+        !matches!(
+            origins.get(path),
+            None | Some(Origin::Default | Origin::Auto { .. })
+        )
+    };
+    let mut notes = Vec::new();
+    if written("train.beta") {
+        notes.push(
+            "beta is accepted and recorded; nothing reads it, as in the published code".into(),
+        );
+    }
+    if config.train.start_epoch > 1 {
+        notes.push(
+            "start_epoch is recorded only; --resume continues where the newest checkpoint stands"
+                .into(),
+        );
+    }
+    let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
+    if warmup >= epochs {
+        notes.push(format!(
+            "the warm-up of {warmup} epochs fills the whole run of {epochs}, so lr never falls"
+        ));
+    }
+    notes
+}

@@ -1,0 +1,10 @@
+//! The configuration files that travel inside the binary.
+
+/// Every key with its default and a comment.
+pub(crate) const DEFAULT: &str = include_str!("../default.toml");
+
+/// The presets by name, for `--config NAME`.
+pub const PRESETS: &[(&str, &str)] = &[
+    ("demo", include_str!("../demo.toml")),
+    ("smoke", include_str!("../smoke.toml")),
+];

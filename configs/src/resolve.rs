@@ -1,0 +1,179 @@
+//! What `"auto"` means: the dataset, the machine and other settings decide, in an order in which
+//! each decision needs only settled values. `admission.quota_rate` alone stays `"auto"`, because it
+//! goes by class counts.
+
+use std::str::FromStr;
+
+use crate::layers::Layers;
+use crate::machine::Machine;
+use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protocol};
+use crate::value::Value;
+
+/// Settles every `"auto"` in `layers`, whose keys all have a value.
+pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
+    by_dataset(layers);
+    by_machine(layers, machine);
+    by_protocol(layers);
+    run_dir(layers);
+}
+
+/// What a dataset chooses where nothing else does.
+struct DatasetDefaults {
+    model: ModelName,
+    image_size: u64,
+    data_aug: &'static str,
+    validation_per_class: u64,
+}
+
+fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
+    let (model, image_size, data_aug, validation_per_class) = match dataset {
+        DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
+        DatasetName::Cifar100 => (ModelName::Resnet32, 32, "crop_flip", 20),
+        DatasetName::FashionMnist => (ModelName::Resnet20, 28, "crop_flip", 100),
+        // A mirror image of a drawn pattern may be the pattern of another class.
+        DatasetName::Synthetic => (ModelName::Resnet20, 32, "off", 10),
+    };
+    DatasetDefaults {
+        model,
+        image_size,
+        data_aug,
+        validation_per_class,
+    }
+}
+
+/// The one size that a dataset's images have; none where images are drawn at any size.
+pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
+    match dataset {
+        DatasetName::Synthetic => None,
+        other => Some(defaults_of(other).image_size as usize),
+    }
+}
+
+fn by_dataset(layers: &mut Layers) {
+    let dataset: DatasetName = word(layers, "data.name");
+    let defaults = defaults_of(dataset);
+    let because = format!("dataset {dataset}");
+    settle_auto(
+        layers,
+        "model.name",
+        || Value::Text(defaults.model.word().into()),
+        &because,
+    );
+    settle_auto(
+        layers,
+        "data.image_size",
+        || Value::Integer(defaults.image_size),
+        &because,
+    );
+    settle_auto(
+        layers,
+        "data.data_aug",
+        || Value::Text(defaults.data_aug.into()),
+        &because,
+    );
+    let protocol: Protocol = word(layers, "train.protocol");
+    let (per_class, because) = match protocol {
+        Protocol::Honest => (defaults.validation_per_class, because),
+        Protocol::Paper => (0, "protocol paper".into()),
+    };
+    settle_auto(
+        layers,
+        "data.validation_per_class",
+        || Value::Integer(per_class),
+        &because,
+    );
+}
+
+fn by_machine(layers: &mut Layers, machine: &Machine) {
+    let (gpu, because) = match machine.gpus {
+        None => ("cpu", "the absence of a GPU driver"),
+        Some(0) => ("cpu", "the absence of a GPU"),
+        Some(_) => ("0", "the presence of a GPU"),
+    };
+    settle_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
+    let devices: Devices = text(layers, "run.gpu")
+        .parse()
+        .expect("a device list has passed its check");
+    let (listed, because) = match &devices {
+        Devices::Cpu => (1, "run.gpu cpu".to_owned()),
+        Devices::Gpus(ordinals) => (ordinals.len() as u64, format!("run.gpu {devices}")),
+    };
+    settle_auto(layers, "run.nproc", || Value::Integer(listed), &because);
+    let nproc = integer(layers, "run.nproc");
+    settle_auto(
+        layers,
+        "run.virtual_ranks",
+        || Value::Integer(nproc),
+        "run.nproc",
+    );
+    let deterministic = layers.get("run.deterministic") == Some(&Value::Switch(true));
+    let (threads, because) = if deterministic {
+        (1, "run.deterministic")
+    } else if devices == Devices::Cpu && nproc > 1 {
+        (1, "several cpu ranks")
+    } else {
+        (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
+    };
+    settle_auto(layers, "run.threads", || Value::Integer(threads), because);
+}
+
+fn by_protocol(layers: &mut Layers) {
+    let protocol: Protocol = word(layers, "train.protocol");
+    let policy = match protocol {
+        Protocol::Honest => Policy::Quota,
+        Protocol::Paper => Policy::Reference,
+    };
+    settle_auto(
+        layers,
+        "admission.policy",
+        || Value::Text(policy.word().into()),
+        &format!("protocol {protocol}"),
+    );
+}
+
+fn run_dir(layers: &mut Layers) {
+    let dataset: DatasetName = word(layers, "data.name");
+    let method: Method = word(layers, "train.method");
+    let path = format!(
+        "runs/{dataset}-{method}-{}-seed{}",
+        text(layers, "model.name"),
+        integer(layers, "run.seed")
+    );
+    settle_auto(
+        layers,
+        "run.run_dir",
+        || Value::Text(path),
+        "dataset, method, model and seed",
+    );
+}
+
+fn settle_auto(
+    layers: &mut Layers,
+    path: &'static str,
+    value: impl FnOnce() -> Value,
+    because: &str,
+) {
+    if layers.is_auto(path) {
+        layers.settle(path, value(), because.into());
+    }
+}
+
+fn word<Choice: FromStr<Err = String>>(layers: &Layers, path: &str) -> Choice {
+    text(layers, path)
+        .parse()
+        .expect("a choice has passed its check")
+}
+
+fn text(layers: &Layers, path: &str) -> String {
+    match layers.get(path) {
+        Some(Value::Text(text)) => text.clone(),
+        other => unreachable!("{path} has text, but is {other:?}"),
+    }
+}
+
+fn integer(layers: &Layers, path: &str) -> u64 {
+    match layers.get(path) {
+        Some(Value::Integer(number)) => *number,
+        other => unreachable!("{path} has an integer, but is {other:?}"),
+    }
+}

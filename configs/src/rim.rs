@@ -1,0 +1,59 @@
+//! The only module that reads files: the configuration named by `--config`, and a run's own.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::command::{self, Stop, TrainCommand};
+use crate::dump;
+use crate::machine::Machine;
+use crate::problem::{Problem, Problems};
+use crate::run_config::RunConfig;
+
+/// A configuration is a page or two; more than this is some other file.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Turns the arguments after `lcsl train` into a checked configuration for `machine`.
+///
+/// Stops with every problem at once, or with the help or version text that was asked for.
+///
+/// ```
+/// use lcsl_config::{Machine, Method, Stop, parse_train};
+/// let machine = Machine { cores: 8, gpus: None };
+/// let arguments = ["--dataset=fashion_mnist".into(), "--method=ce".into()];
+/// let command = parse_train(&arguments, &machine).unwrap();
+/// assert_eq!(command.config.train.method, Method::Ce);
+/// assert_eq!(command.config.data.image_size, 28);
+///
+/// let stop = parse_train(&["--lr=-1".into(), "--epoch=9".into()], &machine).unwrap_err();
+/// assert!(matches!(stop, Stop::Problems(problems) if problems.0.len() == 2));
+/// ```
+pub fn parse_train(arguments: &[OsString], machine: &Machine) -> Result<TrainCommand, Stop> {
+    command::train_command(arguments, machine, &read)
+}
+
+/// Reads a run's `config.toml` at `path`: every key has to be there and settled, and all problems
+/// come at once.
+pub fn load(path: &Path) -> Result<RunConfig, Problems> {
+    let shown = path.display().to_string();
+    let text = read(path).map_err(|cause| {
+        let problem = Problem::new(format!("cannot read the configuration: {cause}"), &shown);
+        Problems(vec![problem.hint(
+            "give the directory of a run that `lcsl train` has started",
+        )])
+    })?;
+    dump::from_toml(&text, &shown)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    if text.len() as u64 > BYTES_MAX {
+        return Err(format!("it is larger than {BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}

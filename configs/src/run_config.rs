@@ -1,0 +1,43 @@
+//! The resolved configuration of one run. Each part lives in its own file; this one only gathers.
+
+mod admission;
+mod checkpoint;
+mod data;
+mod evaluation;
+mod model;
+mod run;
+mod train;
+
+use serde::{Deserialize, Serialize};
+
+pub use admission::{Admission, Millionths, Policy, QuotaRate};
+pub use checkpoint::Checkpoint;
+pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind};
+pub use evaluation::Evaluation;
+pub use model::{Model, ModelName};
+pub use run::{Devices, Resume, Run};
+pub use train::{Method, Optimizer, Precision, Protocol, Train};
+
+/// Everything that one run needs to know, fully resolved: no `"auto"` is left, except
+/// `admission.quota_rate`, which depends on the class counts and is settled where these are known.
+///
+/// A value of this type comes from [`crate::parse_train`] or [`crate::load`], which check it; every
+/// rank of a run loads the same `RUN_DIR/config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Where and on what the run takes place.
+    pub run: Run,
+    /// Which images are learnt, and how they are selected.
+    pub data: Data,
+    /// The network.
+    pub model: Model,
+    /// The optimisation.
+    pub train: Train,
+    /// Which self-labelled candidates are taken into the loss.
+    pub admission: Admission,
+    /// When the state is saved, and how much of it is kept.
+    pub checkpoint: Checkpoint,
+    /// How accuracy is measured.
+    pub evaluation: Evaluation,
+}

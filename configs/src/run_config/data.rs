@@ -1,0 +1,84 @@
+//! `[data]`: which images are learnt, and how they are selected.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::choice::choice;
+
+/// Which images are learnt, and how the long-tailed training set is selected from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The dataset.
+    pub name: DatasetName,
+    /// The folder that holds the datasets, relative to the current directory or absolute; never
+    /// empty.
+    pub root: PathBuf,
+    /// The shape of the profile of images per class.
+    pub imb_type: ImbalanceKind,
+    /// Smallest class over largest class, in (0, 1]; 0.01 is the "imbalance ratio 100" of the
+    /// papers.
+    pub imb_factor: f64,
+    /// Height and width of an image in pixels.
+    pub image_size: usize,
+    /// What is done to a training image before it is mixed.
+    pub data_aug: DataAugmentation,
+    /// Images per class that are held out for validation; 0 exactly when the protocol is `paper`.
+    pub validation_per_class: usize,
+    /// The seed that draws which images of a class are kept; apart from `run.seed`, so that runs
+    /// share one selection.
+    pub selection_seed: u64,
+    /// Number of classes of the synthetic dataset, at least 2.
+    pub synthetic_classes: usize,
+    /// Training images in the largest class of the synthetic dataset.
+    pub synthetic_largest: usize,
+    /// Test images per class of the synthetic dataset.
+    pub synthetic_test_per_class: usize,
+}
+
+choice! {
+    /// The datasets that this version reads.
+    DatasetName {
+        /// CIFAR-10 in its official binary form: 10 classes, 32×32, RGB.
+        Cifar10 = "cifar10",
+        /// CIFAR-100 in its official binary form, fine labels: 100 classes, 32×32, RGB.
+        Cifar100 = "cifar100",
+        /// Fashion-MNIST: 10 classes, 28×28, grey repeated on three channels.
+        FashionMnist = "fashion_mnist",
+        /// Patterns drawn from a seed, for checks that need no download.
+        Synthetic = "synthetic",
+    }
+}
+
+choice! {
+    /// The shape of the profile of images per class (Cao et al., 2019, section 4.1).
+    ImbalanceKind {
+        /// Class c of C keeps largest · factor^(c / (C − 1)) images, rounded down.
+        Exp = "exp",
+        /// The first half of the classes is full, the second half has largest · factor images,
+        /// rounded down.
+        Step = "step",
+        /// Every class is full.
+        Balanced = "balanced",
+    }
+}
+
+/// What is done to a training image before it is mixed.
+///
+/// The published code's word `none` means "nothing beyond crops and flips" and is read as
+/// [`DataAugmentation::CropFlip`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DataAugmentation {
+    /// Zero padding of 4 pixels, a random crop back to the image's size and a random mirror image.
+    #[serde(rename = "crop_flip", alias = "none")]
+    CropFlip,
+    /// The image as it is.
+    #[serde(rename = "off")]
+    Off,
+}
+
+impl DataAugmentation {
+    /// Every word that may be written, the published `none` among them.
+    pub const WORDS: &'static [&'static str] = &["crop_flip", "none", "off"];
+}

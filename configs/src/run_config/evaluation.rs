@@ -1,0 +1,16 @@
+//! `[evaluation]`: how accuracy is measured.
+
+use serde::{Deserialize, Serialize};
+
+/// How accuracy is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Images per forward pass, at least 1. It moves no figure, only memory and speed.
+    pub batch_size: usize,
+    /// Whether the final evaluation averages the logits of an image and its mirror image.
+    pub tta: bool,
+    /// The exponent of τ-normalisation in the final evaluation, at least 0 (Kang et al., ICLR 2020,
+    /// section 4).
+    pub tau_norm: f64,
+}

@@ -1,0 +1,31 @@
+//! `[model]`: the network.
+
+use serde::{Deserialize, Serialize};
+
+use crate::choice::choice;
+
+/// The network that is trained; the teacher has the same architecture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The architecture.
+    pub name: ModelName,
+    /// Whether the labelling teacher's classifier rows are divided by their L2 norm. The published
+    /// flag is a number of which the published code only asks whether it is above 0.
+    pub fc_norm: bool,
+}
+
+choice! {
+    /// The architectures, all for small images.
+    ModelName {
+        /// CIFAR residual network of depth 20, 0.27 M parameters (He et al., CVPR 2016, section
+        /// 4.2).
+        Resnet20 = "resnet20",
+        /// CIFAR residual network of depth 32, 0.46 M parameters (He et al., CVPR 2016, section
+        /// 4.2).
+        Resnet32 = "resnet32",
+        /// ResNet-34 with a 3×3 first convolution, 21.3 M parameters: what the published code calls
+        /// `ResNet32`.
+        Resnet34Cifar = "resnet34_cifar",
+    }
+}

@@ -1,0 +1,143 @@
+//! `[run]`: where and on what a run takes place.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where and on what a run takes place; nothing here belongs to the learning problem itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The run directory, relative to the current directory or absolute; never empty.
+    pub run_dir: PathBuf,
+    /// The devices of one host.
+    pub gpu: Devices,
+    /// Number of processes (the world size W), at least 1; divides `virtual_ranks`.
+    pub nproc: usize,
+    /// Number of logical ranks V into which every global batch is cut, at least 1.
+    pub virtual_ranks: usize,
+    /// libtorch's threads per process, at least 1.
+    pub threads: usize,
+    /// Whether weights, admissions and metrics are bitwise equal for W = 1, 2, 4; V and W are then
+    /// powers of two.
+    pub deterministic: bool,
+    /// The seed of every random stream except the selection of images (`data.selection_seed`).
+    pub seed: u64,
+    /// What to do about a run directory that is already there.
+    pub resume: Resume,
+    /// How often the launcher restarts the ranks from the newest whole checkpoint before it gives
+    /// up.
+    pub max_restarts: u32,
+    /// Hosts as `mpirun --host` takes them, for example `a:4,b:4`; empty for this machine alone.
+    pub hosts: String,
+}
+
+/// The devices that the ranks of one host use. Written `cpu`, or as a list of ordinals such as
+/// `0,1,2,3`.
+///
+/// ```
+/// use lcsl_config::Devices;
+/// assert_eq!("0,2".parse(), Ok(Devices::Gpus(vec![0, 2])));
+/// assert_eq!(Devices::Cpu.to_string(), "cpu");
+/// assert!("0,0".parse::<Devices>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Devices {
+    /// No GPU at all.
+    Cpu,
+    /// CUDA ordinals in the order given: at least one, none twice. A rank takes entry (local rank
+    /// modulo length).
+    Gpus(Vec<u32>),
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    /// The error completes the sentence "run.gpu is …, but".
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "cpu" {
+            return Ok(Self::Cpu);
+        }
+        let mut ordinals = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            let ordinal = if is_number { part.parse().ok() } else { None };
+            let Some(ordinal) = ordinal else {
+                return Err("must be cpu or ordinals separated by commas, such as 0,1".into());
+            };
+            if ordinals.contains(&ordinal) {
+                return Err(format!("must not name GPU {ordinal} twice"));
+            }
+            ordinals.push(ordinal);
+        }
+        Ok(Self::Gpus(ordinals))
+    }
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => formatter.write_str("cpu"),
+            Self::Gpus(ordinals) => {
+                let words: Vec<String> = ordinals.iter().map(u32::to_string).collect();
+                formatter.write_str(&words.join(","))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Devices {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Devices> for String {
+    fn from(devices: Devices) -> Self {
+        devices.to_string()
+    }
+}
+
+/// What to do about a run directory that is already there. Written `never`, `auto` or a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Resume {
+    /// An existing run directory is an error.
+    Never,
+    /// Continue from the newest whole checkpoint, or start where there is none; done at once when
+    /// it is finished.
+    Auto,
+    /// Continue from this run directory or checkpoint.
+    Path(PathBuf),
+}
+
+impl fmt::Display for Resume {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => formatter.write_str("never"),
+            Self::Auto => formatter.write_str("auto"),
+            Self::Path(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+impl From<String> for Resume {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "never" => Self::Never,
+            "auto" => Self::Auto,
+            _ => Self::Path(text.into()),
+        }
+    }
+}
+
+impl From<Resume> for String {
+    fn from(resume: Resume) -> Self {
+        resume.to_string()
+    }
+}

@@ -1,0 +1,98 @@
+//! `[train]`: the optimisation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::choice::choice;
+
+/// The optimisation: method, schedule and step size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// What is minimised.
+    pub method: Method,
+    /// How the best model and the teacher are chosen.
+    pub protocol: Protocol,
+    /// Number of passes over the training set, at least 1.
+    pub epochs: u64,
+    /// Images per step over all ranks, at least `run.virtual_ranks`.
+    pub batch_size: usize,
+    /// The learning rate at the end of the warm-up, above 0.
+    pub lr: f64,
+    /// Momentum of SGD, in [0, 1).
+    pub momentum: f64,
+    /// L2 penalty on every parameter, at least 0.
+    pub weight_decay: f64,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Epochs of linear warm-up; 0 for none.
+    pub warmup_epochs: u64,
+    /// Weight of the self-labelled term of the loss, at least 0.
+    pub alpha: f64,
+    /// Recorded and never read: the published code declares this weight and never uses it.
+    pub beta: f64,
+    /// The published way to continue a run, counted from 1; above 1 only together with
+    /// `run.resume`.
+    pub start_epoch: u64,
+    /// Ends the run after this many steps; written 0 for no limit.
+    #[serde(with = "zero_is_none")]
+    pub max_steps: Option<u64>,
+    /// A step event goes to `metrics.jsonl` every so many steps, at least 1.
+    pub log_every_steps: usize,
+    /// The arithmetic of forward and backward passes.
+    pub precision: Precision,
+}
+
+choice! {
+    /// What is minimised.
+    Method {
+        /// Mixup with self-labelled minority candidates (Vu et al., IEEE TCSVT 2024).
+        Lcsl = "lcsl",
+        /// Mixup alone (Zhang et al., ICLR 2018).
+        Mixup = "mixup",
+        /// Plain cross-entropy.
+        Ce = "ce",
+    }
+}
+
+choice! {
+    /// How the best model and the teacher are chosen; tables never mix the two.
+    Protocol {
+        /// On a validation split; the test set is read once, at the end.
+        Honest = "honest",
+        /// On the test set, as the published code does.
+        Paper = "paper",
+    }
+}
+
+choice! {
+    /// The optimiser.
+    Optimizer {
+        /// Stochastic gradient descent with momentum and weight decay on every parameter.
+        Sgd = "sgd",
+    }
+}
+
+choice! {
+    /// The arithmetic of forward and backward passes.
+    Precision {
+        /// IEEE single precision throughout.
+        Fp32 = "fp32",
+    }
+}
+
+/// TOML has no null, so the absence of a limit is written 0.
+mod zero_is_none {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(
+        clippy::ref_option,
+        reason = "serde's `with` hands over a reference to the field"
+    )]
+    pub(super) fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(limit.unwrap_or(0))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        Ok(Some(u64::deserialize(from)?).filter(|&limit| limit > 0))
+    }
+}

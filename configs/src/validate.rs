@@ -1,0 +1,225 @@
+//! What must hold between keys. What holds for one key alone is in the table of keys.
+
+use std::collections::BTreeSet;
+
+use crate::machine::Machine;
+use crate::origin::Origins;
+use crate::problem::Problem;
+use crate::resolve::native_size;
+use crate::run_config::{Devices, Protocol, Resume, RunConfig};
+
+/// One rule: the keys that it speaks about, and what it says when it is broken.
+struct Rule {
+    keys: &'static [&'static str],
+    broken: fn(&RunConfig) -> Option<Breach>,
+}
+
+/// What is wrong, and what to do.
+struct Breach {
+    what: String,
+    hint: String,
+}
+
+impl Breach {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        keys: &["train.batch_size", "run.virtual_ranks"],
+        broken: batch_smaller_than_ranks,
+    },
+    Rule {
+        keys: &["run.nproc", "run.virtual_ranks"],
+        broken: ranks_not_divided,
+    },
+    Rule {
+        keys: &["run.deterministic", "run.nproc"],
+        broken: processes_not_a_power_of_two,
+    },
+    Rule {
+        keys: &["run.deterministic", "run.virtual_ranks"],
+        broken: ranks_not_a_power_of_two,
+    },
+    Rule {
+        keys: &["run.gpu", "run.nproc"],
+        broken: processes_and_gpus,
+    },
+    Rule {
+        keys: &["data.image_size", "data.name"],
+        broken: foreign_image_size,
+    },
+    Rule {
+        keys: &["data.validation_per_class", "train.protocol"],
+        broken: validation_and_protocol,
+    },
+    Rule {
+        keys: &["train.start_epoch", "run.resume"],
+        broken: start_without_resume,
+    },
+    Rule {
+        keys: &["train.start_epoch", "train.epochs"],
+        broken: start_after_the_end,
+    },
+];
+
+/// Every rule that `config` breaks, except those about a key in `bad`, whose value is not what was
+/// written.
+pub(crate) fn between_keys(
+    config: &RunConfig,
+    origins: &Origins,
+    bad: &BTreeSet<&str>,
+) -> Vec<Problem> {
+    let untouched = |rule: &&Rule| !rule.keys.iter().any(|key| bad.contains(key));
+    let check = |rule: &Rule| {
+        let breach = (rule.broken)(config)?;
+        Some(Problem::new(breach.what, origins.places(rule.keys)).hint(breach.hint))
+    };
+    RULES.iter().filter(untouched).filter_map(check).collect()
+}
+
+/// Whether `machine` has the GPUs that `config` lists. With `run.hosts` the ranks run elsewhere, so
+/// each host has to look for itself.
+pub(crate) fn devices(config: &RunConfig, origins: &Origins, machine: &Machine) -> Option<Problem> {
+    let Devices::Gpus(ordinals) = &config.run.gpu else {
+        return None;
+    };
+    if !config.run.hosts.is_empty() {
+        return None;
+    }
+    let place = origins.places(&["run.gpu"]);
+    let Some(count) = machine.gpus.filter(|&count| count > 0) else {
+        let lacking = if machine.gpus.is_none() {
+            "no GPU driver is present"
+        } else {
+            "this machine has no GPU"
+        };
+        let problem = Problem::new(
+            format!("run.gpu is {}, but {lacking}", config.run.gpu),
+            place,
+        );
+        return Some(problem.hint("run on the CPU with --gpu=cpu, or install the NVIDIA driver"));
+    };
+    let absent = ordinals
+        .iter()
+        .find(|&&ordinal| ordinal as usize >= count)?;
+    let has = if count == 1 {
+        "1 GPU".into()
+    } else {
+        format!("{count} GPUs")
+    };
+    let problem = Problem::new(
+        format!("run.gpu names GPU {absent}, but this machine has {has}"),
+        place,
+    );
+    Some(problem.hint("ordinals count from 0; --gpu=cpu runs on the CPU"))
+}
+
+fn batch_smaller_than_ranks(config: &RunConfig) -> Option<Breach> {
+    let (batch_size, ranks) = (config.train.batch_size, config.run.virtual_ranks);
+    (batch_size < ranks).then(|| {
+        Breach::new(
+            format!("train.batch_size ({batch_size}) is smaller than the {ranks} ranks"),
+            format!("batch_size is global; give at least {ranks}, or fewer ranks"),
+        )
+    })
+}
+
+fn ranks_not_divided(config: &RunConfig) -> Option<Breach> {
+    let (nproc, ranks) = (config.run.nproc, config.run.virtual_ranks);
+    (!ranks.is_multiple_of(nproc)).then(|| {
+        Breach::new(
+            format!("run.nproc ({nproc}) does not divide run.virtual_ranks ({ranks})"),
+            format!(
+                "every process runs equally many logical ranks; try --virtual_ranks={}",
+                ranks.next_multiple_of(nproc)
+            ),
+        )
+    })
+}
+
+fn processes_not_a_power_of_two(config: &RunConfig) -> Option<Breach> {
+    not_a_power_of_two(config, "nproc", config.run.nproc)
+}
+
+fn ranks_not_a_power_of_two(config: &RunConfig) -> Option<Breach> {
+    let ranks = config.run.virtual_ranks;
+    // Where both are the same number, one message is enough.
+    if ranks == config.run.nproc {
+        None
+    } else {
+        not_a_power_of_two(config, "virtual_ranks", ranks)
+    }
+}
+
+fn not_a_power_of_two(config: &RunConfig, name: &str, count: usize) -> Option<Breach> {
+    (config.run.deterministic && !count.is_power_of_two()).then(|| {
+        Breach::new(
+            format!("run.{name} is {count}, but run.deterministic needs a power of two"),
+            "sums follow one binary tree, whatever the number of processes; take 1, 2, 4, …",
+        )
+    })
+}
+
+fn processes_and_gpus(config: &RunConfig) -> Option<Breach> {
+    let Devices::Gpus(ordinals) = &config.run.gpu else {
+        return None;
+    };
+    let (nproc, gpus) = (config.run.nproc, ordinals.len());
+    (!nproc.is_multiple_of(gpus)).then(|| {
+        Breach::new(
+            format!("run.nproc ({nproc}) is not a multiple of the {gpus} GPUs listed"),
+            "leave nproc out for one process per GPU, or list as many GPUs as processes",
+        )
+    })
+}
+
+fn foreign_image_size(config: &RunConfig) -> Option<Breach> {
+    let (dataset, size) = (config.data.name, config.data.image_size);
+    let native = native_size(dataset).filter(|&native| native != size)?;
+    Some(Breach::new(
+        format!("data.image_size is {size}, but the images of {dataset} are {native} pixels wide"),
+        "leave image_size out; images are not resized",
+    ))
+}
+
+fn validation_and_protocol(config: &RunConfig) -> Option<Breach> {
+    match (config.train.protocol, config.data.validation_per_class) {
+        (Protocol::Honest, 0) => Some(Breach::new(
+            "data.validation_per_class is 0, but protocol honest needs a validation split",
+            "give at least 1, or leave it out",
+        )),
+        (Protocol::Paper, per_class @ 1..) => Some(Breach::new(
+            format!(
+                "data.validation_per_class is {per_class}, but protocol paper has no validation set"
+            ),
+            "leave it out, or use --protocol=honest",
+        )),
+        _ => None,
+    }
+}
+
+fn start_without_resume(config: &RunConfig) -> Option<Breach> {
+    let start = config.train.start_epoch;
+    (start > 1 && config.run.resume == Resume::Never).then(|| {
+        Breach::new(
+            format!("train.start_epoch is {start}, but run.resume is never"),
+            "add --resume=auto, which continues from the newest checkpoint, wherever it stands",
+        )
+    })
+}
+
+fn start_after_the_end(config: &RunConfig) -> Option<Breach> {
+    let (start, epochs) = (config.train.start_epoch, config.train.epochs);
+    (start > epochs).then(|| {
+        Breach::new(
+            format!("train.start_epoch ({start}) lies after the last of {epochs} epochs"),
+            "epochs are counted from 1; leave start_epoch out",
+        )
+    })
+}

@@ -1,0 +1,218 @@
+//! The files that travel inside the binary are complete, commented and right.
+
+use std::collections::BTreeSet;
+
+use lcsl_config::keys::{KEYS, find_flag};
+use lcsl_config::{
+    DatasetName, Devices, Machine, Method, ModelName, PRESETS, Policy, QuotaRate, to_toml,
+};
+
+use crate::{CPU, GPUS, bad, good, train};
+
+const DEFAULT: &str = include_str!("../../default.toml");
+
+/// Every key of a commented file, as `section.name`, each with the line above it.
+fn keys_of(text: &str) -> Vec<(String, &str)> {
+    let (mut section, mut above, mut keys) = ("", "", Vec::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.push((format!("{section}.{name}"), above));
+        }
+        above = line;
+    }
+    keys
+}
+
+#[test]
+fn the_defaults_hold_every_key_once_in_the_order_of_the_table() {
+    let written: Vec<String> = keys_of(DEFAULT).into_iter().map(|(path, _)| path).collect();
+    let known: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn every_default_has_its_comment() {
+    for (path, above) in keys_of(DEFAULT) {
+        assert!(
+            above.starts_with("# "),
+            "{path} has no comment above it, but {above:?}"
+        );
+    }
+}
+
+#[test]
+fn no_two_keys_share_a_path_or_a_flag() {
+    let paths: BTreeSet<_> = KEYS.iter().map(|key| key.path).collect();
+    assert_eq!(paths.len(), KEYS.len());
+    let flags: Vec<_> = KEYS.iter().flat_map(|key| key.flags).copied().collect();
+    assert_eq!(flags.iter().collect::<BTreeSet<_>>().len(), flags.len());
+    assert!(
+        ["config", "set", "dry_run", "json", "help", "version"]
+            .iter()
+            .all(|name| !flags.contains(name))
+    );
+    for flag in flags {
+        assert!(find_flag(flag).is_some_and(|key| key.flags.contains(&flag)));
+    }
+}
+
+#[test]
+fn every_table_of_keys_entry_has_its_field_and_the_other_way_round() {
+    let command = good("");
+    let written = to_toml(&command.config, &command.origins);
+    let fields: toml::Table = toml::Table::try_from(&command.config).unwrap();
+    let count: usize = fields
+        .values()
+        .map(|section| section.as_table().unwrap().len())
+        .sum();
+    assert_eq!((keys_of(&written).len(), count), (KEYS.len(), KEYS.len()));
+}
+
+#[test]
+fn every_preset_in_the_folder_is_embedded_and_good() {
+    let folder = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let mut names: Vec<String> = folder
+        .filter_map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()?
+                .strip_suffix(".toml")
+                .map(str::to_owned)
+        })
+        .filter(|name| name != "Cargo" && name != "default")
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+    );
+    for name in names {
+        assert!(good(&format!("--config={name}")).notes.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_demo_is_fashion_mnist_on_two_processes() {
+    let config = train("--config=demo", &GPUS, "").unwrap().config;
+    assert_eq!(
+        (config.data.name, config.data.imb_factor),
+        (DatasetName::FashionMnist, 0.01)
+    );
+    assert_eq!(
+        (config.run.gpu, config.run.nproc, config.run.virtual_ranks),
+        (Devices::Cpu, 2, 2)
+    );
+    assert_eq!(
+        (config.run.threads, config.data.validation_per_class),
+        (1, 100)
+    );
+    assert_eq!(
+        (config.train.method, config.model.name),
+        (Method::Lcsl, ModelName::Resnet20)
+    );
+}
+
+#[test]
+fn what_auto_means_goes_by_the_dataset() {
+    let line = |dataset: &str| {
+        let config = good(&format!("--dataset={dataset}")).config;
+        let (data, model) = (config.data, config.model);
+        format!(
+            "{dataset}: {} {} {:?} {}",
+            model.name, data.image_size, data.data_aug, data.validation_per_class
+        )
+    };
+    let lines: Vec<String> = DatasetName::WORDS.iter().map(|word| line(word)).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    cifar10: resnet32 32 CropFlip 100
+    cifar100: resnet32 32 CropFlip 20
+    fashion_mnist: resnet20 28 CropFlip 100
+    synthetic: resnet20 32 Off 10
+    ");
+    assert_eq!(
+        good("--dataset=cifar10 --seed=3")
+            .config
+            .run
+            .run_dir
+            .to_str(),
+        Some("runs/cifar10-lcsl-resnet32-seed3")
+    );
+}
+
+#[test]
+fn what_auto_means_goes_by_the_protocol() {
+    let paper = good("--protocol=paper").config;
+    assert_eq!(
+        (paper.admission.policy, paper.data.validation_per_class),
+        (Policy::Reference, 0)
+    );
+    let honest = good("").config;
+    assert_eq!(
+        (honest.admission.policy, honest.data.validation_per_class),
+        (Policy::Quota, 20)
+    );
+    assert_eq!(
+        honest.admission.quota_rate,
+        QuotaRate::Auto,
+        "settled where the class counts are known"
+    );
+    assert_eq!(
+        good("--protocol=paper --policy=rate")
+            .config
+            .admission
+            .policy,
+        Policy::Rate
+    );
+}
+
+#[test]
+fn what_auto_means_goes_by_the_machine() {
+    let run = |flags: &str, machine: &Machine| {
+        let run = train(flags, machine, "").unwrap().config.run;
+        (
+            run.gpu.to_string(),
+            run.nproc,
+            run.virtual_ranks,
+            run.threads,
+        )
+    };
+    let none = Machine {
+        cores: 8,
+        gpus: Some(0),
+    };
+    assert_eq!(run("", &CPU), ("cpu".into(), 1, 1, 8));
+    assert_eq!(run("", &none), ("cpu".into(), 1, 1, 8));
+    assert_eq!(run("", &GPUS), ("0".into(), 1, 1, 8));
+    assert_eq!(run("--gpu=cpu", &GPUS), ("cpu".into(), 1, 1, 8));
+    assert_eq!(run("--gpu=3,1", &GPUS), ("3,1".into(), 2, 2, 8));
+    assert_eq!(run("--gpu=0 --nproc=4", &GPUS), ("0".into(), 4, 4, 8));
+}
+
+/// Threads decide the order of sums inside libtorch, so they must not follow the number of
+/// processes.
+#[test]
+fn threads_are_one_when_deterministic_or_with_several_cpu_ranks() {
+    let threads =
+        |flags: &str, machine: &Machine| train(flags, machine, "").unwrap().config.run.threads;
+    assert_eq!(threads("--deterministic", &CPU), 1);
+    assert_eq!(threads("--deterministic --nproc=2", &CPU), 1);
+    assert_eq!(
+        (threads("--nproc=2", &CPU), threads("--nproc=4", &CPU)),
+        (1, 1)
+    );
+    assert_eq!(threads("--gpu=0,1 --deterministic", &GPUS), 1);
+    assert_eq!(threads("--nproc=2 --threads=3", &CPU), 3);
+}
+
+#[test]
+fn an_unknown_dataset_is_answered_with_the_list() {
+    insta::assert_snapshot!(bad("--dataset=fasion_mnist"), @r#"
+    the configuration has a problem
+      - data.name is "fasion_mnist", but must be one of cifar10, cifar100, fashion_mnist, synthetic
+        where: flag --dataset
+        hint: did you mean fashion_mnist?
+    "#);
+}

@@ -1,0 +1,233 @@
+//! Positions of an epoch in, bytes and labels out.
+//!
+//! The journey of one image: position → [`Order`] → place in the split → index in the dataset
+//! → bytes → [`augment()`] → place in the batch. Every step is a function of (seed, epoch,
+//! position, view) alone, so any rank may fill any part of any batch at any time, and always gets
+//! the same bytes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::augment::{Recipe, augment};
+use crate::images::{ImageSet, Shape};
+use crate::random::{Purpose, Stream};
+use crate::sampler::Order;
+
+/// The images of a split, ready to be drawn. Cheap to clone and free of state: threads may share
+/// one.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    images: Arc<ImageSet>,
+    indices: Arc<[u32]>,
+    recipe: Recipe,
+    traversal: Traversal,
+    seed: u64,
+}
+
+/// How an epoch goes through the split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traversal {
+    Random,
+    Sequential,
+}
+
+impl Batches {
+    /// Training batches: the images of `indices` in a new random order each epoch, augmented by
+    /// `recipe`.
+    ///
+    /// # Panics
+    /// When an index names no image: a split and its dataset belong together.
+    pub fn new(images: Arc<ImageSet>, indices: Arc<[u32]>, recipe: Recipe, seed: u64) -> Self {
+        let outside = indices
+            .iter()
+            .find(|&&index| index as usize >= images.len());
+        assert_eq!(
+            outside,
+            None,
+            "an index outside a set of {} images",
+            images.len()
+        );
+        Self {
+            images,
+            indices,
+            recipe,
+            traversal: Traversal::Random,
+            seed,
+        }
+    }
+
+    /// Evaluation batches: the images of `indices` in this order and as they are, in every epoch
+    /// alike.
+    ///
+    /// # Panics
+    /// When an index names no image: a split and its dataset belong together.
+    pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
+        let traversal = Traversal::Sequential;
+        Self {
+            traversal,
+            ..Self::new(images, indices, Recipe::None, 0)
+        }
+    }
+
+    /// Positions of an epoch: each image of the split comes once.
+    pub fn len(&self) -> u64 {
+        self.indices.len() as u64
+    }
+
+    /// True when the split holds no image.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The size of every image that is handed out.
+    pub fn shape(&self) -> Shape {
+        self.images.shape()
+    }
+
+    /// The order of epoch `epoch`. It maps positions to places in the split; [`Batches::index`]
+    /// goes on to the dataset.
+    pub fn order(&self, epoch: u64) -> Order {
+        match self.traversal {
+            Traversal::Random => Order::random(self.len(), self.seed, epoch),
+            Traversal::Sequential => Order::sequential(self.len()),
+        }
+    }
+
+    /// The index in the dataset of the image at `position` of epoch `epoch`.
+    ///
+    /// # Panics
+    /// When `position` is not below [`Batches::len`].
+    pub fn index(&self, epoch: u64, position: u64) -> u32 {
+        self.indices[self.order(epoch).at(position) as usize]
+    }
+
+    /// Fills `pixels` with the images at `positions` of epoch `epoch` (NHWC, 8 bits, not
+    /// normalised) and `labels` with their labels.
+    ///
+    /// Both vectors are cut or grown to size and keep their memory from batch to batch. `view`
+    /// numbers the augmented versions of one drawn image, from 0. An empty range gives an empty
+    /// part.
+    ///
+    /// # Panics
+    /// When `positions` reach beyond [`Batches::len`].
+    pub fn fill(
+        &self,
+        epoch: u64,
+        positions: Range<u64>,
+        view: u64,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<i64>,
+    ) {
+        let shape = self.shape();
+        let count = positions.end.saturating_sub(positions.start) as usize;
+        pixels.resize(count * shape.bytes(), 0);
+        labels.clear();
+        let order = self.order(epoch);
+        for (position, target) in positions.zip(pixels.chunks_exact_mut(shape.bytes())) {
+            let index = self.indices[order.at(position) as usize] as usize;
+            let mut stream = Stream::new(self.seed, Purpose::Augment, epoch, position, view);
+            augment(
+                self.recipe,
+                shape,
+                self.images.image(index),
+                target,
+                &mut stream,
+            );
+            labels.push(i64::from(self.images.label(index)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share;
+    use proptest::prelude::*;
+
+    const SHAPE: Shape = Shape {
+        height: 3,
+        width: 4,
+        channels: 3,
+    };
+
+    /// Image i is filled with the byte i + 1 and has label 1000 + i.
+    fn images(n: u8) -> Arc<ImageSet> {
+        let pixels = (1..=n)
+            .flat_map(|value| vec![value; SHAPE.bytes()])
+            .collect();
+        let labels = (0..u32::from(n)).map(|index| 1_000 + index).collect();
+        Arc::new(ImageSet::new(SHAPE, pixels, labels))
+    }
+
+    fn filled(batches: &Batches, epoch: u64, positions: Range<u64>) -> (Vec<u8>, Vec<i64>) {
+        let (mut pixels, mut labels) = (vec![99; 1_000], vec![99; 1_000]);
+        batches.fill(epoch, positions, 0, &mut pixels, &mut labels);
+        (pixels, labels)
+    }
+
+    proptest! {
+        #[test]
+        fn parts_put_together_are_the_whole_batch(parts in 1_u64..20, epoch: u64, seed: u64) {
+            let indices: Arc<[u32]> = (0..50).rev().collect();
+            let batches = Batches::new(images(50), indices, Recipe::PadCropFlip { pad: 2 }, seed);
+            let whole = filled(&batches, epoch, 10..40);
+            let mut joined = (Vec::new(), Vec::new());
+            for part in 0..parts {
+                let share = share::range(30, parts, part);
+                let part = filled(&batches, epoch, 10 + share.start..10 + share.end);
+                joined.0.extend(part.0);
+                joined.1.extend(part.1);
+            }
+            prop_assert_eq!(joined, whole);
+        }
+    }
+
+    #[test]
+    fn an_epoch_holds_every_image_of_the_split_once_with_its_own_label() {
+        let indices: Arc<[u32]> = [3, 5, 8, 9, 30].into();
+        let batches = Batches::new(images(40), indices, Recipe::None, 1);
+        let (pixels, labels) = filled(&batches, 2, 0..5);
+        for (position, (image, label)) in
+            pixels.chunks_exact(SHAPE.bytes()).zip(&labels).enumerate()
+        {
+            let index = batches.index(2, position as u64);
+            assert_eq!(*label, 1_000 + i64::from(index));
+            assert!(image.iter().all(|&byte| u32::from(byte) == index + 1));
+        }
+        let mut labels = labels;
+        labels.sort_unstable();
+        assert_eq!(labels, [1_003, 1_005, 1_008, 1_009, 1_030]);
+    }
+
+    #[test]
+    fn evaluation_goes_in_order_and_changes_nothing() {
+        let batches = Batches::in_order(images(9), [7, 2, 4].into());
+        assert_eq!(filled(&batches, 0, 0..3), filled(&batches, 5, 0..3));
+        assert_eq!(filled(&batches, 0, 0..3).1, [1_007, 1_002, 1_004]);
+    }
+
+    #[test]
+    fn epochs_and_views_are_augmented_on_their_own() {
+        let shape = Shape {
+            height: 16,
+            width: 16,
+            channels: 1,
+        };
+        let set = Arc::new(ImageSet::new(shape, (0..=255).collect(), vec![0]));
+        let batches = Batches::new(set, [0].into(), Recipe::PadCropFlip { pad: 4 }, 1);
+        let image = |epoch, view| {
+            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            batches.fill(epoch, 0..1, view, &mut pixels, &mut labels);
+            pixels
+        };
+        assert_ne!(image(0, 0), image(1, 0));
+        assert_ne!(image(0, 0), image(0, 1));
+        assert_eq!(image(0, 1), image(0, 1));
+    }
+
+    #[test]
+    fn an_empty_part_is_empty() {
+        let batches = Batches::in_order(images(9), [7, 2, 4].into());
+        assert_eq!(filled(&batches, 0, 2..2), (vec![], vec![]));
+    }
+}

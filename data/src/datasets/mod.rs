@@ -1,0 +1,12 @@
+//! The datasets by name: [`open`] reads the official files of one into memory.
+//!
+//! Each dataset has a file of its own, which says where it comes from and what its files look like.
+
+pub mod cifar;
+mod dataset;
+pub mod fashion_mnist;
+mod open;
+pub mod synthetic;
+
+pub use dataset::{Dataset, Name, Normalisation, UnknownName};
+pub use open::{Options, open};

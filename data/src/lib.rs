@@ -1,0 +1,55 @@
+//! From files on disk to bytes in a batch.
+//!
+//! This crate knows "part i of n" and "position p of epoch e". It knows no rank, no tensor and no
+//! device, and everything that has one right answer is a plain function of plain values. A newcomer
+//! reads it in this order:
+//!
+//! 1. [`random`]: one stream of random numbers per (seed, purpose, coordinates). No generator is
+//!    ever shared between threads or carried from step to step, so who computes something cannot
+//!    change what is computed.
+//! 2. [`share`]: which part of a whole belongs to part i of n.
+//! 3. [`images`]: a set of labelled images of one size, in memory.
+//! 4. [`datasets`]: the datasets by name, opened from their official files; [`idx`] is the format
+//!    of one of them, and [`error`] says what can be wrong with a file and what to do about it.
+//! 5. [`profile`]: how many images each class of a long-tailed set keeps.
+//! 6. [`split`]: which images these are, and which ones are held out for validation.
+//! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
+//! 8. [`augment`]: one image, cropped and mirrored.
+//! 9. [`batch`]: all of it together: positions of an epoch in, bytes and labels out.
+//!
+//! ```
+//! use lcsl_data::{batch::Batches, datasets, profile, split};
+//! use std::{path::Path, sync::Arc};
+//!
+//! let options = datasets::Options::default();
+//! let dataset = datasets::open(datasets::Name::Synthetic, Path::new("datasets"), &options)?;
+//! let classes = dataset.classes();
+//! let largest = dataset.largest_class();
+//! let request = split::Request {
+//!     targets: profile::counts(profile::Kind::Exponential, classes, largest, 0.1),
+//!     validation_per_class: 10,
+//!     order: split::Order::First,
+//! };
+//! let split = split::split(dataset.train.labels(), classes, &request)?;
+//! let batches = Batches::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);
+//!
+//! let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+//! batches.fill(0, 0..64, 0, &mut pixels, &mut labels);
+//! assert_eq!(pixels.len(), 64 * batches.shape().bytes());
+//! assert_eq!(labels.len(), 64);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod augment;
+pub mod batch;
+pub mod datasets;
+pub mod error;
+pub mod idx;
+pub mod images;
+pub mod profile;
+pub mod random;
+pub mod sampler;
+pub mod share;
+pub mod split;
+
+pub use error::DataError;

@@ -1,0 +1,269 @@
+//! The order of an epoch, one position at a time.
+//!
+//! An [`Order`] maps each position of an epoch to an index without ever writing the permutation
+//! down: it takes no memory, it can be asked for any position first, and so resuming in the middle
+//! of an epoch needs nothing but the position.
+//!
+//! A random order is a keyed permutation: a Feistel network (Luby and Rackoff, "How to construct
+//! pseudorandom permutations from pseudorandom functions", 1988) over the smallest power of two
+//! that holds all positions. A result outside the set is put through the network again until it
+//! falls inside ("cycle walking", Black and Rogaway, "Ciphers with arbitrary finite
+//! domains", 2002); as more than half of all results are inside, this takes fewer than two turns on
+//! average.
+
+use crate::random::{Purpose, Stream};
+
+/// Each round changes one half of the bits, so in a large set each half changes six times: twice
+/// what makes such an order indistinguishable from a random one.
+const ROUNDS: usize = 12;
+
+/// In a small set a round has few bits to work with, and it takes more rounds until all orders are
+/// equally likely: after 12 the 120 orders of five images still differ by a tenth.
+const ROUNDS_SMALL: usize = 24;
+
+/// A set is small when its positions have no more bits than this.
+const SMALL_BITS: u32 = 8;
+
+/// A permutation of `0..n`: which image stands at a position of an epoch.
+///
+/// ```
+/// use lcsl_data::sampler::Order;
+///
+/// let order = Order::random(1_000_000, 1, 0);
+/// assert_eq!(order.at(999_999), Order::random(1_000_000, 1, 0).at(999_999));
+/// assert_eq!(Order::sequential(10).at(7), 7);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    n: u64,
+    network: Option<Network>,
+}
+
+impl Order {
+    /// The random order of epoch `epoch` under `seed`, over `n` images.
+    pub fn random(n: u64, seed: u64, epoch: u64) -> Self {
+        let mut stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
+        let bits = n
+            .saturating_sub(1)
+            .checked_ilog2()
+            .map_or(0, |top_bit| top_bit + 1);
+        let (low_bits, high_bits) = (bits.div_ceil(2), bits / 2);
+        let rounds = if bits <= SMALL_BITS {
+            ROUNDS_SMALL
+        } else {
+            ROUNDS
+        };
+        let mut keys = [0; ROUNDS_SMALL];
+        keys[..rounds].fill_with(|| stream.next_u64());
+        Self {
+            n,
+            network: Some(Network {
+                low_bits,
+                high_bits,
+                rounds,
+                keys,
+            }),
+        }
+    }
+
+    /// Every position holds the index of the same number.
+    pub fn sequential(n: u64) -> Self {
+        Self { n, network: None }
+    }
+
+    /// The number of positions, which is the number of indices too.
+    pub fn len(&self) -> u64 {
+        self.n
+    }
+
+    /// True when there are no positions.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// The index at `position`.
+    ///
+    /// # Panics
+    /// When `position` is not below [`Order::len`].
+    pub fn at(&self, position: u64) -> u64 {
+        assert!(
+            position < self.n,
+            "position {position} lies outside an epoch of {}",
+            self.n
+        );
+        let Some(network) = &self.network else {
+            return position;
+        };
+        let mut index = network.permute(position);
+        while index >= self.n {
+            index = network.permute(index);
+        }
+        index
+    }
+}
+
+/// A permutation of `0..2^(low_bits + high_bits)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Network {
+    low_bits: u32,
+    high_bits: u32,
+    rounds: usize,
+    keys: [u64; ROUNDS_SMALL],
+}
+
+impl Network {
+    fn permute(&self, value: u64) -> u64 {
+        // Neither half is wider than 32 bits, so the masks cannot overflow.
+        let low_mask = (1 << self.low_bits) - 1;
+        let high_mask = (1 << self.high_bits) - 1;
+        let (mut low, mut high) = (value & low_mask, value >> self.low_bits);
+        for keys in self.keys[..self.rounds].chunks_exact(2) {
+            low ^= mix(high ^ keys[0]) & low_mask;
+            high ^= mix(low ^ keys[1]) & high_mask;
+        }
+        high << self.low_bits | low
+    }
+}
+
+/// The finaliser of `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014), in Stafford's variant 13: every bit of the input reaches every bit of the
+/// output.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(order: &Order) -> Vec<u64> {
+        (0..order.len())
+            .map(|position| order.at(position))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_index_comes_exactly_once(n in 0_u64..3_000, seed: u64, epoch: u64) {
+            let mut indices = all(&Order::random(n, seed, epoch));
+            indices.sort_unstable();
+            prop_assert!(indices.into_iter().eq(0..n));
+        }
+
+        #[test]
+        fn huge_sets_stay_within_bounds(n in 1_u64.., seed: u64, position: u64) {
+            prop_assert!(Order::random(n, seed, 0).at(position % n) < n);
+        }
+    }
+
+    #[test]
+    fn sequential_is_the_identity() {
+        assert_eq!(all(&Order::sequential(4)), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn seed_and_epoch_change_the_order() {
+        let order = |seed, epoch| all(&Order::random(100, seed, epoch));
+        assert_ne!(order(1, 0), order(1, 1));
+        assert_ne!(order(1, 0), order(2, 0));
+    }
+
+    /// Chi-squared over where each position lands, for sizes around powers of two and for tiny
+    /// sets.
+    #[test]
+    fn every_index_is_equally_likely_at_every_position() {
+        for n in [2_u64, 3, 5, 8, 17, 33] {
+            let epochs = 2_000 * n;
+            let mut seen = vec![0_u64; (n * n) as usize];
+            for epoch in 0..epochs {
+                let order = Order::random(n, 1, epoch);
+                for position in 0..n {
+                    seen[(position * n + order.at(position)) as usize] += 1;
+                }
+            }
+            let expected = epochs as f64 / n as f64;
+            let chi_squared: f64 = seen
+                .iter()
+                .map(|&count| (count as f64 - expected).powi(2) / expected)
+                .sum();
+            let freedom = ((n - 1) * (n - 1)) as f64;
+            let bound = freedom + 4.5 * (2.0 * freedom).sqrt() + 8.0;
+            assert!(
+                chi_squared < bound,
+                "n {n}: {chi_squared} against {freedom}"
+            );
+        }
+    }
+
+    /// Uniform positions do not make uniform orders. Sets this small leave a round two bits or
+    /// three to work with.
+    #[test]
+    fn every_order_of_a_small_set_is_equally_likely() {
+        for (n, orders) in [(3, 6), (4, 24), (5, 120)] {
+            let mut seen = std::collections::BTreeMap::new();
+            for epoch in 0..orders * 400 {
+                *seen
+                    .entry(all(&Order::random(n, 1, epoch)))
+                    .or_insert(0_u64) += 1;
+            }
+            assert_eq!(seen.len() as u64, orders, "orders of {n}");
+            let chi_squared: f64 = seen
+                .values()
+                .map(|&count| (count as f64 - 400.0).powi(2) / 400.0)
+                .sum();
+            let freedom = (orders - 1) as f64;
+            assert!(
+                chi_squared < freedom + 4.5 * (2.0 * freedom).sqrt() + 8.0,
+                "{n}: {chi_squared}"
+            );
+        }
+    }
+
+    /// Computed by another implementation, in Python. Any change here changes what every seed
+    /// means.
+    #[test]
+    fn the_order_of_a_seed_never_changes() {
+        assert_eq!(
+            all(&Order::random(10, 1, 0)),
+            [2, 6, 8, 5, 1, 9, 0, 4, 7, 3]
+        );
+        assert_eq!(
+            all(&Order::random(10, 1, 1)),
+            [7, 2, 1, 9, 8, 6, 5, 3, 0, 4]
+        );
+        let order = Order::random(50_000, 1, 3);
+        assert_eq!(
+            [0, 1, 2, 49_999].map(|p| order.at(p)),
+            [42_421, 12_025, 39_188, 25_662]
+        );
+        let order = Order::random(1_000_000_000_000, 7, 2);
+        assert_eq!(
+            [0, 999_999_999_999].map(|p| order.at(p)),
+            [408_790_542_988, 147_319_029_621]
+        );
+    }
+
+    /// Fixed points and successors of a random permutation are Poisson with mean 1: an order that
+    /// keeps neighbours together would feed correlated batches, although each position alone
+    /// looks uniform.
+    #[test]
+    fn neighbours_are_torn_apart() {
+        let order = all(&Order::random(50_000, 3, 7));
+        let fixed = order
+            .iter()
+            .enumerate()
+            .filter(|&(i, &index)| i as u64 == index)
+            .count();
+        let successors = order
+            .windows(2)
+            .filter(|pair| pair[0] + 1 == pair[1])
+            .count();
+        assert!(
+            fixed < 8 && successors < 8,
+            "{fixed} fixed points, {successors} successors"
+        );
+    }
+}

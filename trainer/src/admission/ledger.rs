@@ -1,0 +1,74 @@
+//! What admission remembers between steps. Part of every checkpoint; equal on all ranks at all
+//! times.
+
+use serde::{Deserialize, Serialize};
+
+/// Token buckets, credit and counts, each with one entry per class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// Policy `quota`: how many the class may still take now.
+    pub tokens: Vec<u64>,
+    /// Policy `rate`: millionths of an admission earned and not yet taken.
+    pub credit: Vec<u64>,
+    /// Admitted since the epoch began.
+    pub epoch: Vec<u64>,
+    /// Admitted since the run began.
+    pub total: Vec<u64>,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(classes: usize) -> Self {
+        let zeros = || vec![0; classes];
+        Self {
+            tokens: zeros(),
+            credit: zeros(),
+            epoch: zeros(),
+            total: zeros(),
+        }
+    }
+
+    /// Empties tokens, credit and the epoch's counts.
+    pub fn begin_epoch(&mut self) {
+        for list in [&mut self.tokens, &mut self.credit, &mut self.epoch] {
+            list.fill(0);
+        }
+    }
+
+    /// Admitted since the run began, over all classes.
+    pub fn admitted_total(&self) -> u64 {
+        self.total.iter().sum()
+    }
+
+    /// The class that took more than half of this epoch's admissions, where there are three
+    /// minority classes or more to share them: a sign that the teacher labels everything with one
+    /// class.
+    pub fn collapse(&self, minority: &[u32]) -> Option<u32> {
+        let admitted: u64 = self.epoch.iter().sum();
+        if minority.len() < 3 {
+            return None;
+        }
+        minority
+            .iter()
+            .copied()
+            .find(|class| self.epoch[*class as usize] * 2 > admitted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collapse_needs_more_than_half_and_three_classes() {
+        let ledger = |epoch: &[u64]| Ledger {
+            epoch: epoch.to_vec(),
+            ..Ledger::new(epoch.len())
+        };
+        assert_eq!(ledger(&[0, 6, 3, 2]).collapse(&[1, 2, 3]), Some(1));
+        assert_eq!(ledger(&[0, 5, 3, 2]).collapse(&[1, 2, 3]), None);
+        assert_eq!(ledger(&[0, 6, 3, 0]).collapse(&[1, 2]), None);
+        assert_eq!(ledger(&[0, 0, 0, 0]).collapse(&[1, 2, 3]), None);
+    }
+}

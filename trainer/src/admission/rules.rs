@@ -1,0 +1,230 @@
+//! The policies.
+//!
+//! * `reference`: all that pass the gate, as the published code does.
+//! * `quota`: a token bucket per minority class, refilled at every step whether or not it has
+//!   candidates: the class's budget (`quota_rate` of its deficit to the largest class) spread
+//!   evenly over the epoch, holding at most `burst_steps` steps' worth; and never more in one step
+//!   than an even share of the batch among minority classes.
+//! * `rate`: CReST (Wei et al., CVPR 2021): the class's rate times its candidates, earned as exact
+//!   integer credit over steps, so that a class with one candidate a step is not always admitted.
+
+use std::cmp::Reverse;
+
+use lcsl_config::Policy;
+
+use super::{Admitted, Candidate, Ledger, MILLION};
+use crate::long_tail::minority;
+
+/// Everything that admission depends on besides candidates and ledger; fixed for a run.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    policy: Policy,
+    confidence: f32,
+    burst_steps: u64,
+    share: u64,
+    minority: Vec<u32>,
+    /// Index into `minority` by class, or `None` for a majority class.
+    place: Vec<Option<usize>>,
+    /// Admissions per epoch that policy `quota` grants, by place in `minority`.
+    budgets: Vec<u64>,
+    /// Millionths, by place in `minority`.
+    rates: Vec<u64>,
+}
+
+/// The numbers that a person can set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The policy.
+    pub policy: Policy,
+    /// Gate: a candidate needs at least this confidence, 0..1.
+    pub confidence: f32,
+    /// Policy `quota`: millionths of a class's deficit that it may admit per epoch; nothing for
+    /// [`auto_quota_rate`].
+    pub quota_rate: Option<u64>,
+    /// Policy `quota`: how many steps' worth a bucket holds.
+    pub burst_steps: u64,
+    /// Policy `quota`: millionths of the batch that all minority classes together may take in one
+    /// step.
+    pub share: u64,
+    /// Policy `rate`: the exponent of the class rates.
+    pub crest_alpha: f64,
+}
+
+/// Which step of which epoch, and how large its global batch is.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Step in the epoch, from 0.
+    pub step: u64,
+    /// Steps of the epoch.
+    pub steps: u64,
+    /// Images of the global batch over which candidates were gathered.
+    pub batch: u64,
+}
+
+impl Rules {
+    /// Prepares the rules for training counts per class.
+    pub fn new(counts: &[u64], settings: Settings) -> Self {
+        let minority = minority(counts);
+        let mut place = vec![None; counts.len()];
+        for (at, class) in minority.iter().enumerate() {
+            place[*class as usize] = Some(at);
+        }
+        let largest = counts.iter().copied().max().unwrap_or(0);
+        let quota_rate = settings
+            .quota_rate
+            .unwrap_or_else(|| auto_quota_rate(counts));
+        let of_minority = |values: &[u64]| minority.iter().map(|c| values[*c as usize]).collect();
+        let budgets: Vec<u64> = counts
+            .iter()
+            .map(|count| quota_rate * (largest - count) / MILLION)
+            .collect();
+        Self {
+            policy: settings.policy,
+            confidence: settings.confidence,
+            burst_steps: settings.burst_steps,
+            share: settings.share,
+            place,
+            budgets: of_minority(&budgets),
+            rates: of_minority(&crest_rates(counts, settings.crest_alpha)),
+            minority,
+        }
+    }
+
+    /// The classes that can be admitted, ascending.
+    pub fn minority(&self) -> &[u32] {
+        &self.minority
+    }
+
+    /// Whether a candidate can be admitted at all: confident, and of a minority class. Ranks send
+    /// only those that pass.
+    pub fn passes_gate(&self, candidate: &Candidate) -> bool {
+        candidate.confidence >= self.confidence
+            && self
+                .place
+                .get(candidate.label as usize)
+                .is_some_and(Option::is_some)
+    }
+
+    /// Decides on the candidates of the whole global batch, which come in any order, and enters the
+    /// decision in the ledger. Returns the admitted ones by ascending key. Within a class the most
+    /// confident come first, equal confidences by key.
+    ///
+    /// Specified by `admit` of the oracle, with which it agrees exactly.
+    pub fn admit(
+        &self,
+        candidates: &[Candidate],
+        ledger: &mut Ledger,
+        moment: Moment,
+    ) -> Vec<Admitted> {
+        let mut admitted = Vec::new();
+        let (mut ordered, ends) = self.by_class(candidates);
+        let mut start = 0;
+        for (place, end) in ends.into_iter().enumerate() {
+            let rows = &mut ordered[start..end];
+            start = end;
+            let granted = self.grant(place, rows.len() as u64, ledger, moment) as usize;
+            if granted > 0 && granted < rows.len() {
+                rows.select_nth_unstable_by_key(granted - 1, most_confident_first);
+            }
+            let class = self.minority[place];
+            admitted.extend(rows[..granted].iter().map(|c| Admitted {
+                key: c.key,
+                label: class,
+            }));
+            ledger.epoch[class as usize] += granted as u64;
+            ledger.total[class as usize] += granted as u64;
+        }
+        admitted.sort_unstable();
+        admitted
+    }
+
+    /// Candidates that pass the gate, grouped by class in the order of `minority`, and where each
+    /// group ends: a counting sort, so that the cost grows with candidates plus classes.
+    fn by_class(&self, candidates: &[Candidate]) -> (Vec<Candidate>, Vec<usize>) {
+        let place = |c: &Candidate| {
+            if self.passes_gate(c) {
+                self.place[c.label as usize]
+            } else {
+                None
+            }
+        };
+        let mut ends = vec![0; self.minority.len()];
+        for at in candidates.iter().filter_map(place) {
+            ends[at] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ends {
+            total += std::mem::replace(end, total); // for now: where the group starts
+        }
+        let nothing = Candidate {
+            key: 0,
+            label: 0,
+            confidence: 0.0,
+        };
+        let mut ordered = vec![nothing; total];
+        for candidate in candidates {
+            if let Some(at) = place(candidate) {
+                ordered[ends[at]] = *candidate;
+                ends[at] += 1; // and in the end: where it ends
+            }
+        }
+        (ordered, ends)
+    }
+
+    /// How many of `candidates` the class at `place` may take now.
+    fn grant(&self, place: usize, candidates: u64, ledger: &mut Ledger, moment: Moment) -> u64 {
+        let class = self.minority[place] as usize;
+        match self.policy {
+            Policy::Reference => candidates,
+            Policy::Quota => {
+                let due = |steps: u64| (self.budgets[place] * steps).div_ceil(moment.steps);
+                let refill = due(moment.step + 1) - due(moment.step);
+                let capacity = due(self.burst_steps).max(1);
+                let even = self.share * moment.batch / (MILLION * self.minority.len() as u64);
+                let tokens = (ledger.tokens[class] + refill).min(capacity);
+                let granted = candidates.min(tokens).min(even.max(1));
+                ledger.tokens[class] = tokens - granted;
+                granted
+            }
+            Policy::Rate => {
+                let credit = ledger.credit[class] + self.rates[place] * candidates;
+                ledger.credit[class] = credit % MILLION;
+                credit / MILLION
+            }
+        }
+    }
+}
+
+/// Confidences that pass the gate are positive numbers, whose bits have the order of their values.
+fn most_confident_first(candidate: &Candidate) -> (Reverse<u32>, u64) {
+    (Reverse(candidate.confidence.to_bits()), candidate.key)
+}
+
+/// The quota rate, in millionths, with which the budgets of all minority classes together are at
+/// most half the training set.
+pub fn auto_quota_rate(counts: &[u64]) -> u64 {
+    let largest = counts.iter().copied().max().unwrap_or(0);
+    let deficits: u64 = minority(counts)
+        .iter()
+        .map(|c| largest - counts[*c as usize])
+        .sum();
+    let images: u64 = counts.iter().sum();
+    if deficits == 0 {
+        MILLION
+    } else {
+        MILLION.min(MILLION * images / (2 * deficits))
+    }
+}
+
+/// CReST's rate of each class in millionths: with classes ordered by count, largest first and ties
+/// by class id, the l-th of C gets `(N_{C+1−l} / N_1)^α` (Wei et al., CVPR 2021, section 3.2).
+pub fn crest_rates(counts: &[u64], alpha: f64) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|c| (Reverse(counts[*c]), *c));
+    let mut rates = vec![0; counts.len()];
+    for (class, mirror) in order.iter().zip(order.iter().rev()) {
+        let ratio = counts[*mirror] as f64 / counts[order[0]] as f64;
+        rates[*class] = (ratio.powf(alpha) * MILLION as f64 + 0.5).floor() as u64;
+    }
+    rates
+}

@@ -1,0 +1,58 @@
+//! The parts of a global batch.
+
+use lcsl_data::DataError;
+use tch::Tensor;
+
+/// Which optimiser step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Step in the epoch, from 0.
+    pub step: u64,
+    /// Steps of the epoch.
+    pub steps: u64,
+}
+
+/// What one logical rank works on in one micro-batch; it may be empty.
+#[derive(Debug)]
+pub struct Part {
+    /// Normalised images (N, H, W, 3).
+    pub images: Tensor,
+    /// Classes (N), i64.
+    pub labels: Tensor,
+    /// With which image of the part each image is mixed (N), i64.
+    pub permutation: Tensor,
+    /// Weight of the image itself in the mixture, 0..1; the same for the whole step.
+    pub lambda: f64,
+    /// Key of the first image; the others follow without gaps.
+    pub first_key: u64,
+}
+
+impl Part {
+    /// Number of images.
+    pub fn images(&self) -> u64 {
+        self.labels.size()[0] as u64
+    }
+
+    /// Mixup (Zhang et al., ICLR 2018): λ·x + (1 − λ)·x∘permutation, shape as `images`.
+    pub fn mix(&self) -> Tensor {
+        let partners = self.images.index_select(0, &self.permutation);
+        &self.images * self.lambda + partners * (1.0 - self.lambda)
+    }
+}
+
+/// Who supplies a rank with parts: a dataset in training, stored values in the golden tests.
+pub trait Feed {
+    /// Micro-batches of a step; more than one means gradient accumulation.
+    fn micro_batches(&self) -> usize;
+
+    /// Images of a micro-batch over all ranks.
+    fn global_images(&self, moment: Moment, micro: usize) -> u64;
+
+    /// The parts of this rank's logical ranks, in order.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError>;
+}

@@ -1,0 +1,113 @@
+//! Tensors of a run, to disk and back.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tch::Tensor;
+
+use super::network::Network;
+use crate::run_dir::checkpoints::{Found, TENSORS};
+
+/// The networks of a run and the state of its optimiser.
+pub struct Tensors<'a> {
+    /// The network that trains.
+    pub student: &'a Network,
+    /// v of the optimiser (flat, in the order of the student's parameters).
+    pub velocity: &'a Tensor,
+    /// The best network so far, as trained.
+    pub best: Option<&'a Network>,
+}
+
+/// Writes all tensors as safetensors: `student.*`, `momentum.*`, and `best.*` where there is one.
+/// The teacher is derived from the best network, or from the seed where there is none yet.
+pub fn write(path: &Path, tensors: &Tensors<'_>) -> std::io::Result<()> {
+    let mut entries: Vec<(String, Tensor)> = prefixed("student", tensors.student.state());
+    let mut start = 0;
+    for (name, view) in tensors.student.parameters.named() {
+        let elements = view.numel() as i64;
+        let part = tensors
+            .velocity
+            .narrow(0, start, elements)
+            .view(view.size().as_slice());
+        entries.push((format!("momentum.{name}"), part));
+        start += elements;
+    }
+    if let Some(network) = tensors.best {
+        entries.extend(prefixed("best", network.state()));
+    }
+    write_file(path, &entries)
+}
+
+/// Writes one network under its plain names, as `lcsl export` does.
+pub fn write_network(path: &Path, network: &Network) -> std::io::Result<()> {
+    write_file(path, &network.state())
+}
+
+/// The tensors of a checkpoint, by name.
+pub struct Restored {
+    tensors: HashMap<String, Tensor>,
+}
+
+/// Reads the tensor file of a checkpoint.
+///
+/// # Errors
+/// A sentence, when the file cannot be read.
+pub fn read(found: &Found) -> Result<Restored, String> {
+    let path = found.directory.join(TENSORS);
+    let tensors = Tensor::read_safetensors(&path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(Restored {
+        tensors: tensors.into_iter().collect(),
+    })
+}
+
+impl Restored {
+    /// Whether the checkpoint holds a network under this prefix.
+    pub fn has(&self, prefix: &str) -> bool {
+        self.tensors.contains_key(&format!("{prefix}.fc.weight"))
+    }
+
+    /// Overwrites a network with the one under this prefix.
+    pub fn load(&self, prefix: &str, network: &mut Network) -> Result<(), String> {
+        network.load(|name| self.find(prefix, name))
+    }
+
+    /// Overwrites the optimiser's v (flat, in the order of `like`'s parameters).
+    pub fn load_velocity(&self, velocity: &mut Tensor, like: &Network) -> Result<(), String> {
+        let mut parts = Vec::new();
+        for (name, view) in like.parameters.named() {
+            match self.find("momentum", name) {
+                Some(part) if part.size() == view.size() => parts.push(part.reshape([-1])),
+                _ => return Err(format!("momentum.{name} is missing or has another shape")),
+            }
+        }
+        velocity.copy_(&Tensor::cat(&parts, 0));
+        Ok(())
+    }
+
+    fn find(&self, prefix: &str, name: &str) -> Option<Tensor> {
+        self.tensors
+            .get(&format!("{prefix}.{name}"))
+            .map(Tensor::shallow_clone)
+    }
+}
+
+fn prefixed(prefix: &str, state: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
+    state
+        .into_iter()
+        .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor))
+        .collect()
+}
+
+fn write_file(path: &Path, entries: &[(String, Tensor)]) -> std::io::Result<()> {
+    let entries: Vec<(&str, Tensor)> = entries
+        .iter()
+        .map(|(name, tensor)| {
+            (
+                name.as_str(),
+                tensor.to_device(tch::Device::Cpu).contiguous(),
+            )
+        })
+        .collect();
+    Tensor::write_safetensors(&entries, path).map_err(std::io::Error::other)
+}

@@ -1,0 +1,206 @@
+//! Measuring a model on held-out images, shared among all ranks.
+
+use lcsl_collective::{CollectiveError, Communicator, Values};
+use lcsl_config::{Protocol, RunConfig};
+use lcsl_data::images::ImageSet;
+use tch::{Kind, Tensor};
+use thiserror::Error;
+
+use super::feed::Normaliser;
+use super::network::{Mode, Network};
+use crate::material::Material;
+use crate::metrics::{Calibration, Confusion};
+
+/// Which images, and how.
+#[derive(Clone, Copy)]
+pub struct Exam<'a> {
+    /// The images.
+    pub set: &'a ImageSet,
+    /// Those of them that are measured, each once.
+    pub indices: &'a [u32],
+    /// Pixels to numbers.
+    pub normaliser: &'a Normaliser,
+    /// Images that go through the network at once. Chunks of this size are dealt to the ranks in
+    /// turn, so that an image meets the same neighbours, and gets the same logits to the last bit,
+    /// whatever the world size.
+    pub chunk: usize,
+    /// Whether logits are averaged over the image and its mirror image.
+    pub mirrored: bool,
+}
+
+/// How a run measures its models.
+#[derive(Debug)]
+pub struct Exams {
+    normaliser: Normaliser,
+    chunk: usize,
+    mirrored: bool,
+    selects_on_test: bool,
+}
+
+impl Exams {
+    /// As the configuration says.
+    pub fn new(config: &RunConfig, normaliser: Normaliser) -> Self {
+        Self {
+            normaliser,
+            chunk: config.evaluation.batch_size,
+            mirrored: config.evaluation.tta,
+            selects_on_test: config.train.protocol == Protocol::Paper,
+        }
+    }
+
+    /// The images on which the best model is selected after each epoch, and what they are called.
+    /// Logits are not averaged here.
+    pub fn selection<'a>(&'a self, material: &'a Material) -> (Exam<'a>, &'static str) {
+        let (test, mirrored) = (self.test(material), false);
+        if self.selects_on_test {
+            return (Exam { mirrored, ..test }, "test");
+        }
+        let (set, indices) = (&*material.images, &*material.validation);
+        (
+            Exam {
+                set,
+                indices,
+                mirrored,
+                ..test
+            },
+            "validation",
+        )
+    }
+
+    /// The test set.
+    pub fn test<'a>(&'a self, material: &'a Material) -> Exam<'a> {
+        Exam {
+            set: &material.test,
+            indices: &material.test_indices,
+            normaliser: &self.normaliser,
+            chunk: self.chunk,
+            mirrored: self.mirrored,
+        }
+    }
+}
+
+/// What was measured, the same on all ranks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Measured {
+    /// Which classes were taken for which.
+    pub confusion: Confusion,
+    /// Whether confidence means what it says.
+    pub calibration: Calibration,
+}
+
+/// Why a measurement failed.
+#[derive(Debug, Error)]
+pub enum EvaluateError {
+    /// Ranks could not talk.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// Another rank sent nonsense.
+    #[error("rank {rank} sent {bytes} bytes of a confusion matrix, which are not whole records")]
+    Record {
+        /// Who.
+        rank: usize,
+        /// How many bytes.
+        bytes: usize,
+    },
+}
+
+/// Measures `network`. Collective: every rank calls it with the same images and gets the sum over
+/// all.
+pub fn evaluate(
+    network: &Network,
+    world: &mut dyn Communicator,
+    exam: Exam<'_>,
+) -> Result<Measured, EvaluateError> {
+    let [measured] = evaluate_classifiers(network, world, exam, [network.classifier_weight()])?;
+    Ok(measured)
+}
+
+/// Measures `network` with several classifiers (classes × features each) on top, for little more
+/// than the price of one: the features are the same. Collective.
+pub fn evaluate_classifiers<const N: usize>(
+    network: &Network,
+    world: &mut dyn Communicator,
+    exam: Exam<'_>,
+    classifiers: [&Tensor; N],
+) -> Result<[Measured; N], EvaluateError> {
+    let mut measured = [(); N].map(|()| Measured::default());
+    let (rank, size) = (world.rank(), world.world_size());
+    for chunk in exam.indices.chunks(exam.chunk).skip(rank).step_by(size) {
+        let features = views(network, exam, chunk);
+        for (classifier, measured) in classifiers.iter().zip(&mut measured) {
+            let logits = average_logits(network, &features, classifier);
+            measured.record(exam.set, chunk, &logits);
+        }
+    }
+    for part in &mut measured {
+        part.sum_over_ranks(world)?;
+    }
+    Ok(measured)
+}
+
+/// Features of a chunk of images, and of their mirror images where these count.
+fn views(network: &Network, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
+    let _guard = tch::no_grad_guard();
+    let images = chunk.iter().map(|index| exam.set.image(*index as usize));
+    let pixels: Vec<u8> = images.flatten().copied().collect();
+    let images = exam
+        .normaliser
+        .apply(&pixels, chunk.len(), exam.set.shape());
+    let mut views = vec![network.features(&images, Mode::Evaluate)];
+    if exam.mirrored {
+        views.push(network.features(&images.flip([2]), Mode::Evaluate));
+    }
+    views
+}
+
+fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
+    let _guard = tch::no_grad_guard();
+    let logits: Vec<Tensor> = views
+        .iter()
+        .map(|features| network.classify(features, classifier))
+        .collect();
+    Tensor::stack(&logits, 0).mean_dim(0_i64, false, None)
+}
+
+impl Measured {
+    /// Counts the images of a chunk, whose logits (N × classes) these are.
+    fn record(&mut self, set: &ImageSet, chunk: &[u32], logits: &Tensor) {
+        let (confidences, labels) = predictions(logits);
+        for ((index, predicted), confidence) in chunk.iter().zip(labels).zip(confidences) {
+            let truth = set.label(*index as usize);
+            self.confusion.record(truth, predicted as u32);
+            self.calibration
+                .record(confidence, u32::try_from(predicted) == Ok(truth));
+        }
+    }
+
+    fn sum_over_ranks(&mut self, world: &mut dyn Communicator) -> Result<(), EvaluateError> {
+        let mut confusion = Confusion::default();
+        for (rank, bytes) in world
+            .all_gather(&self.confusion.to_bytes())?
+            .iter()
+            .enumerate()
+        {
+            let part = Confusion::from_bytes(bytes).ok_or(EvaluateError::Record {
+                rank,
+                bytes: bytes.len(),
+            })?;
+            confusion.add(&part);
+        }
+        self.confusion = confusion;
+        world.all_reduce_sum(Values::U64(self.calibration.as_flattened_mut()))?;
+        Ok(())
+    }
+}
+
+fn predictions(logits: &Tensor) -> (Vec<f64>, Vec<i64>) {
+    let count = logits.size()[0] as usize;
+    let (confidence, label) = logits
+        .to_kind(Kind::Double)
+        .softmax(-1, None)
+        .max_dim(1, false);
+    let (mut confidences, mut labels) = (vec![0.0; count], vec![0; count]);
+    confidence.copy_data(&mut confidences, count);
+    label.copy_data(&mut labels, count);
+    (confidences, labels)
+}

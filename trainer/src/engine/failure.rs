@@ -1,0 +1,99 @@
+//! From an error to an exit code, a remedy, and the question of who is to blame.
+
+use lcsl_collective::control::Failure;
+use lcsl_data::DataError;
+
+use super::evaluate::EvaluateError;
+use super::inspect::InspectError;
+use super::step::StepError;
+use super::train::TrainError;
+use crate::material::MaterialError;
+use crate::run_dir::durable::DiskError;
+
+const USAGE: i32 = 2;
+const BAD_DATA: i32 = 3;
+const RANK_FAILED: i32 = 4;
+const DISK: i32 = 5;
+
+/// What a rank says of an error that ends its training.
+pub fn of_training(error: &TrainError) -> Failure {
+    let (exit_code, hint, bystander) = match error {
+        TrainError::Material(error) => (BAD_DATA, material_hint(error), false),
+        TrainError::Step { source, .. } => of_step(source),
+        TrainError::Evaluate { source, .. } => of_evaluation(source),
+        TrainError::Disk(error) => (DISK, disk_hint(error), false),
+        TrainError::Checkpoint { .. } => {
+            let hint = "remove that checkpoint to go on from the one before, or start a new run";
+            (BAD_DATA, Some(hint.to_owned()), false)
+        }
+        TrainError::NoDevice => (
+            USAGE,
+            Some("train on the CPU with --gpu=cpu".to_owned()),
+            false,
+        ),
+    };
+    Failure {
+        what: error.to_string(),
+        hint,
+        exit_code,
+        bystander,
+    }
+}
+
+/// Exit code and remedy of an error of `eval` or `export`.
+pub fn of_inspection(error: &InspectError) -> (i32, Option<String>) {
+    match error {
+        InspectError::NoModel { .. } => {
+            let hint = "a model is saved after the first evaluation, at the end of an epoch";
+            (USAGE, Some(hint.to_owned()))
+        }
+        InspectError::Unusable { .. } => (BAD_DATA, None),
+        InspectError::Material(error) => (BAD_DATA, material_hint(error)),
+        InspectError::Evaluate(_) => (RANK_FAILED, None),
+        InspectError::Disk(error) => (DISK, disk_hint(error)),
+    }
+}
+
+fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
+    match error {
+        StepError::Data(error) => (BAD_DATA, data_hint(error), false),
+        StepError::NotFinite { here, .. } => {
+            let hint = "a lower --lr or a longer --warmup_epochs usually helps; metrics.jsonl shows where it began";
+            (RANK_FAILED, Some(hint.to_owned()), !here)
+        }
+        // Who waits in vain for another rank is not the one to name.
+        StepError::Collective(_) => (RANK_FAILED, None, true),
+        StepError::Candidates(_) => (RANK_FAILED, None, false),
+    }
+}
+
+fn of_evaluation(error: &EvaluateError) -> (i32, Option<String>, bool) {
+    let bystander = matches!(error, EvaluateError::Collective(_));
+    (RANK_FAILED, None, bystander)
+}
+
+fn material_hint(error: &MaterialError) -> Option<String> {
+    match error {
+        MaterialError::Data(error) => data_hint(error),
+        MaterialError::Split(_) => {
+            Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())
+        }
+    }
+}
+
+fn data_hint(error: &DataError) -> Option<String> {
+    error.hint()
+}
+
+fn disk_hint(error: &DiskError) -> Option<String> {
+    let hint = match error.source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "make room, then go on with --resume auto"
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            "choose another place with --run_dir"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,137 @@
+//! Parts of global batches, from a dataset.
+
+use std::ops::Range;
+
+use lcsl_data::DataError;
+use lcsl_data::batch::Batches;
+use lcsl_data::datasets::Normalisation;
+use lcsl_data::images::Shape;
+use lcsl_data::random::{Purpose, Stream};
+use tch::{Device, Kind, Tensor};
+
+use super::batch::{Feed, Moment, Part};
+use crate::plan::EpochPlan;
+
+/// Turns pixels into what a network sees.
+#[derive(Debug)]
+pub struct Normaliser {
+    /// Bytes are multiplied by this, channel by channel (C).
+    scale: Tensor,
+    /// And this is added (C).
+    shift: Tensor,
+    device: Device,
+}
+
+impl Normaliser {
+    /// (x / 255 − mean) / deviation for the first `channels` channels.
+    pub fn new(normalisation: &Normalisation, channels: usize, device: Device) -> Self {
+        let per_channel = || {
+            normalisation
+                .mean
+                .iter()
+                .zip(&normalisation.std)
+                .take(channels)
+        };
+        let scale: Vec<f32> = per_channel().map(|(_, std)| 1.0 / (255.0 * std)).collect();
+        let shift: Vec<f32> = per_channel().map(|(mean, std)| -mean / std).collect();
+        let on_device = |values: &[f32]| Tensor::from_slice(values).to_device(device);
+        Self {
+            scale: on_device(&scale),
+            shift: on_device(&shift),
+            device,
+        }
+    }
+
+    /// Bytes of images, (N, H, W, C) in row-major order, as normalised float32 (N, H, W, 3); a grey
+    /// channel is repeated.
+    pub fn apply(&self, pixels: &[u8], images: usize, shape: Shape) -> Tensor {
+        let channels = shape.channels as i64;
+        let size = [
+            images as i64,
+            shape.height as i64,
+            shape.width as i64,
+            channels,
+        ];
+        let bytes = Tensor::from_data_size(pixels, &size, Kind::Uint8).to_device(self.device);
+        let values = bytes.to_kind(Kind::Float) * &self.scale + &self.shift;
+        if channels == 3 {
+            values
+        } else {
+            values.repeat([1, 1, 1, 3])
+        }
+    }
+}
+
+/// How images of a part are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixing {
+    /// Not at all: λ = 1.
+    None,
+    /// One λ ~ Beta(1, 1) per step, a permutation per logical rank.
+    Mixup,
+}
+
+/// Supplies the logical ranks of one rank with augmented training images.
+pub struct DatasetFeed {
+    /// Images in the order of an epoch.
+    pub batches: Batches,
+    /// Who gets which.
+    pub plan: EpochPlan,
+    /// The logical ranks of this rank.
+    pub block: Range<usize>,
+    /// How images are mixed.
+    pub mixing: Mixing,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Pixels to numbers.
+    pub normaliser: Normaliser,
+}
+
+impl DatasetFeed {
+    fn part(&self, moment: Moment, logical_rank: usize) -> Part {
+        let positions = self.plan.part_at(moment.step, logical_rank);
+        let first_key = positions.start;
+        let count = (positions.end - positions.start) as usize;
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        self.batches
+            .fill(moment.epoch, positions, 0, &mut pixels, &mut labels);
+        let shape = self.batches.shape();
+        let device = self.normaliser.device;
+        let stream =
+            |purpose, place| Stream::new(self.seed, purpose, moment.epoch, moment.step, place);
+        let (lambda, permutation) = match self.mixing {
+            Mixing::None => (1.0, (0..count as i64).collect()),
+            Mixing::Mixup => {
+                let lambda = stream(Purpose::Mixup, 0).unit(); // Beta(1, 1) is uniform
+                let mut order = stream(Purpose::Permutation, logical_rank as u64);
+                (lambda, order.permutation(count))
+            }
+        };
+        Part {
+            images: self.normaliser.apply(&pixels, count, shape),
+            labels: Tensor::from_slice(&labels).to_device(device),
+            permutation: Tensor::from_slice(&permutation).to_device(device),
+            lambda,
+            first_key,
+        }
+    }
+}
+
+impl Feed for DatasetFeed {
+    fn micro_batches(&self) -> usize {
+        1
+    }
+
+    fn global_images(&self, moment: Moment, _micro: usize) -> u64 {
+        let batch = self.plan.batch_at(moment.step);
+        batch.end - batch.start
+    }
+
+    fn parts(&mut self, moment: Moment, _micro: usize) -> Result<Vec<Part>, DataError> {
+        Ok(self
+            .block
+            .clone()
+            .map(|logical_rank| self.part(moment, logical_rank))
+            .collect())
+    }
+}

@@ -1,0 +1,81 @@
+//! One buffer for many tensors.
+
+use tch::{Device, Kind, Tensor};
+
+/// Name and shape of one tensor in a flat buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name in the state dictionary, for example `layer1.0.conv1.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+}
+
+impl Slot {
+    fn elements(&self) -> i64 {
+        self.shape.iter().product()
+    }
+}
+
+/// A one-dimensional tensor that holds all parameters (or all running statistics) of a network,
+/// with a view for each of them.
+///
+/// One object serves the sum over ranks, the optimiser, checkpoints and digests; the views serve
+/// forward and backward passes. They share memory, so writing to `buffer` in place changes the
+/// network.
+#[derive(Debug)]
+pub struct Flat {
+    /// All elements, in the order of the slots.
+    pub buffer: Tensor,
+    slots: Vec<Slot>,
+    views: Vec<Tensor>,
+}
+
+impl Flat {
+    /// A buffer of zeros for these slots. With `requires_grad` the views are leaves of the autograd
+    /// graph.
+    pub fn zeros(slots: Vec<Slot>, kind: Kind, device: Device, requires_grad: bool) -> Self {
+        let elements = slots.iter().map(Slot::elements).sum::<i64>();
+        let buffer = Tensor::zeros([elements], (kind, device));
+        let mut start = 0;
+        let views = slots
+            .iter()
+            .map(|slot| {
+                let view = buffer
+                    .narrow(0, start, slot.elements())
+                    .view(slot.shape.as_slice());
+                start += slot.elements();
+                view.detach().set_requires_grad(requires_grad)
+            })
+            .collect();
+        Self {
+            buffer,
+            slots,
+            views,
+        }
+    }
+
+    /// The slots, in buffer order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The views, in buffer order.
+    pub fn views(&self) -> &[Tensor] {
+        &self.views
+    }
+
+    /// Names and views, in buffer order.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.slots
+            .iter()
+            .map(|slot| slot.name.as_str())
+            .zip(&self.views)
+    }
+
+    /// Overwrites every element in place.
+    pub fn copy_from(&mut self, source: &Tensor) {
+        let _guard = tch::no_grad_guard();
+        self.buffer.copy_(source);
+    }
+}

@@ -1,0 +1,185 @@
+//! A finished run under the glass: final figures, `lcsl eval`, `lcsl export`.
+
+use std::path::Path;
+
+use lcsl_collective::solo::Solo;
+use lcsl_config::RunConfig;
+use tch::Device;
+use thiserror::Error;
+
+use super::checkpoint;
+use super::evaluate::{EvaluateError, Exam, Exams, Measured, evaluate, evaluate_classifiers};
+use super::feed::Normaliser;
+use super::network::Network;
+use super::network::weights::Role;
+use super::run::{Run, initial_network};
+use super::teacher::{tau_normalise, with_normalised_classifier};
+use crate::material::{self, Material, MaterialError};
+use crate::metrics::{Accuracy, report};
+use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints;
+use crate::run_dir::durable::{DiskContext, DiskError, sync_directory_of};
+use crate::run_dir::result::{Evaluated, TauNormalised};
+
+/// Why a run cannot be inspected.
+#[derive(Debug, Error)]
+pub enum InspectError {
+    /// Nothing was saved yet, or nothing that is whole.
+    #[error("{} holds no whole checkpoint with a selected model", path.display())]
+    NoModel {
+        /// The run directory.
+        path: std::path::PathBuf,
+    },
+    /// The checkpoint does not fit its configuration.
+    #[error("cannot use the newest checkpoint of {}: {why}", path.display())]
+    Unusable {
+        /// The run directory.
+        path: std::path::PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// The dataset cannot be read.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// The evaluation failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The disk did not do its part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Which images `lcsl eval` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// The test set.
+    Test,
+    /// The images that the model was selected on.
+    Validation,
+}
+
+/// How `lcsl eval` measures.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// Which images.
+    pub split: Split,
+    /// Whether logits are averaged with the mirror image.
+    pub mirrored: bool,
+    /// τ of the classifier's normalisation, if it is to be normalised.
+    pub tau: Option<f64>,
+}
+
+/// The test figures of a run's best model, as trained and with a τ-normalised classifier.
+/// Collective.
+pub(super) fn final_figures(
+    run: &mut Run<'_>,
+) -> Result<(Evaluated, TauNormalised), EvaluateError> {
+    let (_, network) = run
+        .best
+        .as_ref()
+        .expect("an evaluation selects the first model");
+    let counts = &run.material.train_counts;
+    let exam = run.exams.test(&run.material);
+    let world = run.rank.world.as_mut();
+    let tau = run.config.evaluation.tau_norm;
+    let normalised = tau_normalise(network.classifier_weight(), tau);
+    let classifiers = [network.classifier_weight(), &normalised];
+    let [measured, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
+    let tau_normalised = TauNormalised {
+        tau,
+        accuracy: Accuracy::of(&normalised.confusion, counts),
+        ece: normalised.calibration.error(normalised.confusion.images()),
+    };
+    let admitted = &run.rank.ledger.total;
+    Ok((
+        evaluated("test", &measured, &run.material, admitted),
+        tau_normalised,
+    ))
+}
+
+/// Measures the selected model of a run again.
+pub fn eval(
+    run_dir: &RunDir,
+    config: &RunConfig,
+    device: Device,
+    question: Question,
+) -> Result<Evaluated, InspectError> {
+    let material = material::open(config)?;
+    let (mut network, admitted) =
+        selected_model(run_dir, config, material.class_names.len(), device)?;
+    if let Some(tau) = question.tau {
+        network = with_normalised_classifier(&network, tau);
+    }
+    let channels = material.images.shape().channels;
+    let normaliser = Normaliser::new(&material.normalisation, channels, device);
+    let exams = Exams::new(config, normaliser);
+    let (exam, name) = match question.split {
+        Split::Test => (exams.test(&material), "test"),
+        Split::Validation => exams.selection(&material),
+    };
+    let mirrored = question.mirrored;
+    let measured = evaluate(&network, &mut Solo, Exam { mirrored, ..exam })?;
+    Ok(evaluated(name, &measured, &material, &admitted))
+}
+
+/// Writes the selected model of a run, under PyTorch's names, to a safetensors file; with `teacher`
+/// the copy that labels, whose classifier rows have norm 1.
+pub fn export(
+    run_dir: &RunDir,
+    config: &RunConfig,
+    out: &Path,
+    teacher: bool,
+) -> Result<(), InspectError> {
+    let classes = classes_of(run_dir)?;
+    let (mut network, _) = selected_model(run_dir, config, classes, Device::Cpu)?;
+    if teacher {
+        network = with_normalised_classifier(&network, 1.0);
+    }
+    let beside = out.with_extension("safetensors.tmp");
+    checkpoint::write_network(&beside, &network).or_disk("write", &beside)?;
+    std::fs::rename(&beside, out).or_disk("rename to", out)?;
+    Ok(sync_directory_of(out)?)
+}
+
+/// The number of classes of a run: that of its ledger, so that an export needs no dataset.
+fn classes_of(run_dir: &RunDir) -> Result<usize, InspectError> {
+    let (found, _) = checkpoints::newest(run_dir)?;
+    let path = run_dir.root().to_owned();
+    found
+        .map(|found| found.manifest.ledger.total.len())
+        .ok_or(InspectError::NoModel { path })
+}
+
+/// The selected model of the newest whole checkpoint, and the admissions of each class.
+fn selected_model(
+    run_dir: &RunDir,
+    config: &RunConfig,
+    classes: usize,
+    device: Device,
+) -> Result<(Network, Vec<u64>), InspectError> {
+    let path = || run_dir.root().to_owned();
+    let (found, _) = checkpoints::newest(run_dir)?;
+    let found = found.ok_or_else(|| InspectError::NoModel { path: path() })?;
+    let unusable = |why| InspectError::Unusable { path: path(), why };
+    let tensors = checkpoint::read(&found).map_err(unusable)?;
+    if !tensors.has("best") {
+        return Err(InspectError::NoModel { path: path() });
+    }
+    let mut network = initial_network(config, classes, device, Role::FirstTeacher);
+    tensors.load("best", &mut network).map_err(unusable)?;
+    Ok((network, found.manifest.ledger.total))
+}
+
+fn evaluated(split: &str, measured: &Measured, material: &Material, admitted: &[u64]) -> Evaluated {
+    let Measured {
+        confusion,
+        calibration,
+    } = measured;
+    let (names, counts) = (&material.class_names, &material.train_counts);
+    Evaluated {
+        split: split.to_owned(),
+        accuracy: Accuracy::of(confusion, counts),
+        ece: calibration.error(confusion.images()),
+        per_class: report::class_rows(confusion, names, counts, admitted),
+    }
+}

@@ -1,0 +1,139 @@
+//! What rank 0 tells the world about a run: lines in `metrics.jsonl`, progress and evaluations for
+//! the launcher's terminal.
+
+use std::time::{Duration, Instant};
+
+use lcsl_collective::control::{Control, FromRank, Progress, Score};
+
+use super::step::StepReport;
+use crate::clock::Lap;
+use crate::run_dir::RunDir;
+use crate::run_dir::durable::DiskError;
+use crate::run_dir::metrics::{Event, MetricsFile};
+
+/// The terminal is told about progress at most so often.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
+
+/// The reports of rank 0; other ranks have none.
+pub struct Journal {
+    metrics: MetricsFile,
+    control: Control,
+    told: Option<Instant>,
+    since_line: Window,
+}
+
+/// Sums since the last `step` line.
+#[derive(Debug, Default)]
+struct Window {
+    loss: f64,
+    images: u64,
+    admitted: u64,
+    steps: u64,
+}
+
+/// Where training stands after a step, for a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// Epoch, from 0, and epochs in all.
+    pub epoch: (u64, u64),
+    /// Optimiser steps made since the run began, and steps in all.
+    pub step: (u64, u64),
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Images per second of training time, since the run began.
+    pub images_per_second: f64,
+    /// Pseudo-labels admitted since the run began.
+    pub admitted: u64,
+}
+
+impl Journal {
+    /// Opens the metrics file, cut back to `metrics_bytes`.
+    pub fn open(run_dir: &RunDir, control: Control, metrics_bytes: u64) -> Result<Self, DiskError> {
+        let metrics = MetricsFile::open(run_dir, metrics_bytes)?;
+        Ok(Self {
+            metrics,
+            control,
+            told: None,
+            since_line: Window::default(),
+        })
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, seconds: f64, event: Event<'_>) -> Result<(), DiskError> {
+        self.metrics.write(seconds, event)
+    }
+
+    /// Bytes of metrics so far.
+    pub fn metrics_bytes(&mut self) -> Result<u64, DiskError> {
+        self.metrics.length()
+    }
+
+    /// Takes note of a step; `loss` is per image. Writes a line when `every` steps have come
+    /// together: `lap` gives the times then.
+    pub fn step(
+        &mut self,
+        report: &StepReport,
+        loss: f64,
+        standing: Standing,
+        every: u64,
+        lap: impl FnOnce() -> Lap,
+    ) -> Result<(), DiskError> {
+        let window = &mut self.since_line;
+        window.loss += loss * report.images as f64;
+        window.images += report.images;
+        window.admitted += report.admitted.len() as u64;
+        window.steps += 1;
+        self.tell(standing);
+        if self.since_line.steps < every {
+            return Ok(());
+        }
+        let window = std::mem::take(&mut self.since_line);
+        let lap = lap();
+        let event = Event::Step {
+            epoch: standing.epoch.0,
+            step: standing.step.0,
+            loss: window.loss / window.images as f64,
+            learning_rate: standing.learning_rate,
+            admitted: window.admitted,
+            images_per_second: window.images as f64 / (lap.data + lap.compute + lap.collective),
+            data_seconds: lap.data,
+            compute_seconds: lap.compute,
+            collective_seconds: lap.collective,
+        };
+        self.metrics.write(standing.seconds, event)
+    }
+
+    /// Reports an evaluation to the terminal.
+    pub fn score(&self, score: Score) {
+        self.control.send(&FromRank::Evaluation(score));
+    }
+
+    /// Says a sentence on the terminal.
+    pub fn notice(&self, text: String) {
+        tracing::warn!("{text}");
+        self.control.send(&FromRank::Notice { text });
+    }
+
+    fn tell(&mut self, standing: Standing) {
+        let due = self
+            .told
+            .is_none_or(|told| told.elapsed() >= PROGRESS_PERIOD);
+        let last = standing.step.0 == standing.step.1;
+        if !due && !last {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let window = &self.since_line;
+        self.control.send(&FromRank::Progress(Progress {
+            epoch: standing.epoch.0,
+            epochs: standing.epoch.1,
+            step: standing.step.0,
+            steps: standing.step.1,
+            loss: window.loss / window.images.max(1) as f64,
+            images_per_second: standing.images_per_second,
+            admitted: standing.admitted,
+        }));
+    }
+}

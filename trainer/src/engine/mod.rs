@@ -1,0 +1,32 @@
+//! Everything that touches libtorch.
+//!
+//! Begin with [`step`]: one optimiser step, every stage named in order. What it calls, in that
+//! order:
+//!
+//! * [`batch`]: the parts of a global batch, and who supplies them; [`feed`] supplies them from a
+//!   dataset.
+//! * [`teacher`]: labels mixed images.
+//! * [`student`]: loss, backward pass, and the sums that leave a rank.
+//! * [`sgd`]: the optimiser.
+//! * [`network`]: the networks, whose parameters lie in one flat buffer ([`flat`]).
+//!
+//! Around the steps: [`run`] builds what a run consists of, [`train`] is the loop, [`evaluate`]
+//! measures, [`checkpoint`] saves and restores, [`journal`] reports, [`failure`] explains,
+//! [`digest`] makes weights comparable, [`inspect`] serves `lcsl eval` and `lcsl export`.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod digest;
+pub mod evaluate;
+pub mod failure;
+pub mod feed;
+pub mod flat;
+pub mod inspect;
+pub mod journal;
+pub mod network;
+pub mod run;
+pub mod sgd;
+pub mod step;
+pub mod student;
+pub mod teacher;
+pub mod train;

@@ -1,0 +1,226 @@
+//! Layers that know where their parameters lie, not the parameters themselves.
+
+use tch::Tensor;
+
+use super::{Mode, Shortcut};
+use crate::engine::flat::Slot;
+
+/// PyTorch's defaults for batch normalisation.
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// The slots of a network while it is laid out; an index into one of the lists stands for a tensor.
+#[derive(Debug, Default)]
+pub struct Slots {
+    /// Trained by the optimiser.
+    pub parameters: Vec<Slot>,
+    /// Moved by batch normalisation.
+    pub statistics: Vec<Slot>,
+}
+
+impl Slots {
+    /// Adds a parameter.
+    pub fn parameter(&mut self, name: &str, shape: &[i64]) -> usize {
+        self.parameters.push(Slot {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+        });
+        self.parameters.len() - 1
+    }
+
+    fn statistic(&mut self, name: String, channels: i64) -> usize {
+        self.statistics.push(Slot {
+            name,
+            shape: vec![channels],
+        });
+        self.statistics.len() - 1
+    }
+}
+
+/// A convolution without bias.
+#[derive(Debug)]
+pub struct Convolution {
+    weight: usize,
+    stride: i64,
+    padding: i64,
+    /// A 1×1 kernel with a stride looks at every second pixel only.
+    thins_first: bool,
+}
+
+impl Convolution {
+    /// A square kernel that keeps the image's size at stride 1.
+    pub fn new(
+        slots: &mut Slots,
+        name: &str,
+        channels: [i64; 2],
+        kernel: i64,
+        stride: i64,
+    ) -> Self {
+        let [from, to] = channels;
+        let shape = [to, from, kernel, kernel];
+        let weight = slots.parameter(&format!("{name}.weight"), &shape);
+        Self {
+            weight,
+            stride,
+            padding: kernel / 2,
+            thins_first: kernel == 1 && stride > 1,
+        }
+    }
+
+    /// (N, C, H, W) → (N, C′, H′, W′).
+    ///
+    /// The pixels that a strided 1×1 kernel looks at are taken out first. The result is the same;
+    /// but oneDNN's kernel for the strided case (`jit_1x1`, backward by weights, AVX2,
+    /// channels-last) writes outside its memory where channels do not fill a vector.
+    pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let padding = [self.padding; 2];
+        if self.thins_first {
+            let x = every_nth_pixel(x, self.stride);
+            return x.conv2d(
+                &parameters[self.weight],
+                None::<Tensor>,
+                [1, 1],
+                padding,
+                [1, 1],
+                1,
+            );
+        }
+        let stride = [self.stride; 2];
+        x.conv2d(
+            &parameters[self.weight],
+            None::<Tensor>,
+            stride,
+            padding,
+            [1, 1],
+            1,
+        )
+    }
+}
+
+/// Batch normalisation over (N, H, W).
+#[derive(Debug)]
+pub struct Normalisation {
+    weight: usize,
+    bias: usize,
+    mean: usize,
+    variance: usize,
+}
+
+impl Normalisation {
+    /// One scale, shift, mean and variance per channel.
+    pub fn new(slots: &mut Slots, name: &str, channels: i64) -> Self {
+        Self {
+            weight: slots.parameter(&format!("{name}.weight"), &[channels]),
+            bias: slots.parameter(&format!("{name}.bias"), &[channels]),
+            mean: slots.statistic(format!("{name}.running_mean"), channels),
+            variance: slots.statistic(format!("{name}.running_var"), channels),
+        }
+    }
+
+    /// Same shape out as in.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        parameters: &[Tensor],
+        stats: &[Tensor],
+        mode: Mode,
+    ) -> Tensor {
+        x.batch_norm(
+            Some(&parameters[self.weight]),
+            Some(&parameters[self.bias]),
+            Some(&stats[self.mean]),
+            Some(&stats[self.variance]),
+            mode == Mode::Train,
+            MOMENTUM,
+            EPSILON,
+            true,
+        )
+    }
+}
+
+/// Rows and columns 0, n, 2n, … of (N, C, H, W), as a view.
+fn every_nth_pixel(x: &Tensor, n: i64) -> Tensor {
+    x.slice(2, None, None, n).slice(3, None, None, n)
+}
+
+#[derive(Debug)]
+enum Skip {
+    Identity,
+    /// Every second pixel, with this many zero channels before and after: option A, without
+    /// parameters.
+    Pad(i64),
+    /// A 1×1 convolution and normalisation: option B.
+    Project(Convolution, Normalisation),
+}
+
+/// Two 3×3 convolutions around a shortcut.
+#[derive(Debug)]
+pub struct Block {
+    first: (Convolution, Normalisation),
+    second: (Convolution, Normalisation),
+    skip: Skip,
+}
+
+impl Block {
+    /// `name` is the block's path, for example `layer2.0`; `shortcut` matters only where size or
+    /// width changes.
+    pub fn new(
+        slots: &mut Slots,
+        name: &str,
+        channels: [i64; 2],
+        stride: i64,
+        shortcut: Shortcut,
+    ) -> Self {
+        let [from, to] = channels;
+        let part = |part: &str| format!("{name}.{part}");
+        let first = (
+            Convolution::new(slots, &part("conv1"), [from, to], 3, stride),
+            Normalisation::new(slots, &part("bn1"), to),
+        );
+        let second = (
+            Convolution::new(slots, &part("conv2"), [to, to], 3, 1),
+            Normalisation::new(slots, &part("bn2"), to),
+        );
+        let skip = match shortcut {
+            _ if stride == 1 && from == to => Skip::Identity,
+            Shortcut::Pad => Skip::Pad((to - from) / 2),
+            Shortcut::Project => Skip::Project(
+                Convolution::new(slots, &part("shortcut.0"), [from, to], 1, stride),
+                Normalisation::new(slots, &part("shortcut.1"), to),
+            ),
+        };
+        Self {
+            first,
+            second,
+            skip,
+        }
+    }
+
+    /// (N, C, H, W) → (N, C′, H′, W′).
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        parameters: &[Tensor],
+        stats: &[Tensor],
+        mode: Mode,
+    ) -> Tensor {
+        let normalised = |(convolution, normalisation): &(Convolution, Normalisation),
+                          x: &Tensor| {
+            normalisation.forward(&convolution.forward(x, parameters), parameters, stats, mode)
+        };
+        let y = normalised(&self.first, x).relu_();
+        let y = normalised(&self.second, &y);
+        let skipped = match &self.skip {
+            Skip::Identity => x.shallow_clone(),
+            Skip::Pad(channels) => {
+                let half = every_nth_pixel(x, 2);
+                half.constant_pad_nd([0, 0, 0, 0, *channels, *channels])
+            }
+            Skip::Project(convolution, normalisation) => {
+                let x = convolution.forward(x, parameters);
+                normalisation.forward(&x, parameters, stats, mode)
+            }
+        };
+        (y + skipped).relu_()
+    }
+}

@@ -1,0 +1,232 @@
+//! A run from its configuration to a rank that is ready for its first step, or for the step after
+//! its checkpoint.
+
+use lcsl_collective::Communicator;
+use lcsl_collective::control::{Control, Phase};
+use lcsl_collective::order::Order;
+use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
+use lcsl_data::batch::Batches;
+use tch::{Device, Kind};
+
+use super::checkpoint;
+use super::evaluate::Exams;
+use super::feed::{DatasetFeed, Mixing, Normaliser};
+use super::journal::Journal;
+use super::network::weights::{self, Role};
+use super::network::{Architecture, Network};
+use super::sgd::Sgd;
+use super::step::Rank;
+use super::teacher::Teacher;
+use super::train::TrainError;
+use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
+use crate::clock::Clock;
+use crate::material::{self, Material};
+use crate::plan::{self, EpochPlan};
+use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints::{self, Best, Position, Tally};
+
+/// Everything that one rank's training consists of.
+pub struct Run<'a> {
+    /// What was asked for.
+    pub config: &'a RunConfig,
+    /// Where it goes.
+    pub run_dir: &'a RunDir,
+    /// Images and classes.
+    pub material: Material,
+    /// How an epoch is cut.
+    pub plan: EpochPlan,
+    /// Networks, optimiser, admission, world.
+    pub rank: Rank,
+    /// Training images.
+    pub feed: DatasetFeed,
+    /// How models are measured.
+    pub exams: Exams,
+    /// The best model so far, as trained.
+    pub best: Option<(Best, Network)>,
+    /// The next step.
+    pub position: Position,
+    /// Sums for the reports.
+    pub tally: Tally,
+    /// Chain of admission decisions.
+    pub admission_digest: AdmissionDigest,
+    /// Reports; rank 0 alone.
+    pub journal: Option<Journal>,
+}
+
+/// The device of a rank: GPUs are dealt out by local rank.
+pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
+    let Devices::Gpus(_) = &config.run.gpu else {
+        return Ok(Device::Cpu);
+    };
+    let visible = tch::Cuda::device_count();
+    if visible < 1 {
+        return Err(TrainError::NoDevice);
+    }
+    Ok(Device::Cuda(local_rank % visible as usize))
+}
+
+/// The epoch in which training begins, from 0; `start_epoch` counts from 1, as published.
+pub fn first_epoch(config: &RunConfig) -> u64 {
+    config.train.start_epoch.saturating_sub(1)
+}
+
+/// The network of a configuration, with its initial weights.
+pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
+    let architecture = Architecture::named(config.model.name, classes as i64);
+    let trains = role == Role::Student;
+    let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
+    weights::initialise(&mut network, config.run.seed, role);
+    network
+}
+
+impl<'a> Run<'a> {
+    /// Opens data and builds networks; on resume goes back to the newest whole checkpoint.
+    /// Collective in effect: all ranks see the same files and come to the same state.
+    pub fn open(
+        config: &'a RunConfig,
+        run_dir: &'a RunDir,
+        world: Box<dyn Communicator>,
+        control: Control,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let material = material::open(config)?;
+        let classes = material.class_names.len();
+        let logical_ranks = config.run.virtual_ranks;
+        let plan = EpochPlan {
+            images: material.train.len() as u64,
+            batch: config.train.batch_size as u64,
+            logical_ranks,
+        };
+        let block = plan::block(logical_ranks, world.world_size(), world.rank());
+        let channels = material.images.shape().channels;
+        let normaliser = || Normaliser::new(&material.normalisation, channels, device);
+        let images = material.images.clone();
+        let indices = material.train.clone();
+        let feed = DatasetFeed {
+            batches: Batches::new(images, indices, material.recipe, config.run.seed),
+            plan,
+            block,
+            mixing: if config.train.method == Method::Ce {
+                Mixing::None
+            } else {
+                Mixing::Mixup
+            },
+            seed: config.run.seed,
+            normaliser: normaliser(),
+        };
+        let is_first = world.rank() == 0;
+        let mut run = Self {
+            config,
+            run_dir,
+            exams: Exams::new(config, normaliser()),
+            rank: rank(config, &material, world, control.clone(), device),
+            plan,
+            feed,
+            best: None,
+            position: Position {
+                epoch: first_epoch(config),
+                ..Position::default()
+            },
+            tally: Tally::default(),
+            admission_digest: AdmissionDigest::default(),
+            journal: None,
+            material,
+        };
+        let metrics_bytes = run.restore(classes)?;
+        if is_first {
+            run.journal = Some(Journal::open(run_dir, control, metrics_bytes)?);
+        }
+        Ok(run)
+    }
+
+    /// Goes back to the newest whole checkpoint, if there is one. Returns how much of
+    /// `metrics.jsonl` is older than it.
+    fn restore(&mut self, classes: usize) -> Result<u64, TrainError> {
+        let (found, broken) = checkpoints::newest(self.run_dir)?;
+        for sentence in broken {
+            tracing::warn!("{sentence}; going back to an older one");
+        }
+        let Some(found) = found else { return Ok(0) };
+        let unusable = |why| TrainError::Checkpoint {
+            path: found.directory.clone(),
+            why,
+        };
+        let tensors = checkpoint::read(&found).map_err(unusable)?;
+        tensors
+            .load("student", &mut self.rank.student)
+            .map_err(unusable)?;
+        let optimiser = &mut self.rank.optimiser;
+        tensors
+            .load_velocity(&mut optimiser.velocity, &self.rank.student)
+            .map_err(unusable)?;
+        if let Some(best) = found.manifest.best {
+            let device = self.rank.student.parameters.buffer.device();
+            let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
+            tensors.load("best", &mut network).map_err(unusable)?;
+            if material::labels_itself(self.config.train.method) {
+                self.rank.teacher = Some(Teacher::of(&network));
+            }
+            self.best = Some((best, network));
+        }
+        self.rank.ledger = found.manifest.ledger;
+        self.position = found.manifest.position;
+        self.tally = found.manifest.tally;
+        self.admission_digest = found.manifest.admission_digest;
+        Ok(found.manifest.metrics_bytes)
+    }
+}
+
+fn rank(
+    config: &RunConfig,
+    material: &Material,
+    world: Box<dyn Communicator>,
+    control: Control,
+    device: Device,
+) -> Rank {
+    let classes = material.class_names.len();
+    let student = initial_network(config, classes, device, Role::Student);
+    let paper = config.train.protocol == Protocol::Paper;
+    let labels_from_the_start = paper && material::labels_itself(config.train.method);
+    let teacher = labels_from_the_start.then(|| {
+        Teacher::of(&initial_network(
+            config,
+            classes,
+            device,
+            Role::FirstTeacher,
+        ))
+    });
+    let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
+    let mut clock = Clock::new(control);
+    clock.enter(Phase::Starting);
+    Rank {
+        world,
+        order: if config.run.deterministic {
+            Order::Tree
+        } else {
+            Order::Library
+        },
+        optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
+        student,
+        teacher,
+        rules: Rules::new(&material.train_counts, settings(&config.admission)),
+        ledger: Ledger::new(classes),
+        alpha: config.train.alpha,
+        temperature: config.admission.temperature,
+        clean_forward: paper,
+        clock,
+    }
+}
+
+fn settings(admission: &Admission) -> Settings {
+    Settings {
+        policy: admission.policy,
+        confidence: admission.conf,
+        quota_rate: match admission.quota_rate {
+            QuotaRate::Auto => None,
+            QuotaRate::Millionths(rate) => Some(rate),
+        },
+        burst_steps: admission.burst_steps,
+        share: admission.share.0,
+        crest_alpha: admission.crest_alpha,
+    }
+}

@@ -1,0 +1,317 @@
+//! One optimiser step, every stage in order.
+//!
+//! [`global_step`] is the walk through the whole program; each stage's file is one call away.
+//! Training, the golden tests and the benchmarks all call this one function.
+
+use lcsl_collective::control::Phase;
+use lcsl_collective::order::Order;
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_data::DataError;
+use tch::Tensor;
+use thiserror::Error;
+
+use super::batch::{Feed, Moment, Part};
+use super::network::Network;
+use super::sgd::Sgd;
+use super::student::{self, LossScale, Sums, Totals, all_reduce};
+use super::teacher::{Opinion, Teacher};
+use crate::admission::candidate::{self, CandidateError};
+use crate::admission::{self, Admitted, Candidate, Ledger, Rules};
+use crate::clock::Clock;
+
+/// Everything that a rank holds while it trains.
+pub struct Rank {
+    /// The ranks it trains with.
+    pub world: Box<dyn Communicator>,
+    /// How sums over ranks are ordered.
+    pub order: Order,
+    /// The network that trains.
+    pub student: Network,
+    /// The network that labels; none before the first evaluation of protocol `honest`, and none in
+    /// methods without self-labelling.
+    pub teacher: Option<Teacher>,
+    /// The optimiser.
+    pub optimiser: Sgd,
+    /// Who is admitted.
+    pub rules: Rules,
+    /// What admission remembers.
+    pub ledger: Ledger,
+    /// Weight of the admitted pseudo-labels in the loss.
+    pub alpha: f64,
+    /// Temperature of the teacher's softmax.
+    pub temperature: f64,
+    /// Whether the published code's extra forward pass is made.
+    pub clean_forward: bool,
+    /// Where the rank is, and where its time goes.
+    pub clock: Clock,
+}
+
+/// What a step did, the same on all ranks but for `parts`.
+#[derive(Debug)]
+pub struct StepReport {
+    /// Images of the step over all ranks.
+    pub images: u64,
+    /// Mixup loss.
+    pub loss_mix: f64,
+    /// Loss of the admitted pseudo-labels, without α.
+    pub loss_self: f64,
+    /// Who was admitted, by ascending key.
+    pub admitted: Vec<Admitted>,
+    /// Gradient summed over all parts (flat).
+    pub gradient: Tensor,
+    /// Whether any rank was asked to stop after this step.
+    pub stop: bool,
+    /// What this rank's parts saw: micro-batches in order, logical ranks in order within.
+    pub parts: Vec<PartReport>,
+}
+
+/// Opinions and logits of one part.
+#[derive(Debug)]
+pub struct PartReport {
+    /// The teacher's opinion, where there is a teacher.
+    pub opinion: Option<Opinion>,
+    /// 1 for each admitted image, else 0 (N).
+    pub mask: Tensor,
+    /// The student's logits (N × classes).
+    pub logits: Tensor,
+}
+
+/// Why a step could not be made.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// An image could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Ranks could not talk.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// Another rank sent nonsense.
+    #[error(transparent)]
+    Candidates(#[from] CandidateError),
+    /// The loss is infinite or not a number.
+    #[error("the loss is not finite (mixup {loss_mix}, self-labelling {loss_self})")]
+    NotFinite {
+        /// Mixup loss, summed over ranks.
+        loss_mix: f64,
+        /// Self-labelling loss, summed over ranks.
+        loss_self: f64,
+        /// Whether it arose on this rank.
+        here: bool,
+    },
+}
+
+/// Makes one optimiser step. Collective: all ranks call it with the same `moment` and
+/// `learning_rate`.
+pub fn global_step(
+    rank: &mut Rank,
+    feed: &mut dyn Feed,
+    moment: Moment,
+    learning_rate: f64,
+) -> Result<StepReport, StepError> {
+    let micro_batches = feed.micro_batches();
+    let images = (0..micro_batches)
+        .map(|micro| feed.global_images(moment, micro))
+        .sum();
+    let scale = LossScale {
+        alpha: rank.alpha,
+        images,
+        clean_forward: rank.clean_forward,
+    };
+    let mut report = StepReport::empty(images, &rank.student);
+
+    for micro in 0..micro_batches {
+        // shard → sampler → decode → augment → batch
+        rank.clock.enter(Phase::Data);
+        let parts = feed.parts(moment, micro)?;
+
+        // mixup → teacher
+        rank.clock.enter(Phase::Teacher);
+        let mixed: Vec<Tensor> = parts.iter().map(Part::mix).collect();
+        let opinions = label(rank.teacher.as_ref(), &mixed, rank.temperature);
+
+        // candidates → gather → admission
+        let candidates = candidates(&rank.rules, &parts, &opinions);
+        rank.clock.enter(Phase::Gather);
+        let admitted = admit(rank, &candidates, moment, feed.global_images(moment, micro))?;
+
+        // loss → backward
+        rank.clock.enter(Phase::Compute);
+        let sums = teach_student(
+            rank,
+            &parts,
+            &mixed,
+            opinions,
+            &admitted,
+            scale,
+            &mut report,
+        );
+
+        // running statistics: the mean over the parts of all ranks
+        rank.clock.enter(Phase::AllReduce);
+        let stop = rank.clock.control().stop_requested();
+        let (totals, gradient) = sums.finish(rank.world.as_mut(), rank.order, stop)?;
+        rank.student
+            .statistics
+            .copy_from(&Tensor::from_slice(&totals.statistics));
+        report.take(&totals, &gradient, admitted)?;
+    }
+
+    // buckets → all-reduce
+    all_reduce(rank.world.as_mut(), rank.order, &mut report.gradient)?;
+
+    // optimiser; metrics and checkpoints are the business of the training loop
+    rank.clock.enter(Phase::Optimiser);
+    rank.optimiser.step(
+        &mut rank.student.parameters.buffer,
+        &report.gradient,
+        learning_rate,
+    );
+    Ok(report)
+}
+
+/// The teacher's opinion on each part; none without a teacher.
+fn label(teacher: Option<&Teacher>, mixed: &[Tensor], temperature: f64) -> Vec<Option<Opinion>> {
+    mixed
+        .iter()
+        .map(|mixed| teacher.map(|teacher| teacher.label(mixed, temperature)))
+        .collect()
+}
+
+/// The candidates of this rank's parts that pass the gate.
+fn candidates(rules: &Rules, parts: &[Part], opinions: &[Option<Opinion>]) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for (part, opinion) in parts.iter().zip(opinions) {
+        let Some(opinion) = opinion else { continue };
+        let count = part.images() as usize;
+        let (mut labels, mut confidences) = (vec![0_i64; count], vec![0_f32; count]);
+        opinion.label.copy_data(&mut labels, count);
+        opinion.confidence.copy_data(&mut confidences, count);
+        let rows = (part.first_key..).zip(labels.into_iter().zip(confidences));
+        let rows = rows.map(|(key, (label, confidence))| Candidate {
+            key,
+            label: label as u32,
+            confidence,
+        });
+        candidates.extend(rows.filter(|candidate| rules.passes_gate(candidate)));
+    }
+    candidates
+}
+
+/// Gathers the candidates of all ranks and decides on them, on every rank alike. Without a teacher
+/// there is nothing to decide.
+fn admit(
+    rank: &mut Rank,
+    candidates: &[Candidate],
+    moment: Moment,
+    batch: u64,
+) -> Result<Vec<Admitted>, StepError> {
+    if rank.teacher.is_none() {
+        return Ok(Vec::new());
+    }
+    let gathered = rank.world.all_gather(&candidate::to_bytes(candidates))?;
+    let everyone = candidate::from_ranks(&gathered)?;
+    let moment = admission::Moment {
+        step: moment.step,
+        steps: moment.steps,
+        batch,
+    };
+    Ok(rank.rules.admit(&everyone, &mut rank.ledger, moment))
+}
+
+/// Forward and backward pass of every part, each from the same running statistics.
+fn teach_student(
+    rank: &mut Rank,
+    parts: &[Part],
+    mixed: &[Tensor],
+    opinions: Vec<Option<Opinion>>,
+    admitted: &[Admitted],
+    scale: LossScale,
+    report: &mut StepReport,
+) -> Sums {
+    let start = rank.student.statistics.buffer.copy();
+    let classes = rank.student.architecture().classes;
+    let mut sums = Sums::default();
+    for ((part, mixed), opinion) in parts.iter().zip(mixed).zip(opinions) {
+        let mask = mask(part, admitted, mixed);
+        let pseudo = opinion
+            .as_ref()
+            .map_or(&part.labels, |opinion| &opinion.label);
+        let mut lesson = if part.images() == 0 {
+            student::nothing_learnt(&rank.student, classes)
+        } else {
+            rank.student.statistics.copy_from(&start);
+            student::learn(&mut rank.student, part, mixed, pseudo, &mask, scale)
+        };
+        let logits = std::mem::replace(&mut lesson.logits, Tensor::new());
+        report.parts.push(PartReport {
+            opinion,
+            mask,
+            logits,
+        });
+        sums.push(lesson);
+    }
+    // All ranks count alike, also those whose parts were empty.
+    rank.student.passes += if scale.clean_forward { 2 } else { 1 };
+    sums
+}
+
+/// 1 for each image of the part that was admitted, else 0.
+fn mask(part: &Part, admitted: &[Admitted], like: &Tensor) -> Tensor {
+    let keys = part.first_key..part.first_key + part.images();
+    let mut mask = vec![0_f32; part.images() as usize];
+    let first = admitted.partition_point(|one| one.key < keys.start);
+    for one in admitted[first..]
+        .iter()
+        .take_while(|one| one.key < keys.end)
+    {
+        mask[(one.key - keys.start) as usize] = 1.0;
+    }
+    Tensor::from_slice(&mask)
+        .to_kind(like.kind())
+        .to_device(like.device())
+}
+
+impl StepReport {
+    fn empty(images: u64, student: &Network) -> Self {
+        let gradient = student.parameters.buffer.zeros_like();
+        let (admitted, parts) = (Vec::new(), Vec::new());
+        let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
+        Self {
+            images,
+            loss_mix,
+            loss_self,
+            admitted,
+            gradient,
+            stop,
+            parts,
+        }
+    }
+
+    /// The loss that was minimised.
+    pub fn loss(&self, alpha: f64) -> f64 {
+        self.loss_mix + alpha * self.loss_self
+    }
+
+    /// Adds a micro-batch.
+    fn take(
+        &mut self,
+        totals: &Totals,
+        gradient: &Tensor,
+        admitted: Vec<Admitted>,
+    ) -> Result<(), StepError> {
+        self.loss_mix += totals.loss_mix;
+        self.loss_self += totals.loss_self;
+        self.stop |= totals.stop;
+        let (loss_mix, loss_self) = (self.loss_mix, self.loss_self);
+        if !(loss_mix + loss_self).is_finite() {
+            return Err(StepError::NotFinite {
+                loss_mix,
+                loss_self,
+                here: !totals.finite_here,
+            });
+        }
+        let _ = self.gradient.g_add_(gradient);
+        self.admitted.extend(admitted);
+        Ok(())
+    }
+}

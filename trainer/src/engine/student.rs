@@ -1,0 +1,197 @@
+//! What one logical rank does with its part: loss and backward pass; and what leaves the rank.
+
+use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
+use lcsl_collective::{CollectiveError, Communicator, Values};
+use tch::{Kind, Tensor};
+
+use super::batch::Part;
+use super::network::{Mode, Network};
+
+/// Numbers that travel behind the running statistics.
+const EXTRAS: usize = 4;
+
+/// The constants of the loss.
+#[derive(Debug, Clone, Copy)]
+pub struct LossScale {
+    /// Weight of the admitted pseudo-labels.
+    pub alpha: f64,
+    /// Images of the whole step, over all ranks and micro-batches: losses are sums over a part
+    /// divided by this, so that gradients simply add up.
+    pub images: u64,
+    /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
+    /// statistics, as in the published code.
+    pub clean_forward: bool,
+}
+
+/// What a part has taught the student.
+#[derive(Debug)]
+pub struct Lesson {
+    /// Gradient of this part's loss, flat.
+    gradient: Tensor,
+    /// Running statistics as this part alone would have left them (flat, float64), then the
+    /// [`EXTRAS`]: 1 for a part that has images, the two losses, and room for the wish to stop.
+    tail: Vec<f64>,
+    /// Logits (N × classes), for the records of the golden tests.
+    pub logits: Tensor,
+}
+
+/// Forward and backward pass of a part: loss = Σ [λ·CE(out, y) + (1 − λ)·CE(out, y∘permutation) +
+/// α·mask·CE(out, ŷ)] / images.
+///
+/// `pseudo` is ŷ and `mask` (0 or 1) says who was admitted; both have one entry per image. Leaves
+/// the student's running statistics moved.
+pub fn learn(
+    student: &mut Network,
+    part: &Part,
+    mixed: &Tensor,
+    pseudo: &Tensor,
+    mask: &Tensor,
+    scale: LossScale,
+) -> Lesson {
+    if scale.clean_forward {
+        let _guard = tch::no_grad_guard();
+        let _ = student.forward(&part.images, Mode::Train);
+    }
+    let logits = student.forward(mixed, Mode::Train);
+    let partner = part.labels.index_select(0, &part.permutation);
+    let targets = Tensor::stack(&[&part.labels, &partner, pseudo], 1);
+    let images = scale.images as f64;
+    let cross_entropy = -logits.log_softmax(-1, None).gather(1, &targets, false) / images;
+    let [own, other, pseudo] = [0, 1, 2].map(|column| cross_entropy.select(1, column));
+    let mixture = (own * part.lambda + other * (1.0 - part.lambda)).sum(None::<Kind>);
+    let admitted = (pseudo * mask).sum(None::<Kind>);
+    let loss = &mixture + &admitted * scale.alpha;
+    let gradients = Tensor::run_backward(&[loss], student.parameters.views(), false, false);
+    let flat: Vec<Tensor> = gradients
+        .iter()
+        .map(|gradient| gradient.reshape([-1]))
+        .collect();
+    let mut tail = to_f64(&student.statistics.buffer);
+    tail.extend([
+        1.0,
+        mixture.double_value(&[]),
+        admitted.double_value(&[]),
+        0.0,
+    ]);
+    Lesson {
+        gradient: Tensor::cat(&flat, 0),
+        tail,
+        logits: logits.detach(),
+    }
+}
+
+/// The lesson of an empty part: it weighs nothing, but takes its place in the tree of sums.
+pub fn nothing_learnt(student: &Network, classes: i64) -> Lesson {
+    let (parameters, statistics) = (&student.parameters.buffer, &student.statistics.buffer);
+    Lesson {
+        gradient: parameters.zeros_like(),
+        tail: vec![0.0; statistics.numel() + EXTRAS],
+        logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
+    }
+}
+
+/// The sums of a micro-batch over the logical ranks of this rank.
+#[derive(Debug, Default)]
+pub struct Sums {
+    gradient: BinaryCounter<Tensor>,
+    tail: BinaryCounter<Vec<f64>>,
+}
+
+/// What all parts of a micro-batch, on all ranks, add up to.
+#[derive(Debug)]
+pub struct Totals {
+    /// Running statistics: the mean over non-empty parts (flat, float64).
+    pub statistics: Vec<f64>,
+    /// Mixup loss.
+    pub loss_mix: f64,
+    /// Loss of the admitted pseudo-labels, without α.
+    pub loss_self: f64,
+    /// Whether any rank wants to stop after this step.
+    pub stop: bool,
+    /// Whether what this rank contributed was finite; looked at when the sum is not.
+    pub finite_here: bool,
+}
+
+impl Sums {
+    /// Adds the next logical rank's lesson.
+    pub fn push(&mut self, lesson: Lesson) {
+        self.gradient.push(lesson.gradient, add_tensors);
+        self.tail.push(lesson.tail, add_lists);
+    }
+
+    /// Sums statistics and losses over the world and hands over this rank's gradient, which is
+    /// summed once per step. A rank that wants to `stop` says so here, and all ranks learn of it in
+    /// the same step.
+    pub fn finish(
+        self,
+        world: &mut dyn Communicator,
+        order: Order,
+        stop: bool,
+    ) -> Result<(Totals, Tensor), CollectiveError> {
+        let gradient = self
+            .gradient
+            .finish(add_tensors)
+            .expect("every rank has a logical rank");
+        let mut tail = self
+            .tail
+            .finish(add_lists)
+            .expect("every rank has a logical rank");
+        let statistics = tail.len() - EXTRAS;
+        tail[statistics + 3] = f64::from(u8::from(stop));
+        let finite_here = tail.iter().all(|value| value.is_finite());
+        sum_over_ranks(world, order, Values::F64(&mut tail))?;
+        let extras = tail.split_off(statistics);
+        let mean = tail.iter().map(|sum| sum / extras[0]).collect();
+        let totals = Totals {
+            statistics: mean,
+            loss_mix: extras[1],
+            loss_self: extras[2],
+            stop: extras[3] > 0.0,
+            finite_here,
+        };
+        Ok((totals, gradient))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // the shape that `BinaryCounter` asks for
+fn add_tensors(earlier: &mut Tensor, later: Tensor) {
+    let _ = earlier.g_add_(&later);
+}
+
+#[allow(clippy::ptr_arg)] // the shape that `BinaryCounter` asks for
+fn add_lists(earlier: &mut Vec<f64>, later: Vec<f64>) {
+    for (sum, value) in earlier.iter_mut().zip(later) {
+        *sum += value;
+    }
+}
+
+/// Sums a flat tensor over all ranks, in place. Collective.
+pub fn all_reduce(
+    world: &mut dyn Communicator,
+    order: Order,
+    flat: &mut Tensor,
+) -> Result<(), CollectiveError> {
+    if world.world_size() == 1 {
+        return Ok(());
+    }
+    let elements = flat.numel();
+    if flat.kind() == Kind::Double {
+        let mut values = vec![0_f64; elements];
+        flat.copy_data(&mut values, elements);
+        sum_over_ranks(world, order, Values::F64(&mut values))?;
+        flat.copy_(&Tensor::from_slice(&values));
+    } else {
+        let mut values = vec![0_f32; elements];
+        flat.copy_data(&mut values, elements);
+        sum_over_ranks(world, order, Values::F32(&mut values))?;
+        flat.copy_(&Tensor::from_slice(&values));
+    }
+    Ok(())
+}
+
+fn to_f64(flat: &Tensor) -> Vec<f64> {
+    let elements = flat.numel();
+    let mut values = vec![0_f64; elements];
+    flat.to_kind(Kind::Double).copy_data(&mut values, elements);
+    values
+}

@@ -1,0 +1,386 @@
+//! The training loop: epochs of steps, and what happens between them.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use lcsl_collective::control::{Phase, Score};
+use lcsl_config::Protocol;
+use thiserror::Error;
+
+use super::batch::Moment;
+use super::checkpoint::{self, Tensors};
+use super::digest;
+use super::evaluate::{EvaluateError, evaluate};
+use super::inspect;
+use super::journal::Standing;
+use super::run::{Run, first_epoch};
+use super::step::{StepError, StepReport, global_step};
+use super::teacher::Teacher;
+use crate::material::{MaterialError, labels_itself};
+use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
+use crate::run_dir::durable::{self, DiskContext, DiskError};
+use crate::run_dir::metrics::Event;
+use crate::run_dir::result::RunResult;
+use crate::schedule::learning_rate;
+
+/// How training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were made and `result.json` is written.
+    Finished,
+    /// Someone asked for a stop; a checkpoint is written, and the run can go on from it.
+    Stopped,
+}
+
+/// Why training ended before its time.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// There is nothing to learn from.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// A step failed.
+    #[error("step {step} (epoch {epoch}): {source}")]
+    Step {
+        /// Optimiser steps made before.
+        step: u64,
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Why.
+        source: StepError,
+    },
+    /// An evaluation failed.
+    #[error("the evaluation after epoch {epoch}: {source}")]
+    Evaluate {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Why.
+        source: EvaluateError,
+    },
+    /// The disk did not do its part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A checkpoint is whole, but not of this run.
+    #[error("cannot go on from checkpoint {}: {why}", path.display())]
+    Checkpoint {
+        /// Its directory.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// A GPU was asked for.
+    #[error("libtorch sees no CUDA device on this host")]
+    NoDevice,
+}
+
+impl Run<'_> {
+    /// Trains until all epochs are done, `max_steps` is reached, or someone asks for a stop.
+    pub fn train(&mut self) -> Result<Ending, TrainError> {
+        self.report_start()?;
+        let (epochs, steps) = (self.config.train.epochs, self.plan.steps());
+        while self.position.epoch < epochs && !self.out_of_steps() {
+            if self.position.step_in_epoch == 0 {
+                self.rank.ledger.begin_epoch();
+            }
+            let mut stop = false;
+            while self.position.step_in_epoch < steps && !self.out_of_steps() {
+                stop = self.step()?;
+                let last_of_epoch = self.position.step_in_epoch == steps;
+                if stop && !last_of_epoch {
+                    self.checkpoint()?;
+                    return Ok(Ending::Stopped);
+                }
+                if self.checkpoint_is_due() && !last_of_epoch {
+                    self.checkpoint()?;
+                }
+            }
+            self.end_epoch()?;
+            let done = self.position.epoch == epochs || self.out_of_steps();
+            if stop && !done {
+                return Ok(Ending::Stopped);
+            }
+        }
+        self.finish()?;
+        Ok(Ending::Finished)
+    }
+
+    /// One optimiser step; whether a stop was asked for.
+    fn step(&mut self) -> Result<bool, TrainError> {
+        let began = Instant::now();
+        let Position {
+            epoch,
+            step_in_epoch,
+            step,
+        } = self.position;
+        let train = &self.config.train;
+        let rate = learning_rate(train.lr, epoch, train.epochs, train.warmup_epochs);
+        let moment = Moment {
+            epoch,
+            step: step_in_epoch,
+            steps: self.plan.steps(),
+        };
+        let report =
+            global_step(&mut self.rank, &mut self.feed, moment, rate).map_err(|source| {
+                TrainError::Step {
+                    step,
+                    epoch,
+                    source,
+                }
+            })?;
+
+        let loss = report.loss(self.rank.alpha);
+        self.admission_digest
+            .record(epoch, step_in_epoch, &report.admitted);
+        self.position.step_in_epoch += 1;
+        self.position.step += 1;
+        let seconds = began.elapsed().as_secs_f64();
+        self.tally.seconds += seconds;
+        self.tally.step_seconds += seconds;
+        self.tally.images += report.images;
+        self.tally.epoch_images += report.images;
+        self.tally.epoch_loss += loss * report.images as f64;
+        self.rank
+            .clock
+            .control()
+            .place()
+            .advance(epoch, self.position.step);
+        self.report_step(&report, loss, rate)?;
+        Ok(report.stop)
+    }
+
+    /// What happens when an epoch's steps are done: evaluation, perhaps a new teacher, and a
+    /// checkpoint.
+    fn end_epoch(&mut self) -> Result<(), TrainError> {
+        self.report_epoch()?;
+        self.evaluate_and_select()?;
+        self.position.epoch += 1;
+        self.position.step_in_epoch = 0;
+        self.tally.epoch_loss = 0.0;
+        self.tally.epoch_images = 0;
+        self.checkpoint()
+    }
+
+    /// Measures the student, and makes it the best model, and the teacher, when it is good enough:
+    /// at least as good in protocol `honest`, strictly better in `paper`. All ranks measure the
+    /// same sums and decide alike.
+    fn evaluate_and_select(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
+        self.rank.clock.enter(Phase::Evaluation);
+        let epoch = self.position.epoch;
+        let (exam, split) = self.exams.selection(&self.material);
+        let measured = evaluate(&self.rank.student, self.rank.world.as_mut(), exam)
+            .map_err(|source| TrainError::Evaluate { epoch, source })?;
+        let classes = self.material.class_names.len();
+        let accuracy = measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
+        let selected = self.best.as_ref().is_none_or(|(best, _)| {
+            let paper = self.config.train.protocol == Protocol::Paper;
+            if paper {
+                accuracy > best.accuracy
+            } else {
+                accuracy >= best.accuracy
+            }
+        });
+        if selected {
+            let model = self.rank.student.frozen_copy();
+            if labels_itself(self.config.train.method) {
+                self.rank.teacher = Some(Teacher::of(&model));
+            }
+            self.best = Some((Best { epoch, accuracy }, model));
+        }
+        let evaluation_seconds = began.elapsed().as_secs_f64();
+        self.tally.seconds += evaluation_seconds;
+        if let Some(journal) = &mut self.journal {
+            journal.score(Score {
+                epoch,
+                accuracy,
+                selected,
+                seconds: evaluation_seconds,
+            });
+            let step = self.position.step;
+            journal.event(
+                self.tally.seconds,
+                Event::Evaluation {
+                    epoch,
+                    step,
+                    split,
+                    accuracy,
+                    selected,
+                    evaluation_seconds,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint; the state is the same on all ranks, and rank 0 writes it.
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        self.rank.clock.enter(Phase::Checkpoint);
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        let manifest = Manifest {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            position: self.position,
+            ledger: self.rank.ledger.clone(),
+            admission_digest: self.admission_digest,
+            best: self.best.as_ref().map(|(best, _)| *best),
+            tally: self.tally,
+            metrics_bytes: journal.metrics_bytes()?,
+            tensors_digest: String::new(), // known once the tensors are on disk
+        };
+        let tensors = Tensors {
+            student: &self.rank.student,
+            velocity: &self.rank.optimiser.velocity,
+            best: self.best.as_ref().map(|(_, network)| network),
+        };
+        let name = checkpoints::write(self.run_dir, manifest, |path| {
+            checkpoint::write(path, &tensors)
+        })?;
+        checkpoints::prune(self.run_dir, self.config.checkpoint.keep_last)?;
+        let checkpoint_seconds = began.elapsed().as_secs_f64();
+        let event = Event::Checkpoint {
+            step: self.position.step,
+            name: &name,
+            checkpoint_seconds,
+        };
+        journal.event(self.tally.seconds, event)?;
+        Ok(())
+    }
+
+    /// Measures the best model on the test set, read here for the first time in protocol `honest`,
+    /// and writes `result.json`.
+    fn finish(&mut self) -> Result<(), TrainError> {
+        if self.best.is_none() {
+            self.evaluate_and_select()?; // no step was left to make, so no epoch has ended
+        }
+        let began = Instant::now();
+        self.rank.clock.enter(Phase::Evaluation);
+        let epoch = self.position.epoch;
+        let (test, tau_normalised) = inspect::final_figures(self)
+            .map_err(|source| TrainError::Evaluate { epoch, source })?;
+        self.tally.seconds += began.elapsed().as_secs_f64();
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        let (best, network) = self
+            .best
+            .as_ref()
+            .expect("an evaluation selects the first model");
+        let config = self.config;
+        let result = RunResult {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            accuracy: test.accuracy,
+            per_class: test.per_class,
+            ece: test.ece,
+            tau_normalised,
+            selected_on: self.exams.selection(&self.material).1.to_owned(),
+            selected_epoch: best.epoch,
+            selected_accuracy: best.accuracy,
+            unscored_classes: self.material.unscored.clone(),
+            protocol: config.train.protocol.to_string(),
+            method: config.train.method.to_string(),
+            policy: config.admission.policy.to_string(),
+            dataset: config.data.name.to_string(),
+            model: config.model.name.to_string(),
+            seed: config.run.seed,
+            train_images: self.plan.images,
+            world_size: self.rank.world.world_size(),
+            virtual_ranks: config.run.virtual_ranks,
+            threads: config.run.threads,
+            steps: self.position.step,
+            admitted_total: self.rank.ledger.admitted_total(),
+            images_per_second: self.images_per_second(),
+            train_seconds: self.tally.seconds,
+            weights_digest: digest::weights(network),
+            last_weights_digest: digest::weights(&self.rank.student),
+            admission_digest: self.admission_digest.to_hex(),
+        };
+        let path = self.run_dir.result();
+        let text = serde_json::to_vec_pretty(&result)
+            .map_err(std::io::Error::from)
+            .or_disk("write", &path)?;
+        durable::write(&path, &text)?;
+        Ok(())
+    }
+
+    fn out_of_steps(&self) -> bool {
+        self.config
+            .train
+            .max_steps
+            .is_some_and(|most| self.position.step >= most)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let every = self.config.checkpoint.every_steps;
+        every > 0 && self.position.step.is_multiple_of(every)
+    }
+
+    fn images_per_second(&self) -> f64 {
+        self.tally.images as f64 / self.tally.step_seconds.max(f64::MIN_POSITIVE)
+    }
+
+    fn report_start(&mut self) -> Result<(), TrainError> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        let Position { epoch, step, .. } = self.position;
+        let event = if step > 0 {
+            Event::Resume { epoch, step }
+        } else {
+            Event::Start {
+                train_counts: &self.material.train_counts,
+                world_size: self.rank.world.world_size(),
+                virtual_ranks: self.config.run.virtual_ranks,
+                steps_per_epoch: self.plan.steps(),
+            }
+        };
+        Ok(journal.event(self.tally.seconds, event)?)
+    }
+
+    fn report_step(&mut self, report: &StepReport, loss: f64, rate: f64) -> Result<(), TrainError> {
+        let images_per_second = self.images_per_second();
+        let train = &self.config.train;
+        let all_steps = self.plan.steps() * train.epochs.saturating_sub(first_epoch(self.config));
+        let standing = Standing {
+            seconds: self.tally.seconds,
+            epoch: (self.position.epoch, train.epochs),
+            step: (
+                self.position.step,
+                train.max_steps.map_or(all_steps, |n| n.min(all_steps)),
+            ),
+            learning_rate: rate,
+            images_per_second,
+            admitted: self.rank.ledger.admitted_total(),
+        };
+        let every = train.log_every_steps as u64;
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        Ok(journal.step(report, loss, standing, every, || self.rank.clock.lap())?)
+    }
+
+    fn report_epoch(&mut self) -> Result<(), TrainError> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
+        let Position { epoch, step, .. } = self.position;
+        let collapse = self.rank.ledger.collapse(self.rank.rules.minority());
+        if let Some(class) = collapse {
+            let name = &self.material.class_names[class as usize];
+            journal.notice(format!(
+                "collapse in epoch {epoch}: class {class} ({name}) took more than half of the admissions"
+            ));
+        }
+        let loss = self.tally.epoch_loss / self.tally.epoch_images.max(1) as f64;
+        let admitted = &self.rank.ledger.epoch;
+        let event = Event::Epoch {
+            epoch,
+            step,
+            loss,
+            admitted,
+            collapse,
+        };
+        Ok(journal.event(self.tally.seconds, event)?)
+    }
+}

@@ -1,0 +1,27 @@
+//! Long-tailed classification via self-labelling (Vu et al., IEEE TCSVT 2024) on one device per
+//! process.
+//!
+//! In the order in which a newcomer should read:
+//!
+//! * `engine::step`: one optimiser step, every stage named in order. The rest is what it calls.
+//! * [`long_tail`]: which classes are minority classes, and the groups that tables report.
+//! * [`material`]: the dataset, cut into training, validation and test images.
+//! * [`plan`]: which positions of an epoch belong to which step and logical rank.
+//! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
+//! * [`schedule`]: the learning rate of an epoch.
+//! * [`metrics`]: accuracies from a confusion matrix.
+//! * [`run_dir`]: what a run leaves behind.
+//! * [`clock`]: where a rank is, and where its time goes.
+//! * `engine`: networks, teacher, optimiser, training loop: everything that touches libtorch
+//!   (feature `engine`).
+
+pub mod admission;
+pub mod clock;
+#[cfg(feature = "engine")]
+pub mod engine;
+pub mod long_tail;
+pub mod material;
+pub mod metrics;
+pub mod plan;
+pub mod run_dir;
+pub mod schedule;

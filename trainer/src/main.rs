@@ -1,0 +1,298 @@
+//! `lcsl-rank`: one process of a run. `lcsl` starts it, through mpirun when there are several; it
+//! also runs by hand.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lcsl_backends::MpiWorld;
+use lcsl_collective::control::{ADDRESS_VARIABLE, Control, FromRank, Hello, SECRET_VARIABLE};
+use lcsl_collective::solo::Solo;
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_config::RunConfig;
+use lcsl_trainer::engine::failure;
+use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
+use lcsl_trainer::engine::run::{self, Run};
+use lcsl_trainer::engine::train::{Ending, TrainError};
+use lcsl_trainer::run_dir::RunDir;
+use lcsl_trainer::run_dir::durable::DiskContext;
+
+/// One process of a run: libtorch on one device.
+#[derive(Parser)]
+#[command(name = "lcsl-rank", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train as `RUN_DIR/config.toml` says, together with the ranks that were started beside this
+    /// one.
+    Train {
+        /// Directory of the run.
+        run_dir: PathBuf,
+    },
+    /// Measure a run's selected model and print the figures as JSON.
+    Eval {
+        /// Directory of the run.
+        run_dir: PathBuf,
+        /// Which images.
+        #[arg(long, value_enum, default_value = "test")]
+        split: SplitName,
+        /// Average logits over the image and its mirror image.
+        #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+        tta: bool,
+        /// Normalise the classifier's rows with this exponent first.
+        #[arg(long)]
+        tau_norm: Option<f64>,
+    },
+    /// Write a run's selected model as safetensors.
+    Export {
+        /// Directory of the run.
+        run_dir: PathBuf,
+        /// File to write.
+        out: PathBuf,
+        /// Write the labelling copy, whose classifier rows have norm 1.
+        #[arg(long)]
+        teacher: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitName {
+    Test,
+    Val,
+}
+
+const INTERRUPTED: i32 = 75;
+const BUG: i32 = 70;
+const USAGE: u8 = 2;
+
+/// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
+/// anyone's way.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match arguments.command {
+        Command::Train { run_dir } => train(&RunDir::at(run_dir)),
+        Command::Eval {
+            run_dir,
+            split,
+            tta,
+            tau_norm,
+        } => {
+            let split = match split {
+                SplitName::Test => Split::Test,
+                SplitName::Val => Split::Validation,
+            };
+            eval(
+                &RunDir::at(run_dir),
+                Question {
+                    split,
+                    mirrored: tta,
+                    tau: tau_norm,
+                },
+            )
+        }
+        Command::Export {
+            run_dir,
+            out,
+            teacher,
+        } => export(&RunDir::at(run_dir), &out, teacher),
+    }
+}
+
+fn eval(run_dir: &RunDir, question: Question) -> ExitCode {
+    let config = match prepare(run_dir) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let device = match run::device(&config, 0) {
+        Ok(device) => device,
+        Err(error) => return refuse(&error, failure::of_training(&error).hint, USAGE),
+    };
+    match inspect::eval(run_dir, &config, device, question) {
+        Ok(figures) => match serde_json::to_string_pretty(&figures) {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(&error, None, BUG as u8),
+        },
+        Err(error) => explain(&error),
+    }
+}
+
+fn export(run_dir: &RunDir, out: &Path, teacher: bool) -> ExitCode {
+    let exported = prepare(run_dir).map(|config| inspect::export(run_dir, &config, out, teacher));
+    match exported {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => explain(&error),
+        Err(code) => code,
+    }
+}
+
+fn train(run_dir: &RunDir) -> ExitCode {
+    let config = match prepare(run_dir) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let (world, local_rank) = match join_world(config.run.nproc) {
+        Ok(joined) => joined,
+        Err(error) => return refuse(&error, None, USAGE),
+    };
+    if let Err(error) = log_to_file(run_dir, world.rank()) {
+        return refuse(&error, None, 5);
+    }
+    let control = match connect(&config, world.as_ref(), local_rank) {
+        Ok(control) => control,
+        Err(error) => return refuse(&error, None, 4),
+    };
+    report_panics(control.clone());
+    let ended = run::device(&config, local_rank).and_then(|device| {
+        let mut run = Run::open(&config, run_dir, world, control.clone(), device)?;
+        let ending = run.train()?;
+        run.rank
+            .world
+            .barrier()
+            .map_err(|source| TrainError::Evaluate {
+                epoch: config.train.epochs,
+                source: source.into(),
+            })?;
+        Ok((ending, run))
+    });
+    match ended {
+        Ok((ending, run)) => {
+            let exit_code = if ending == Ending::Finished {
+                0
+            } else {
+                INTERRUPTED
+            };
+            control.close(&FromRank::Finished { exit_code });
+            drop(run); // leaves the MPI world in good order
+            ExitCode::from(exit_code as u8)
+        }
+        Err(error) => {
+            let failure = failure::of_training(&error);
+            tracing::error!("{error}");
+            let exit_code = failure.exit_code;
+            control.close(&FromRank::Failed(failure));
+            // Not `return`: leaving the MPI world in good order would wait for ranks that wait for
+            // this one.
+            std::process::exit(exit_code);
+        }
+    }
+}
+
+/// Reads the configuration and sets the number of threads, which is never more than it says.
+fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
+    let config = lcsl_config::load(&run_dir.config()).map_err(|problems| {
+        eprintln!("{problems}");
+        ExitCode::from(USAGE)
+    })?;
+    tch::set_num_threads(config.run.threads as i32);
+    tch::set_num_interop_threads(1);
+    Ok(config)
+}
+
+/// The world that this process was started into, and its rank among the processes of its host. A
+/// run of one rank needs no MPI.
+fn join_world(nproc: usize) -> Result<(Box<dyn Communicator>, usize), CollectiveError> {
+    if nproc == 1 {
+        return Ok((Box::new(Solo), 0));
+    }
+    let mut world = MpiWorld::init()?;
+    if world.world_size() != nproc {
+        return Err(CollectiveError::Unsupported {
+            what: format!(
+                "{} ranks were started for a run of {nproc}; start it through `lcsl train`",
+                world.world_size()
+            ),
+        });
+    }
+    let (local_rank, _) = world.local_rank()?;
+    Ok((Box::new(world), local_rank))
+}
+
+/// From here on everything that this process prints goes to its log.
+fn log_to_file(run_dir: &RunDir, rank: usize) -> anyhow::Result<()> {
+    let path = run_dir.log(rank);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).or_disk("create", folder)?;
+    }
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .or_disk("open", &path)?;
+    rustix::stdio::dup2_stdout(&log)?;
+    rustix::stdio::dup2_stderr(&log)?;
+    Ok(())
+}
+
+fn connect(
+    config: &RunConfig,
+    world: &dyn Communicator,
+    local_rank: usize,
+) -> anyhow::Result<Control> {
+    let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
+        return Ok(Control::absent());
+    };
+    let uname = rustix::system::uname();
+    let device = match &config.run.gpu {
+        lcsl_config::Devices::Cpu => "cpu".to_owned(),
+        lcsl_config::Devices::Gpus(gpus) => format!("cuda:{}", local_rank % gpus.len().max(1)),
+    };
+    let hello = Hello {
+        secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
+        rank: world.rank(),
+        world_size: world.world_size(),
+        host: uname.nodename().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        device,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let orphaned = || {
+        std::thread::sleep(ORPHAN_GRACE);
+        tracing::error!("the launcher has gone; this rank ends too");
+        std::process::exit(4);
+    };
+    Ok(Control::connect(&address, hello, orphaned)?)
+}
+
+/// A panic is our bug: it is reported like any other error, and the process ends instead of leaving
+/// the other ranks waiting.
+fn report_panics(control: Control) {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        control.close(&FromRank::Failed(lcsl_collective::control::Failure {
+            what: format!("internal error: {panic}"),
+            hint: Some("please report this, with logs/ of the run directory".to_owned()),
+            exit_code: BUG,
+            bystander: false,
+        }));
+        std::process::exit(BUG);
+    }));
+}
+
+fn explain(error: &InspectError) -> ExitCode {
+    let (code, hint) = failure::of_inspection(error);
+    refuse(error, hint, code as u8)
+}
+
+fn refuse(error: &dyn std::fmt::Display, hint: Option<String>, code: u8) -> ExitCode {
+    eprintln!("error: {error}");
+    if let Some(hint) = hint {
+        eprintln!("  hint: {hint}");
+    }
+    ExitCode::from(code)
+}

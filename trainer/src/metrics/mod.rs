@@ -1,0 +1,13 @@
+//! How good a model is: pure counting, exact in any order and over any number of ranks.
+//!
+//! * [`confusion`]: which classes were taken for which.
+//! * [`calibration`]: whether confidence means what it says.
+//! * [`report`]: the accuracies of `result.json`.
+
+pub mod calibration;
+pub mod confusion;
+pub mod report;
+
+pub use calibration::Calibration;
+pub use confusion::Confusion;
+pub use report::{Accuracy, ClassRow};

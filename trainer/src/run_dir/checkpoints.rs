@@ -1,0 +1,301 @@
+//! Checkpoints on disk: a directory each, there whole or not at all.
+//!
+//! ```text
+//! checkpoints/.step-0000000924.tmp/      being written: ignored by everyone, removed by the next writer
+//! checkpoints/step-0000000924/
+//!   model.safetensors                    all tensors; synced first
+//!   manifest.json                        everything else, and the digest of the tensor file; synced last
+//! ```
+//!
+//! The directory is renamed into place when both files are on disk, so a crash at any moment leaves
+//! the older checkpoints and, at worst, a hidden directory. [`newest`] still checks each digest: a
+//! disk can lose what it promised.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::RunDir;
+use super::durable::{DiskContext, DiskError, sync_directory_of};
+use crate::admission::{AdmissionDigest, Ledger};
+
+/// Name of the tensor file.
+pub const TENSORS: &str = "model.safetensors";
+const MANIFEST: &str = "manifest.json";
+
+/// Everything that a run needs to go on, besides tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// Where training goes on.
+    pub position: Position,
+    /// What admission remembers.
+    pub ledger: Ledger,
+    /// Chain of all admission decisions so far.
+    pub admission_digest: AdmissionDigest,
+    /// The best model so far; its tensors are in the tensor file.
+    pub best: Option<Best>,
+    /// Sums that reports are made of.
+    pub tally: Tally,
+    /// Length of `metrics.jsonl` at this moment, bytes.
+    pub metrics_bytes: u64,
+    /// blake3 of the tensor file, hexadecimal.
+    pub tensors_digest: String,
+}
+
+/// Version of the format that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// A place between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Steps of it already made.
+    pub step_in_epoch: u64,
+    /// Optimiser steps made since the run began.
+    pub step: u64,
+}
+
+/// The best model so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Epoch after which it was measured, from 0.
+    pub epoch: u64,
+    /// Mean of its per-class accuracies on the images it was selected on, 0..1.
+    pub accuracy: f64,
+}
+
+/// Sums over the life of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Seconds since the first step, waits between lives left out.
+    pub seconds: f64,
+    /// Seconds of them spent in optimiser steps.
+    pub step_seconds: f64,
+    /// Training images seen.
+    pub images: u64,
+    /// Sum over this epoch's steps of loss × images.
+    pub epoch_loss: f64,
+    /// Training images seen in this epoch.
+    pub epoch_images: u64,
+}
+
+/// A whole checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+/// Writes a checkpoint. `write_tensors` gets the path of the tensor file to make. Returns the name
+/// of the checkpoint's directory.
+///
+/// # Errors
+/// What the disk reports; nothing that was whole before is touched.
+pub fn write(
+    run_dir: &RunDir,
+    mut manifest: Manifest,
+    write_tensors: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<String, DiskError> {
+    let parent = run_dir.checkpoints();
+    fs::create_dir_all(&parent).or_disk("create", &parent)?;
+    let name = format!("step-{:010}", manifest.position.step);
+    let beside = parent.join(format!(".{name}.tmp"));
+    remove_if_there(&beside)?;
+    fs::create_dir(&beside).or_disk("create", &beside)?;
+
+    let tensors = beside.join(TENSORS);
+    write_tensors(&tensors).or_disk("write", &tensors)?;
+    File::open(&tensors)
+        .and_then(|file| file.sync_all())
+        .or_disk("sync", &tensors)?;
+    manifest.tensors_digest = digest(&tensors).or_disk("read", &tensors)?;
+
+    let path = beside.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(&manifest)
+        .map_err(std::io::Error::from)
+        .or_disk("write", &path)?;
+    super::durable::write(&path, &text)?;
+
+    let place = parent.join(&name);
+    remove_if_there(&place)?; // a run that went back to an older checkpoint comes by here again
+    fs::rename(&beside, &place).or_disk("rename to", &place)?;
+    sync_directory_of(&place)?;
+    Ok(name)
+}
+
+/// The newest whole checkpoint, and what is wrong with newer ones that are not whole, a sentence
+/// each.
+pub fn newest(run_dir: &RunDir) -> Result<(Option<Found>, Vec<String>), DiskError> {
+    let mut broken = Vec::new();
+    for directory in list(run_dir)?.into_iter().rev() {
+        match read(&directory) {
+            Ok(manifest) => {
+                return Ok((
+                    Some(Found {
+                        directory,
+                        manifest,
+                    }),
+                    broken,
+                ));
+            }
+            Err(why) => broken.push(format!("checkpoint {} is {why}", directory.display())),
+        }
+    }
+    Ok((None, broken))
+}
+
+/// Removes all but the newest `keep` checkpoints.
+pub fn prune(run_dir: &RunDir, keep: usize) -> Result<(), DiskError> {
+    let checkpoints = list(run_dir)?;
+    let surplus = checkpoints.len().saturating_sub(keep.max(1));
+    for directory in &checkpoints[..surplus] {
+        remove_if_there(directory)?;
+    }
+    Ok(())
+}
+
+/// Directories of checkpoints, oldest first.
+fn list(run_dir: &RunDir) -> Result<Vec<PathBuf>, DiskError> {
+    let parent = run_dir.checkpoints();
+    let entries = match fs::read_dir(&parent) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.or_disk("read", &parent)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.or_disk("read", &parent)?;
+        if entry.file_name().to_string_lossy().starts_with("step-") {
+            found.push(entry.path());
+        }
+    }
+    found.sort(); // ten digits: the order of names is the order of steps
+    Ok(found)
+}
+
+fn read(directory: &Path) -> Result<Manifest, String> {
+    let text = fs::read(directory.join(MANIFEST))
+        .map_err(|error| format!("not whole: no readable {MANIFEST} ({error})"))?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| format!("not whole: {MANIFEST} cannot be understood ({error})"))?;
+    if manifest.format != FORMAT {
+        return Err(format!("of format {}, not {FORMAT}", manifest.format));
+    }
+    let digest = digest(&directory.join(TENSORS))
+        .map_err(|error| format!("not whole: no readable {TENSORS} ({error})"))?;
+    if digest != manifest.tensors_digest {
+        return Err(format!(
+            "not whole: {TENSORS} does not have the digest that was noted"
+        ));
+    }
+    Ok(manifest)
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn remove_if_there(directory: &Path) -> Result<(), DiskError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.or_disk("remove", directory),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(step: u64) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            version: "0".to_owned(),
+            position: Position {
+                epoch: 0,
+                step_in_epoch: step,
+                step,
+            },
+            ledger: Ledger::new(2),
+            admission_digest: AdmissionDigest::default(),
+            best: None,
+            tally: Tally::default(),
+            metrics_bytes: 0,
+            tensors_digest: String::new(),
+        }
+    }
+
+    fn save(run_dir: &RunDir, step: u64) -> String {
+        write(run_dir, manifest(step), |path| {
+            fs::write(path, step.to_string())
+        })
+        .unwrap()
+    }
+
+    fn newest_step(run_dir: &RunDir) -> Option<u64> {
+        newest(run_dir)
+            .unwrap()
+            .0
+            .map(|found| found.manifest.position.step)
+    }
+
+    #[test]
+    fn the_newest_whole_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        assert_eq!(newest_step(&run_dir), None);
+        for step in [9, 10, 1000] {
+            save(&run_dir, step);
+        }
+        assert_eq!(newest_step(&run_dir), Some(1000));
+        let checkpoints = run_dir.checkpoints();
+        fs::write(checkpoints.join("step-0000001000").join(TENSORS), "cut").unwrap();
+        assert_eq!(newest_step(&run_dir), Some(10));
+        fs::remove_file(checkpoints.join("step-0000000010").join(MANIFEST)).unwrap();
+        let (found, broken) = newest(&run_dir).unwrap();
+        assert_eq!(found.unwrap().manifest.position.step, 9);
+        assert_eq!(broken.len(), 2, "{broken:?}");
+    }
+
+    #[test]
+    fn a_write_that_fails_harms_nothing_and_is_swept_up_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        save(&run_dir, 1);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = write(&run_dir, manifest(2), |_| Err(full)).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        assert_eq!(newest_step(&run_dir), Some(1));
+        save(&run_dir, 2);
+        assert_eq!(newest_step(&run_dir), Some(2));
+        assert!(!run_dir.checkpoints().join(".step-0000000002.tmp").exists());
+    }
+
+    #[test]
+    fn only_the_last_ones_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        for step in 1..=5 {
+            save(&run_dir, step);
+        }
+        prune(&run_dir, 2).unwrap();
+        let left = list(&run_dir).unwrap();
+        assert_eq!(left.len(), 2);
+        assert_eq!(newest_step(&run_dir), Some(5));
+        prune(&run_dir, 0).unwrap();
+        assert_eq!(
+            newest_step(&run_dir),
+            Some(5),
+            "the newest is never removed"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Something that the disk did not do.
+#[derive(Debug, Error)]
+#[error("cannot {action} {path}: {source}")]
+pub struct DiskError {
+    /// What was tried: `write`, `read`, `create`, …
+    pub action: &'static str,
+    /// Where.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Adds what was tried, and where, to an error of the system.
+pub trait DiskContext<T> {
+    /// `action` completes the sentence "cannot … PATH".
+    fn or_disk(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T> DiskContext<T> for io::Result<T> {
+    fn or_disk(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Writes a file beside its name, syncs it and renames it: a reader sees the old content or the new
+/// one, also after a power cut.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let beside = path.with_extension("tmp");
+    let mut file = File::create(&beside).or_disk("create", &beside)?;
+    file.write_all(bytes).or_disk("write", &beside)?;
+    file.sync_all().or_disk("sync", &beside)?;
+    fs::rename(&beside, path).or_disk("rename to", path)?;
+    sync_directory_of(path)
+}
+
+/// Makes a rename in the directory of `path` durable.
+pub fn sync_directory_of(path: &Path) -> Result<(), DiskError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .or_disk("sync", directory)
+}

@@ -1,0 +1,87 @@
+//! `result.json`: the figures of a finished run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{Accuracy, ClassRow};
+
+/// Accuracies on one set of images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// `test` or `validation`.
+    pub split: String,
+    /// By group.
+    pub accuracy: Accuracy,
+    /// Expected calibration error, 0..1.
+    pub ece: f64,
+    /// By class.
+    pub per_class: Vec<ClassRow>,
+}
+
+/// The same model with a τ-normalised classifier (Kang et al., ICLR 2020).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TauNormalised {
+    /// The exponent.
+    pub tau: f64,
+    /// By group.
+    pub accuracy: Accuracy,
+    /// Expected calibration error, 0..1.
+    pub ece: f64,
+}
+
+/// All of `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Version of the program.
+    pub version: String,
+    /// By group, on the test set, of the selected model, logits averaged with the mirror image.
+    pub accuracy: Accuracy,
+    /// By class.
+    pub per_class: Vec<ClassRow>,
+    /// Expected calibration error on the test set, 0..1.
+    pub ece: f64,
+    /// The same model with a τ-normalised classifier.
+    pub tau_normalised: TauNormalised,
+    /// What the model was selected on: `validation` or, in protocol `paper`, `test`.
+    pub selected_on: String,
+    /// Epoch after which the selected model was measured, from 0.
+    pub selected_epoch: u64,
+    /// Its accuracy there.
+    pub selected_accuracy: f64,
+    /// Classes left out of the selection score because they have no image to spare.
+    pub unscored_classes: Vec<u32>,
+    /// `honest` or `paper`.
+    pub protocol: String,
+    /// `lcsl`, `mixup` or `ce`.
+    pub method: String,
+    /// Admission policy.
+    pub policy: String,
+    /// Dataset.
+    pub dataset: String,
+    /// Network.
+    pub model: String,
+    /// Seed.
+    pub seed: u64,
+    /// Training images.
+    pub train_images: u64,
+    /// Ranks.
+    pub world_size: usize,
+    /// Logical ranks.
+    pub virtual_ranks: usize,
+    /// libtorch threads of each rank.
+    pub threads: usize,
+    /// Optimiser steps made.
+    pub steps: u64,
+    /// Pseudo-labels admitted.
+    pub admitted_total: u64,
+    /// Training images per second while training, over the world, evaluations and checkpoints left
+    /// out.
+    pub images_per_second: f64,
+    /// Seconds from the first step to the last evaluation, over all lives of the run.
+    pub train_seconds: f64,
+    /// Digest of the selected model: of what `lcsl export` writes.
+    pub weights_digest: String,
+    /// Digest of the student after the last step.
+    pub last_weights_digest: String,
+    /// Digest of every admission decision.
+    pub admission_digest: String,
+}

@@ -1,0 +1,280 @@
+//! A stored case: its configuration, its tensors, and what has to come out.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use lcsl_config::Policy;
+use lcsl_data::DataError;
+use lcsl_trainer::admission::Settings;
+use lcsl_trainer::engine::batch::{Feed, Moment, Part};
+use lcsl_trainer::engine::network::{Architecture, Shortcut};
+use serde::Deserialize;
+use tch::{Kind, Tensor};
+
+/// All cases; a missing one is a failure.
+pub(crate) const NAMES: [&str; 11] = [
+    "one_rank",
+    "one_rank_clean_forward",
+    "one_rank_option_b",
+    "four_ranks",
+    "three_ranks_uneven",
+    "empty_part",
+    "four_ranks_quota",
+    "four_ranks_rate",
+    "two_epochs",
+    "accumulate",
+    "temperature_alpha",
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    Single,
+    Double,
+}
+
+impl Precision {
+    pub(crate) fn kind(self) -> Kind {
+        if self == Precision::Double {
+            Kind::Double
+        } else {
+            Kind::Float
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Precision::Double {
+            "float64"
+        } else {
+            "float32"
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Settled {
+    pub(crate) alpha: f64,
+    pub(crate) conf: f32,
+    pub(crate) temperature: f64,
+    pub(crate) lr: f64,
+    pub(crate) momentum: f64,
+    pub(crate) weight_decay: f64,
+    pub(crate) policy: String,
+    pub(crate) quota_rate: u64,
+    pub(crate) burst_steps: u64,
+    pub(crate) share: u64,
+    pub(crate) crest_alpha: f64,
+    pub(crate) clean_forward: bool,
+    pub(crate) option: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Expected {
+    pub(crate) loss_mix: f64,
+    pub(crate) loss_self: f64,
+    pub(crate) loss: f64,
+    pub(crate) admitted_keys: Vec<u64>,
+    pub(crate) admitted_epoch: Vec<u64>,
+    pub(crate) admitted_total: Vec<u64>,
+    pub(crate) tokens: Vec<u64>,
+    pub(crate) credit: Vec<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sheet {
+    config: Settled,
+    ranks: usize,
+    classes: i64,
+    counts: Vec<u64>,
+    depth_n: usize,
+    width: i64,
+    accumulate: usize,
+    epoch_steps: u64,
+    steps: Vec<Expected>,
+    steps_f64: Vec<Expected>,
+}
+
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) precision: Precision,
+    pub(crate) config: Settled,
+    pub(crate) logical_ranks: usize,
+    pub(crate) counts: Vec<u64>,
+    pub(crate) architecture: Architecture,
+    pub(crate) accumulate: usize,
+    pub(crate) epoch_steps: u64,
+    pub(crate) steps: Vec<Expected>,
+    pub(crate) tensors: HashMap<String, Tensor>,
+}
+
+pub(crate) fn folder() -> PathBuf {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    std::env::var_os("LCSL_GOLDEN_DIR").map_or_else(|| PathBuf::from(beside), PathBuf::from)
+}
+
+/// The world sizes that divide a case's logical ranks; one where the case cannot even be read, so
+/// that the trial exists and fails.
+pub(crate) fn world_sizes(name: &str) -> Vec<usize> {
+    let ranks = sheet(name).map_or(1, |sheet| sheet.ranks);
+    (1..=ranks)
+        .filter(|size| ranks.is_multiple_of(*size))
+        .collect()
+}
+
+fn sheet(name: &str) -> Result<Sheet, String> {
+    let path = folder().join(format!("{name}.json"));
+    let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+impl Case {
+    pub(crate) fn load(name: &str, precision: Precision) -> Result<Self, String> {
+        let Sheet {
+            config,
+            ranks,
+            classes,
+            counts,
+            depth_n,
+            width,
+            ..
+        } = sheet(name)?;
+        let Sheet {
+            accumulate,
+            epoch_steps,
+            steps,
+            steps_f64,
+            ..
+        } = sheet(name)?;
+        let (suffix, steps) = match precision {
+            Precision::Single => ("", steps),
+            Precision::Double => (".f64", steps_f64),
+        };
+        let path = folder().join(format!("{name}{suffix}.safetensors"));
+        let tensors = Tensor::read_safetensors(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let shortcut = if config.option == "A" {
+            Shortcut::Pad
+        } else {
+            Shortcut::Project
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            precision,
+            config,
+            logical_ranks: ranks,
+            counts,
+            architecture: Architecture::cifar(depth_n, width, shortcut, classes),
+            accumulate,
+            epoch_steps,
+            steps,
+            tensors: tensors.into_iter().collect(),
+        })
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor, String> {
+        let found = self.tensors.get(name).map(Tensor::shallow_clone);
+        found.ok_or_else(|| format!("{}: there is no tensor {name}", self.name))
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let config = &self.config;
+        Settings {
+            policy: config
+                .policy
+                .parse::<Policy>()
+                .expect("the specification names policies as we do"),
+            confidence: config.conf,
+            quota_rate: Some(config.quota_rate),
+            burst_steps: config.burst_steps,
+            share: config.share,
+            crest_alpha: config.crest_alpha,
+        }
+    }
+
+    pub(crate) fn moment(&self, step: usize) -> Moment {
+        let step = step as u64;
+        Moment {
+            epoch: step / self.epoch_steps,
+            step: step % self.epoch_steps,
+            steps: self.epoch_steps,
+        }
+    }
+
+    pub(crate) fn prefix(step: usize, micro: usize, logical_rank: usize) -> String {
+        format!("step{step}.micro{micro}.rank{logical_rank}.")
+    }
+
+    fn part_size(&self, step: usize, micro: usize, logical_rank: usize) -> u64 {
+        let name = Self::prefix(step, micro, logical_rank) + "labels";
+        self.tensors
+            .get(&name)
+            .map_or(0, |labels| labels.size()[0] as u64)
+    }
+
+    fn micro_size(&self, step: usize, micro: usize) -> u64 {
+        (0..self.logical_ranks)
+            .map(|rank| self.part_size(step, micro, rank))
+            .sum()
+    }
+
+    /// Keys count up from 0 at the start of each epoch, over ranks, micro-batches and steps.
+    fn first_key(&self, step: usize, micro: usize, logical_rank: usize) -> u64 {
+        let epoch_start = step - step % self.epoch_steps as usize;
+        let earlier_steps: u64 = (epoch_start..step)
+            .flat_map(|step| (0..self.accumulate).map(move |micro| (step, micro)))
+            .map(|(step, micro)| self.micro_size(step, micro))
+            .sum();
+        let earlier_micros: u64 = (0..micro).map(|micro| self.micro_size(step, micro)).sum();
+        let earlier_ranks: u64 = (0..logical_rank)
+            .map(|rank| self.part_size(step, micro, rank))
+            .sum();
+        earlier_steps + earlier_micros + earlier_ranks
+    }
+}
+
+/// Supplies a rank with the stored parts of its logical ranks.
+pub(crate) struct StoredFeed<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) block: std::ops::Range<usize>,
+}
+
+impl StoredFeed<'_> {
+    fn step_of(&self, moment: Moment) -> usize {
+        (moment.epoch * self.case.epoch_steps + moment.step) as usize
+    }
+
+    fn part(&self, step: usize, micro: usize, logical_rank: usize) -> Result<Part, String> {
+        let prefix = Case::prefix(step, micro, logical_rank);
+        let tensor = |name: &str| self.case.tensor(&format!("{prefix}{name}"));
+        Ok(Part {
+            images: tensor("images")?.permute([0, 2, 3, 1]).contiguous(),
+            labels: tensor("labels")?,
+            permutation: tensor("perm")?,
+            lambda: tensor("lam")?.double_value(&[]),
+            first_key: self.case.first_key(step, micro, logical_rank),
+        })
+    }
+}
+
+impl Feed for StoredFeed<'_> {
+    fn micro_batches(&self) -> usize {
+        self.case.accumulate
+    }
+
+    fn global_images(&self, moment: Moment, micro: usize) -> u64 {
+        self.case.micro_size(self.step_of(moment), micro)
+    }
+
+    fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError> {
+        let step = self.step_of(moment);
+        let parts = self
+            .block
+            .clone()
+            .map(|logical| self.part(step, micro, logical));
+        Ok(parts
+            .collect::<Result<_, _>>()
+            .expect("the case was checked to be complete"))
+    }
+}

@@ -1,0 +1,301 @@
+//! Drives the training step through a case and checks everything that comes out.
+
+use lcsl_collective::control::Control;
+use lcsl_collective::order::Order;
+use lcsl_collective::{Communicator, threads};
+use lcsl_trainer::admission::{Ledger, Rules};
+use lcsl_trainer::clock::Clock;
+use lcsl_trainer::engine::flat::Flat;
+use lcsl_trainer::engine::network::Network;
+use lcsl_trainer::engine::sgd::Sgd;
+use lcsl_trainer::engine::step::{Rank, StepReport, global_step};
+use lcsl_trainer::engine::teacher::Teacher;
+use lcsl_trainer::plan::block;
+use tch::{Device, Tensor};
+
+use crate::case::{Case, Expected, Precision, StoredFeed};
+use crate::compare::{distance, relative_distance, same, within};
+
+/// Runs a case on a world of threads. Tensors cannot be shared between threads, so each rank makes
+/// the case for itself.
+pub(crate) fn on_threads<F>(size: usize, make: F) -> Result<(), String>
+where
+    F: Fn() -> Result<Case, String> + Clone + Send + 'static,
+{
+    let ranks: Vec<_> = threads::world(size)
+        .into_iter()
+        .map(|world| {
+            let make = make.clone();
+            std::thread::spawn(move || run(&make()?, Box::new(world)))
+        })
+        .collect();
+    let outcomes: Vec<_> = ranks
+        .into_iter()
+        .map(std::thread::JoinHandle::join)
+        .collect();
+    outcomes
+        .into_iter()
+        .try_for_each(|outcome| outcome.unwrap_or_else(|_| Err("the rank panicked".to_owned())))
+}
+
+/// Runs a case as one rank of `world`: float64 freely, float32 with the stored state before each
+/// step.
+pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), String> {
+    let block = block(case.logical_ranks, world.world_size(), world.rank());
+    let order = if world.world_size().is_power_of_two() {
+        Order::Tree
+    } else {
+        Order::Library
+    };
+    let mut rank = rank(case, world, order)?;
+    let mut feed = StoredFeed {
+        case,
+        block: block.clone(),
+    };
+    for (step, expected) in case.steps.iter().enumerate() {
+        let at = format!("{} {} step {step}", case.name, case.precision);
+        let moment = case.moment(step);
+        if moment.step == 0 {
+            rank.ledger.begin_epoch();
+        }
+        if case.precision == Precision::Single && step > 0 {
+            load_state(case, &mut rank, step - 1)?;
+        }
+        let report = global_step(&mut rank, &mut feed, moment, case.config.lr)
+            .map_err(|error| format!("{at}: {error}"))?;
+        let check = Check {
+            case,
+            step,
+            at: &at,
+            expected,
+        };
+        check.decisions(&report, &rank.ledger)?;
+        check.losses(&report)?;
+        check.parts(&report, block.clone())?;
+        check.gradients(&report, &rank.student)?;
+        if case.precision == Precision::Double {
+            check.state(&rank)?;
+        }
+    }
+    Ok(())
+}
+
+/// The optimiser alone, fed with the stored gradients.
+pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
+    for step in 0..case.steps.len() {
+        let mut rank = rank(case, Box::new(lcsl_collective::solo::Solo), Order::Library)?;
+        if step > 0 {
+            load_state(case, &mut rank, step - 1)?;
+        }
+        let gradient = stored_flat(case, &rank.student.parameters, &format!("step{step}.grad."))?;
+        let mut parameters = rank.student.parameters.buffer.shallow_clone();
+        rank.optimiser
+            .step(&mut parameters, &gradient, case.config.lr);
+        for (name, view) in rank.student.parameters.named() {
+            let expected = case.tensor(&format!("step{step}.student.{name}"))?;
+            within(
+                &format!("step {step} {name}"),
+                distance(view, &expected),
+                1e-6,
+            )?;
+        }
+        let velocity = stored_flat(
+            case,
+            &rank.student.parameters,
+            &format!("step{step}.momentum."),
+        )?;
+        within(
+            "momentum",
+            distance(&rank.optimiser.velocity, &velocity),
+            1e-6,
+        )?;
+    }
+    Ok(())
+}
+
+fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
+    let student = network(case, "student.init.", true)?;
+    let teacher = Teacher::of(&network(case, "teacher.init.", false)?);
+    let normalised = case.tensor("teacher.normalised.fc.weight")?;
+    let off = distance(teacher.labelling().classifier_weight(), &normalised);
+    let limit = if case.precision == Precision::Double {
+        1e-12
+    } else {
+        1e-6
+    };
+    within("the teacher's normalised classifier", off, limit)?;
+    let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
+    Ok(Rank {
+        world,
+        order,
+        optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
+        student,
+        teacher: Some(teacher),
+        rules: Rules::new(&case.counts, case.settings()),
+        ledger: Ledger::new(case.counts.len()),
+        alpha: case.config.alpha,
+        temperature: case.config.temperature,
+        clean_forward: case.config.clean_forward,
+        clock: Clock::new(Control::absent()),
+    })
+}
+
+fn network(case: &Case, prefix: &str, trains: bool) -> Result<Network, String> {
+    let mut network = Network::zeros(
+        &case.architecture,
+        case.precision.kind(),
+        Device::Cpu,
+        trains,
+    );
+    network.load(|name| case.tensor(&format!("{prefix}{name}")).ok())?;
+    Ok(network)
+}
+
+fn load_state(case: &Case, rank: &mut Rank, step: usize) -> Result<(), String> {
+    rank.student
+        .load(|name| case.tensor(&format!("step{step}.student.{name}")).ok())?;
+    let velocity = stored_flat(
+        case,
+        &rank.student.parameters,
+        &format!("step{step}.momentum."),
+    )?;
+    rank.optimiser.velocity.copy_(&velocity);
+    Ok(())
+}
+
+/// Stored tensors, one for each slot of `like`, as one flat tensor.
+fn stored_flat(case: &Case, like: &Flat, prefix: &str) -> Result<Tensor, String> {
+    let parts = like.named().map(|(name, _)| {
+        case.tensor(&format!("{prefix}{name}"))
+            .map(|tensor| tensor.reshape([-1]))
+    });
+    Ok(Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, 0))
+}
+
+struct Check<'a> {
+    case: &'a Case,
+    step: usize,
+    at: &'a str,
+    expected: &'a Expected,
+}
+
+impl Check<'_> {
+    /// Tolerances in float64 and float32.
+    fn limit(&self, double: f64, single: f64) -> f64 {
+        if self.case.precision == Precision::Double {
+            double
+        } else {
+            single
+        }
+    }
+
+    fn decisions(&self, report: &StepReport, ledger: &Ledger) -> Result<(), String> {
+        let keys: Vec<u64> = report.admitted.iter().map(|one| one.key).collect();
+        let what = |what: &str| format!("{}: {what}", self.at);
+        same(&what("admitted keys"), &keys, &self.expected.admitted_keys)?;
+        same(
+            &what("admitted this epoch"),
+            &ledger.epoch,
+            &self.expected.admitted_epoch,
+        )?;
+        same(
+            &what("admitted in all"),
+            &ledger.total,
+            &self.expected.admitted_total,
+        )?;
+        same(&what("tokens"), &ledger.tokens, &self.expected.tokens)?;
+        same(&what("credit"), &ledger.credit, &self.expected.credit)
+    }
+
+    fn losses(&self, report: &StepReport) -> Result<(), String> {
+        let Expected {
+            loss,
+            loss_mix,
+            loss_self,
+            ..
+        } = *self.expected;
+        let found = report.loss(self.case.config.alpha);
+        for (what, found, expected) in [
+            ("loss", found, loss),
+            ("mixup loss", report.loss_mix, loss_mix),
+            ("self-labelling loss", report.loss_self, loss_self),
+        ] {
+            let limit = self.limit(1e-10, 2e-6 * expected.abs().max(1.0));
+            within(
+                &format!("{}: {what}", self.at),
+                (found - expected).abs(),
+                limit,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Opinions, masks and logits of the parts that this rank worked on.
+    fn parts(&self, report: &StepReport, block: std::ops::Range<usize>) -> Result<(), String> {
+        let places = (0..self.case.accumulate)
+            .flat_map(|micro| block.clone().map(move |logical| (micro, logical)));
+        for ((micro, logical), part) in places.zip(&report.parts) {
+            let prefix = Case::prefix(self.step, micro, logical);
+            let opinion = part.opinion.as_ref().ok_or("the teacher was not asked")?;
+            for (name, found, limit) in [
+                ("teacher_logits", &opinion.logits, self.limit(1e-9, 1e-4)),
+                ("pseudo", &opinion.label, 0.0),
+                ("confidence", &opinion.confidence, self.limit(1e-7, 1e-4)),
+                ("mask", &part.mask, 0.0),
+                ("student_logits", &part.logits, self.limit(1e-9, 1e-4)),
+            ] {
+                let expected = self.case.tensor(&format!("{prefix}{name}"))?;
+                within(
+                    &format!("{}: {prefix}{name}", self.at),
+                    distance(found, &expected),
+                    limit,
+                )?;
+            }
+        }
+        same(
+            "parts of the rank",
+            &report.parts.len(),
+            &(self.case.accumulate * block.len()),
+        )
+    }
+
+    fn gradients(&self, report: &StepReport, student: &Network) -> Result<(), String> {
+        let mut start = 0;
+        for (name, view) in student.parameters.named() {
+            let elements = view.numel() as i64;
+            let found = report
+                .gradient
+                .narrow(0, start, elements)
+                .view(view.size().as_slice());
+            start += elements;
+            let expected = self
+                .case
+                .tensor(&format!("step{}.grad.{name}", self.step))?;
+            let what = format!("{}: gradient of {name}", self.at);
+            if self.case.precision == Precision::Double {
+                within(&what, distance(&found, &expected), 1e-9)?;
+            } else {
+                within(&what, relative_distance(&found, &expected), 5e-2)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the step leaves behind, in float64.
+    fn state(&self, rank: &Rank) -> Result<(), String> {
+        for (name, found) in rank.student.state() {
+            let expected = self
+                .case
+                .tensor(&format!("step{}.student.{name}", self.step))?;
+            within(
+                &format!("{}: {name}", self.at),
+                distance(&found, &expected),
+                1e-9,
+            )?;
+        }
+        let prefix = format!("step{}.momentum.", self.step);
+        let velocity = stored_flat(self.case, &rank.student.parameters, &prefix)?;
+        let off = distance(&rank.optimiser.velocity, &velocity);
+        within(&format!("{}: momentum", self.at), off, 1e-9)
+    }
+}

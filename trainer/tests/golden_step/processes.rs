@@ -1,0 +1,133 @@
+//! The same cases on worlds of processes: this program starts itself again under mpirun.
+
+use std::process::Command;
+
+use lcsl_backends::MpiWorld;
+use lcsl_collective::{CollectiveError, Communicator, Values};
+
+use crate::case::{self, Case, NAMES, Precision};
+use crate::drive;
+
+const CHILD: &str = "LCSL_GOLDEN_CHILD";
+
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// Starts `size` ranks of this program under mpirun; all of them must find all values right.
+pub(crate) fn parent(size: usize) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("mpirun")
+        .args(["-np", &size.to_string(), "--bind-to", "none"])
+        .arg(program)
+        .env(CHILD, "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+        .output()
+        .map_err(|error| format!("mpirun cannot be started: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!(
+            "mpirun ended with {}:\n{printed}{complaints}",
+            output.status
+        ));
+    }
+    let cases = cases(size).len() * 2;
+    let expected = format!("rank of {size}: {cases} cases are right");
+    let agreed = printed.lines().filter(|line| **line == expected).count();
+    if agreed == size {
+        Ok(())
+    } else {
+        Err(format!("{agreed} of {size} ranks agree:\n{printed}"))
+    }
+}
+
+/// One rank: every case that this world can share out, in both precisions.
+pub(crate) fn child() -> ! {
+    let outcome = MpiWorld::init()
+        .map_err(|error| error.to_string())
+        .and_then(|world| {
+            let mut world = Some(world);
+            let size = world.as_ref().map_or(0, Communicator::world_size);
+            let mut right = 0;
+            for name in cases(size) {
+                for precision in [Precision::Double, Precision::Single] {
+                    let lent = Lent(world.take().ok_or("the world was not given back")?);
+                    let (outcome, back) = lent.run(&Case::load(name, precision)?);
+                    outcome?;
+                    world = Some(back);
+                    right += 1;
+                }
+            }
+            println!("rank of {size}: {right} cases are right");
+            drop(world);
+            Ok(())
+        });
+    if let Err(message) = outcome {
+        eprintln!("{message}");
+        std::process::exit(1);
+    }
+    std::process::exit(0);
+}
+
+fn cases(size: usize) -> Vec<&'static str> {
+    NAMES
+        .into_iter()
+        .filter(|name| case::world_sizes(name).contains(&size))
+        .collect()
+}
+
+/// MPI starts once per process, so one world serves case after case.
+struct Lent(MpiWorld);
+
+impl Lent {
+    fn run(self, case: &Case) -> (Result<(), String>, MpiWorld) {
+        let shared = std::sync::Arc::new(std::sync::Mutex::new(self.0));
+        let outcome = drive::run(case, Box::new(Shared(shared.clone())));
+        let world = std::sync::Arc::into_inner(shared)
+            .and_then(|world| world.into_inner().ok())
+            .expect("the case has ended and holds no world");
+        (outcome, world)
+    }
+}
+
+struct Shared(std::sync::Arc<std::sync::Mutex<MpiWorld>>);
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, MpiWorld> {
+        self.0
+            .lock()
+            .expect("no rank panics while it holds the world")
+    }
+}
+
+impl Communicator for Shared {
+    fn rank(&self) -> usize {
+        self.lock().rank()
+    }
+    fn world_size(&self) -> usize {
+        self.lock().world_size()
+    }
+    fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError> {
+        self.lock().all_reduce_sum(values)
+    }
+    fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        self.lock().all_gather(mine)
+    }
+    fn exchange(
+        &mut self,
+        peer: usize,
+        send: &[u8],
+        receive: &mut [u8],
+    ) -> Result<(), CollectiveError> {
+        self.lock().exchange(peer, send, receive)
+    }
+    fn barrier(&mut self) -> Result<(), CollectiveError> {
+        self.lock().barrier()
+    }
+    fn abort(&mut self, exit_code: i32) {
+        self.lock().abort(exit_code);
+    }
+}
