@@ -53,13 +53,10 @@ impl<T> BinaryCounter<T> {
     /// The sum of all parts, or nothing when there were none. With a power of two of parts this is
     /// one complete tree.
     pub fn finish(self, mut join: impl FnMut(&mut T, T)) -> Option<T> {
-        self.slots
-            .into_iter()
-            .flatten()
-            .reduce(|later, mut earlier| {
-                join(&mut earlier, later);
-                earlier
-            })
+        self.slots.into_iter().flatten().reduce(|later, mut earlier| {
+            join(&mut earlier, later);
+            earlier
+        })
     }
 }
 
@@ -172,10 +169,7 @@ mod tests {
             })
             .collect();
         let sums: Vec<u32> = ranks.into_iter().map(|rank| rank.join().unwrap()).collect();
-        assert!(
-            sums.iter().all(|sum| *sum == sums[0]),
-            "ranks disagree: {sums:?}"
-        );
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "ranks disagree: {sums:?}");
         sums[0]
     }
 
@@ -192,10 +186,7 @@ mod tests {
             })
             .collect();
         for rank in ranks {
-            assert_eq!(
-                rank.join().unwrap(),
-                "an ordered sum needs a power of two of ranks, not 3"
-            );
+            assert_eq!(rank.join().unwrap(), "an ordered sum needs a power of two of ranks, not 3");
         }
     }
 }

@@ -62,23 +62,14 @@ impl ThreadRank {
         bytes: &[u8],
     ) -> Result<(), CollectiveError> {
         self.to[peer]
-            .send(Message {
-                operation,
-                bytes: bytes.to_vec(),
-            })
-            .map_err(|_| CollectiveError::PeerGone {
-                rank: peer,
-                operation,
-            })
+            .send(Message { operation, bytes: bytes.to_vec() })
+            .map_err(|_| CollectiveError::PeerGone { rank: peer, operation })
     }
 
     fn receive(&self, peer: usize, operation: &'static str) -> Result<Vec<u8>, CollectiveError> {
         let message = self.from[peer]
             .recv()
-            .map_err(|_| CollectiveError::PeerGone {
-                rank: peer,
-                operation,
-            })?;
+            .map_err(|_| CollectiveError::PeerGone { rank: peer, operation })?;
         if message.operation == operation {
             return Ok(message.bytes);
         }
@@ -98,13 +89,15 @@ impl ThreadRank {
             self.send(peer, operation, mine)?;
         }
         (0..self.to.len())
-            .map(|peer| {
-                if peer == self.rank {
-                    Ok(mine.to_vec())
-                } else {
-                    self.receive(peer, operation)
-                }
-            })
+            .map(
+                |peer| {
+                    if peer == self.rank {
+                        Ok(mine.to_vec())
+                    } else {
+                        self.receive(peer, operation)
+                    }
+                },
+            )
             .collect()
     }
 }
@@ -146,6 +139,15 @@ impl Communicator for ThreadRank {
         send: &[u8],
         receive: &mut [u8],
     ) -> Result<(), CollectiveError> {
+        if peer >= self.to.len() || peer == self.rank {
+            return Err(CollectiveError::Unsupported {
+                what: format!(
+                    "rank {} cannot exchange with rank {peer} of {}",
+                    self.rank,
+                    self.to.len()
+                ),
+            });
+        }
         self.send(peer, "an exchange", send)?;
         let bytes = self.receive(peer, "an exchange")?;
         if bytes.len() != receive.len() {

@@ -45,28 +45,19 @@ pub(crate) fn split(arguments: &[OsString]) -> Result<Split, String> {
                 None => rest.push(normalised(text)),
             },
             None => split.problems.push(
-                Problem::new(
-                    format!("{} is not valid UTF-8", argument.display()),
-                    "command line",
-                )
-                .hint("config.toml is UTF-8, so every name in it has to be"),
+                Problem::new(format!("{} is not valid UTF-8", argument.display()), "command line")
+                    .hint("config.toml is UTF-8, so every name in it has to be"),
             ),
         }
     }
     loop {
-        match train_clap_command()
-            .no_binary_name(true)
-            .try_get_matches_from(&rest)
-        {
+        match train_clap_command().no_binary_name(true).try_get_matches_from(&rest) {
             Ok(matches) => {
                 collect(&matches, &mut split);
                 return Ok(split);
             }
             Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-                ) =>
+                if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
             {
                 return Err(error.render().to_string());
             }
@@ -96,16 +87,10 @@ fn normalised(argument: &str) -> String {
 
 /// Records what clap did not like and removes it from `rest`, which always becomes shorter.
 fn drop_argument(error: &clap::Error, rest: &mut Vec<String>, problems: &mut Vec<Problem>) {
-    let named = error
-        .get(ContextKind::InvalidArg)
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let named = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
     let unknown = error.kind() == ErrorKind::UnknownArgument;
     let (flag, at) = if unknown {
-        (
-            named.as_str(),
-            rest.iter().position(|argument| is_named(argument, &named)),
-        )
+        (named.as_str(), rest.iter().position(|argument| is_named(argument, &named)))
     } else {
         // A value is missing: only an occurrence without `=` can lack one, and the last one does.
         let flag = named.split(' ').next().unwrap_or_default();
@@ -114,12 +99,7 @@ fn drop_argument(error: &clap::Error, rest: &mut Vec<String>, problems: &mut Vec
     let Some(at) = at else {
         // Something clap says in a form that this function does not know; its own words must do.
         let what = error.render().to_string();
-        let what = what
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_owned();
+        let what = what.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         problems.push(Problem::new(what, "command line"));
         return rest.clear();
     };
@@ -142,9 +122,7 @@ fn drop_argument(error: &clap::Error, rest: &mut Vec<String>, problems: &mut Vec
 /// know.
 fn is_named(argument: &str, named: &str) -> bool {
     let is_short = |text: &str| text.starts_with('-') && !text.starts_with("--");
-    let is_flag = argument
-        .strip_prefix(named)
-        .is_some_and(|rest| rest.starts_with('='));
+    let is_flag = argument.strip_prefix(named).is_some_and(|rest| rest.starts_with('='));
     argument == named || is_flag || is_short(argument) && is_short(named)
 }
 
@@ -178,10 +156,7 @@ fn find_expected(name: &str) -> String {
 }
 
 fn collect(matches: &ArgMatches, split: &mut Split) {
-    split.configs = texts(matches, "config")
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    split.configs = texts(matches, "config").into_iter().map(|(_, text)| text).collect();
     for (name, on) in [("dry_run", &mut split.dry_run), ("json", &mut split.json)] {
         if let Some((_, text)) = texts(matches, name).pop() {
             match text.parse() {
@@ -193,21 +168,10 @@ fn collect(matches: &ArgMatches, split: &mut Split) {
             }
         }
     }
-    let names = KEYS
-        .iter()
-        .flat_map(|key| key.flags.iter().copied())
-        .chain(["set"]);
+    let names = KEYS.iter().flat_map(|key| key.flags.iter().copied()).chain(["set"]);
     let mut given: Vec<(usize, Given)> = names
         .flat_map(|name| {
-            let named = move |(at, text)| {
-                (
-                    at,
-                    Given {
-                        name: name.to_owned(),
-                        text,
-                    },
-                )
-            };
+            let named = move |(at, text)| (at, Given { name: name.to_owned(), text });
             texts(matches, name).into_iter().map(named)
         })
         .collect();

@@ -80,24 +80,14 @@ pub fn train_command(
         return Err(Stop::Problems(Problems(problems)));
     }
     let notes = notes::notes(&config, &origins);
-    Ok(TrainCommand {
-        dry_run: split.dry_run,
-        json: split.json,
-        config,
-        origins,
-        notes,
-    })
+    Ok(TrainCommand { dry_run: split.dry_run, json: split.json, config, origins, notes })
 }
 
 /// Defaults, then configurations, then flags, each in command-line order.
 fn lay(split: &Split, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers {
     let mut layers = Layers::default();
     layers.lay_toml(DEFAULT, &|_| Origin::Default);
-    debug_assert!(
-        layers.problems.is_empty(),
-        "default.toml: {:?}",
-        layers.problems
-    );
+    debug_assert!(layers.problems.is_empty(), "default.toml: {:?}", layers.problems);
     for name in &split.configs {
         lay_config(&mut layers, name, read);
     }
@@ -112,16 +102,10 @@ fn lay(split: &Split, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers 
 
 fn lay_config(layers: &mut Layers, name: &str, read: &dyn Fn(&Path) -> Result<String, String>) {
     if let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
-        return layers.lay_toml(text, &|line| Origin::Preset {
-            name: name.into(),
-            line,
-        });
+        return layers.lay_toml(text, &|line| Origin::Preset { name: name.into(), line });
     }
     match read(Path::new(name)) {
-        Ok(text) => layers.lay_toml(&text, &|line| Origin::File {
-            path: name.into(),
-            line,
-        }),
+        Ok(text) => layers.lay_toml(&text, &|line| Origin::File { path: name.into(), line }),
         Err(cause) => {
             layers.incomplete = true;
             let presets: Vec<&str> = PRESETS.iter().map(|(preset, _)| *preset).collect();
@@ -133,9 +117,7 @@ fn lay_config(layers: &mut Layers, name: &str, read: &dyn Fn(&Path) -> Result<St
                 ),
             };
             let what = format!("cannot read the configuration \"{name}\": {cause}");
-            layers
-                .problems
-                .push(Problem::new(what, "flag --config").hint(hint));
+            layers.problems.push(Problem::new(what, "flag --config").hint(hint));
         }
     }
 }

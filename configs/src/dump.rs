@@ -69,17 +69,9 @@ pub struct Difference {
 pub fn differences(before: &RunConfig, after: &RunConfig) -> Vec<Difference> {
     let (before, after) = (as_table(before), as_table(after));
     let text = |table: &toml::Table, key: &Key| value_in(table, key).to_string();
-    let compared = KEYS
-        .iter()
-        .map(|key| (key.path, text(&before, key), text(&after, key)));
+    let compared = KEYS.iter().map(|key| (key.path, text(&before, key), text(&after, key)));
     let unequal = compared.filter(|(_, before, after)| before != after);
-    unequal
-        .map(|(path, before, after)| Difference {
-            path,
-            before,
-            after,
-        })
-        .collect()
+    unequal.map(|(path, before, after)| Difference { path, before, after }).collect()
 }
 
 fn as_table(config: &RunConfig) -> toml::Table {
@@ -88,9 +80,7 @@ fn as_table(config: &RunConfig) -> toml::Table {
 }
 
 fn value_in<'table>(table: &'table toml::Table, key: &Key) -> &'table toml::Value {
-    let value = table
-        .get(key.section())
-        .and_then(|section| section.get(key.name()));
+    let value = table.get(key.section()).and_then(|section| section.get(key.name()));
     value.expect("each key of the table of keys has its field")
 }
 
@@ -98,10 +88,7 @@ fn value_in<'table>(table: &'table toml::Table, key: &Key) -> &'table toml::Valu
 /// settled.
 pub fn from_toml(text: &str, path: &str) -> Result<RunConfig, Problems> {
     let mut layers = Layers::default();
-    layers.lay_toml(text, &|line| Origin::File {
-        path: path.into(),
-        line,
-    });
+    layers.lay_toml(text, &|line| Origin::File { path: path.into(), line });
     if !layers.incomplete {
         missing_and_unsettled(&mut layers, path);
     }
@@ -118,18 +105,11 @@ pub fn from_toml(text: &str, path: &str) -> Result<RunConfig, Problems> {
 
 fn missing_and_unsettled(layers: &mut Layers, path: &str) {
     let hint = "let `lcsl train` write this file, and change settings on its command line";
-    for key in KEYS
-        .iter()
-        .filter(|key| !layers.bad.contains(key.path))
-        .collect::<Vec<_>>()
-    {
+    for key in KEYS.iter().filter(|key| !layers.bad.contains(key.path)).collect::<Vec<_>>() {
         let (what, place) = match layers.origin(key.path) {
             None => (format!("{} is missing", key.path), path.to_owned()),
             Some(origin) if layers.is_auto(key.path) && key.path != "admission.quota_rate" => (
-                format!(
-                    "{} is auto, but a run's own configuration is settled",
-                    key.path
-                ),
+                format!("{} is auto, but a run's own configuration is settled", key.path),
                 origin.to_string(),
             ),
             Some(_) => continue,

@@ -18,57 +18,29 @@ pub fn train_clap_command() -> Command {
     let flags = COMMAND_FLAGS
         .iter()
         .map(|(name, value, help)| text_arg(name).value_name(*value).help(*help));
-    let switches = COMMAND_SWITCHES
-        .iter()
-        .map(|(name, help)| switch_arg(name).help(*help));
-    let defaults: toml::Table = DEFAULT
-        .parse()
-        .expect("the embedded defaults are valid TOML");
-    command
-        .args(flags)
-        .args(switches)
-        .args(KEYS.iter().flat_map(|key| key_args(key, &defaults)))
+    let switches = COMMAND_SWITCHES.iter().map(|(name, help)| switch_arg(name).help(*help));
+    let defaults: toml::Table = DEFAULT.parse().expect("the embedded defaults are valid TOML");
+    command.args(flags).args(switches).args(KEYS.iter().flat_map(|key| key_args(key, &defaults)))
 }
 
 /// Flags that are no keys, because they say where settings come from: name, value, help.
 pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
-    (
-        "config",
-        "NAME|PATH",
-        "Preset (demo, smoke) or TOML file laid over the defaults; repeatable",
-    ),
-    (
-        "set",
-        "KEY=VALUE",
-        "Set any key by its path, such as admission.burst_steps=4; repeatable",
-    ),
+    ("config", "NAME|PATH", "Preset (demo, smoke) or TOML file laid over the defaults; repeatable"),
+    ("set", "KEY=VALUE", "Set any key by its path, such as admission.burst_steps=4; repeatable"),
 ];
 /// Switches that are no keys, because they say what to do and not what to run: name, help.
 pub(crate) const COMMAND_SWITCHES: &[(&str, &str)] = &[
-    (
-        "dry_run",
-        "Check everything, show the merged configuration, start nothing",
-    ),
+    ("dry_run", "Check everything, show the merged configuration, start nothing"),
     ("json", "Answer with one JSON object on standard output"),
 ];
 
 /// One argument per flag name: the first is shown, the others are hidden and named in its help.
 fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
-    let default = defaults
-        .get(key.section())
-        .and_then(|section| section.get(key.name()));
+    let default = defaults.get(key.section()).and_then(|section| section.get(key.name()));
     let default = default.map(ToString::to_string).unwrap_or_default();
-    let aliases: Vec<String> = key
-        .flags
-        .iter()
-        .skip(1)
-        .map(|alias| format!("--{alias}"))
-        .collect();
-    let also = if aliases.is_empty() {
-        String::new()
-    } else {
-        format!("; also {}", aliases.join(", "))
-    };
+    let aliases: Vec<String> = key.flags.iter().skip(1).map(|alias| format!("--{alias}")).collect();
+    let also =
+        if aliases.is_empty() { String::new() } else { format!("; also {}", aliases.join(", ")) };
     let arg_of = |(place, &name): (usize, &&'static str)| {
         let arg = match key.kind {
             Kind::Switch | Kind::SwitchOrNumber => switch_arg(name),
@@ -82,18 +54,12 @@ fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
 }
 
 fn text_arg(name: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .action(ArgAction::Append)
-        .value_parser(value_parser!(String))
+    Arg::new(name).long(name).action(ArgAction::Append).value_parser(value_parser!(String))
 }
 
 /// A switch stands bare for `true`, or has its value after `=` or a space.
 fn switch_arg(name: &'static str) -> Arg {
-    text_arg(name)
-        .value_name("BOOL")
-        .num_args(0..=1)
-        .default_missing_value("true")
+    text_arg(name).value_name("BOOL").num_args(0..=1).default_missing_value("true")
 }
 
 fn value_name(kind: Kind) -> String {

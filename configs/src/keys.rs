@@ -27,13 +27,7 @@ pub struct Key {
 
 impl Key {
     const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
-        Self {
-            path,
-            kind,
-            auto: false,
-            flags: &[],
-            help,
-        }
+        Self { path, kind, auto: false, flags: &[], help }
     }
 
     const fn or_auto(mut self) -> Self {
@@ -49,16 +43,12 @@ impl Key {
     /// The table of TOML that holds the key, which is also its group in the help: `train` for
     /// `train.lr`.
     pub fn section(&self) -> &'static str {
-        self.path
-            .split_once('.')
-            .map_or(self.path, |(section, _)| section)
+        self.path.split_once('.').map_or(self.path, |(section, _)| section)
     }
 
     /// The key's name inside its section: `lr` for `train.lr`.
     pub fn name(&self) -> &'static str {
-        self.path
-            .split_once('.')
-            .map_or(self.path, |(_, name)| name)
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
     }
 }
 

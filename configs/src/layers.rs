@@ -60,20 +60,15 @@ impl Layers {
     /// Lays `PATH=VALUE` of `--set` on top; quotes around the value, as TOML would want them, are
     /// allowed.
     pub(crate) fn lay_assignment(&mut self, assignment: &str) {
-        let parts = assignment
-            .split_once('=')
-            .map(|(path, text)| (path.trim(), text.trim()));
+        let parts = assignment.split_once('=').map(|(path, text)| (path.trim(), text.trim()));
         let Some((path, text)) = parts.filter(|(path, _)| !path.is_empty()) else {
             let what = format!("\"{assignment}\" is no assignment");
             let hint = "write --set KEY=VALUE, such as --set train.lr=0.1";
-            self.problems
-                .push(Problem::new(what, "flag --set").hint(hint));
+            self.problems.push(Problem::new(what, "flag --set").hint(hint));
             return;
         };
-        let unquoted = text
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-            .unwrap_or(text);
+        let unquoted =
+            text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
         let origin = Origin::Set(path.into());
         match keys::find(path) {
             Some(key) => self.lay_text(key, unquoted, origin),
@@ -88,11 +83,7 @@ impl Layers {
             }
             Err(Wrong { what, hint }) => {
                 self.bad.insert(key.path);
-                self.problems.push(Problem {
-                    what,
-                    place: origin.to_string(),
-                    hint,
-                });
+                self.problems.push(Problem { what, place: origin.to_string(), hint });
             }
         }
     }
@@ -123,12 +114,7 @@ impl Layers {
 
     /// The origin of every value.
     pub(crate) fn origins(&self) -> Origins {
-        Origins(
-            self.entries
-                .iter()
-                .map(|(path, (_, origin))| (*path, origin.clone()))
-                .collect(),
-        )
+        Origins(self.entries.iter().map(|(path, (_, origin))| (*path, origin.clone())).collect())
     }
 
     /// All values as one TOML table of sections.
@@ -138,12 +124,9 @@ impl Layers {
             let Some(value) = self.get(key.path) else {
                 continue;
             };
-            let section = table
-                .entry(key.section())
-                .or_insert_with(|| toml::Table::new().into());
-            let section = section
-                .as_table_mut()
-                .expect("sections are tables and no key is named like one");
+            let section = table.entry(key.section()).or_insert_with(|| toml::Table::new().into());
+            let section =
+                section.as_table_mut().expect("sections are tables and no key is named like one");
             section.insert(key.name().into(), value.to_toml());
         }
         table
@@ -171,11 +154,7 @@ fn flatten<'document>(
             {
                 flatten(&format!("{path}."), inner, settings);
             }
-            other => settings.push(Setting {
-                path,
-                value: other,
-                span: value.span(),
-            }),
+            other => settings.push(Setting { path, value: other, span: value.span() }),
         }
     }
 }
@@ -186,9 +165,8 @@ fn is_section(path: &str) -> bool {
 
 fn unknown_key(path: &str, origin: Origin) -> Problem {
     if is_section(path) {
-        return Problem::new(format!("{path} is a section, not a key"), origin).hint(format!(
-            "write [{path}] and its keys below it, or --set {path}.KEY=VALUE"
-        ));
+        return Problem::new(format!("{path} is a section, not a key"), origin)
+            .hint(format!("write [{path}] and its keys below it, or --set {path}.KEY=VALUE"));
     }
     let problem = Problem::new(format!("unknown key {path}"), origin);
     match suggest::nearest_key(path) {
@@ -199,9 +177,5 @@ fn unknown_key(path: &str, origin: Origin) -> Problem {
 
 /// The line, counted from 1, of the byte at `offset`.
 fn line_at(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|&byte| byte == b'\n')
-        .count()
+    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
 }

@@ -6,12 +6,8 @@ use crate::run_config::RunConfig;
 
 /// One sentence for each such setting that someone has written.
 pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
-    let written = |path| {
-        !matches!(
-            origins.get(path),
-            None | Some(Origin::Default | Origin::Auto { .. })
-        )
-    };
+    let written =
+        |path| !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }));
     let mut notes = Vec::new();
     if written("train.beta") {
         notes.push(

@@ -76,10 +76,6 @@ impl Origins {
                 places.push(written);
             }
         }
-        if places.is_empty() {
-            "defaults".into()
-        } else {
-            places.join(" and ")
-        }
+        if places.is_empty() { "defaults".into() } else { places.join(" and ") }
     }
 }

@@ -15,11 +15,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(what: impl Into<String>, place: impl fmt::Display) -> Self {
-        Self {
-            what: what.into(),
-            place: place.to_string(),
-            hint: None,
-        }
+        Self { what: what.into(), place: place.to_string(), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -41,11 +37,7 @@ impl fmt::Display for Problems {
             count => write!(formatter, "the configuration has {count} problems")?,
         }
         for problem in &self.0 {
-            write!(
-                formatter,
-                "\n  - {}\n    where: {}",
-                problem.what, problem.place
-            )?;
+            write!(formatter, "\n  - {}\n    where: {}", problem.what, problem.place)?;
             if let Some(hint) = &problem.hint {
                 write!(formatter, "\n    hint: {hint}")?;
             }

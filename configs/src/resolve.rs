@@ -33,12 +33,7 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
         // A mirror image of a drawn pattern may be the pattern of another class.
         DatasetName::Synthetic => (ModelName::Resnet20, 32, "off", 10),
     };
-    DatasetDefaults {
-        model,
-        image_size,
-        data_aug,
-        validation_per_class,
-    }
+    DatasetDefaults { model, image_size, data_aug, validation_per_class }
 }
 
 /// The one size that a dataset's images have; none where images are drawn at any size.
@@ -53,35 +48,15 @@ fn by_dataset(layers: &mut Layers) {
     let dataset: DatasetName = word(layers, "data.name");
     let defaults = defaults_of(dataset);
     let because = format!("dataset {dataset}");
-    settle_auto(
-        layers,
-        "model.name",
-        || Value::Text(defaults.model.word().into()),
-        &because,
-    );
-    settle_auto(
-        layers,
-        "data.image_size",
-        || Value::Integer(defaults.image_size),
-        &because,
-    );
-    settle_auto(
-        layers,
-        "data.data_aug",
-        || Value::Text(defaults.data_aug.into()),
-        &because,
-    );
+    settle_auto(layers, "model.name", || Value::Text(defaults.model.word().into()), &because);
+    settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
+    settle_auto(layers, "data.data_aug", || Value::Text(defaults.data_aug.into()), &because);
     let protocol: Protocol = word(layers, "train.protocol");
     let (per_class, because) = match protocol {
         Protocol::Honest => (defaults.validation_per_class, because),
         Protocol::Paper => (0, "protocol paper".into()),
     };
-    settle_auto(
-        layers,
-        "data.validation_per_class",
-        || Value::Integer(per_class),
-        &because,
-    );
+    settle_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
 }
 
 fn by_machine(layers: &mut Layers, machine: &Machine) {
@@ -91,21 +66,15 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
         Some(_) => ("0", "the presence of a GPU"),
     };
     settle_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
-    let devices: Devices = text(layers, "run.gpu")
-        .parse()
-        .expect("a device list has passed its check");
+    let devices: Devices =
+        text(layers, "run.gpu").parse().expect("a device list has passed its check");
     let (listed, because) = match &devices {
         Devices::Cpu => (1, "run.gpu cpu".to_owned()),
         Devices::Gpus(ordinals) => (ordinals.len() as u64, format!("run.gpu {devices}")),
     };
     settle_auto(layers, "run.nproc", || Value::Integer(listed), &because);
     let nproc = integer(layers, "run.nproc");
-    settle_auto(
-        layers,
-        "run.virtual_ranks",
-        || Value::Integer(nproc),
-        "run.nproc",
-    );
+    settle_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
     let deterministic = layers.get("run.deterministic") == Some(&Value::Switch(true));
     let (threads, because) = if deterministic {
         (1, "run.deterministic")
@@ -139,12 +108,7 @@ fn run_dir(layers: &mut Layers) {
         text(layers, "model.name"),
         integer(layers, "run.seed")
     );
-    settle_auto(
-        layers,
-        "run.run_dir",
-        || Value::Text(path),
-        "dataset, method, model and seed",
-    );
+    settle_auto(layers, "run.run_dir", || Value::Text(path), "dataset, method, model and seed");
 }
 
 fn settle_auto(
@@ -159,9 +123,7 @@ fn settle_auto(
 }
 
 fn word<Choice: FromStr<Err = String>>(layers: &Layers, path: &str) -> Choice {
-    text(layers, path)
-        .parse()
-        .expect("a choice has passed its check")
+    text(layers, path).parse().expect("a choice has passed its check")
 }
 
 fn text(layers: &Layers, path: &str) -> String {

@@ -39,9 +39,7 @@ pub fn load(path: &Path) -> Result<RunConfig, Problems> {
     let shown = path.display().to_string();
     let text = read(path).map_err(|cause| {
         let problem = Problem::new(format!("cannot read the configuration: {cause}"), &shown);
-        Problems(vec![problem.hint(
-            "give the directory of a run that `lcsl train` has started",
-        )])
+        Problems(vec![problem.hint("give the directory of a run that `lcsl train` has started")])
     })?;
     dump::from_toml(&text, &shown)
 }
@@ -49,9 +47,7 @@ pub fn load(path: &Path) -> Result<RunConfig, Problems> {
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    file.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > BYTES_MAX {
         return Err(format!("it is larger than {BYTES_MAX} bytes"));
     }

@@ -10,11 +10,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     best(known.into_iter().map(|candidate| {
         // Who writes the first part of a name, like "resnet-34", means the whole of it.
         let is_beginning = name.len() >= 3 && squeezed(candidate).starts_with(&squeezed(name));
-        let closeness = if is_beginning {
-            1.0
-        } else {
-            strsim::jaro_winkler(name, candidate)
-        };
+        let closeness = if is_beginning { 1.0 } else { strsim::jaro_winkler(name, candidate) };
         (candidate, closeness)
     }))
 }
@@ -35,9 +31,8 @@ pub(crate) fn nearest_key(path: &str) -> Option<&'static str> {
             .chain([key.name()])
             .map(|name| strsim::jaro_winkler(leaf, name));
         // A full path that is nearly right says more than a last part that is quite right.
-        let closeness = by_leaf
-            .map(|close| close * 0.97)
-            .fold(strsim::jaro_winkler(path, key.path), f64::max);
+        let closeness =
+            by_leaf.map(|close| close * 0.97).fold(strsim::jaro_winkler(path, key.path), f64::max);
         (key.path, closeness)
     }))
 }

@@ -22,50 +22,23 @@ struct Breach {
 
 impl Breach {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
 const RULES: &[Rule] = &[
-    Rule {
-        keys: &["train.batch_size", "run.virtual_ranks"],
-        broken: batch_smaller_than_ranks,
-    },
-    Rule {
-        keys: &["run.nproc", "run.virtual_ranks"],
-        broken: ranks_not_divided,
-    },
-    Rule {
-        keys: &["run.deterministic", "run.nproc"],
-        broken: processes_not_a_power_of_two,
-    },
-    Rule {
-        keys: &["run.deterministic", "run.virtual_ranks"],
-        broken: ranks_not_a_power_of_two,
-    },
-    Rule {
-        keys: &["run.gpu", "run.nproc"],
-        broken: processes_and_gpus,
-    },
-    Rule {
-        keys: &["data.image_size", "data.name"],
-        broken: foreign_image_size,
-    },
+    Rule { keys: &["train.batch_size", "run.virtual_ranks"], broken: batch_smaller_than_ranks },
+    Rule { keys: &["run.nproc", "run.virtual_ranks"], broken: ranks_not_divided },
+    Rule { keys: &["run.deterministic", "run.nproc"], broken: processes_not_a_power_of_two },
+    Rule { keys: &["run.deterministic", "run.virtual_ranks"], broken: ranks_not_a_power_of_two },
+    Rule { keys: &["run.gpu", "run.nproc"], broken: processes_and_gpus },
+    Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
         broken: validation_and_protocol,
     },
-    Rule {
-        keys: &["train.start_epoch", "run.resume"],
-        broken: start_without_resume,
-    },
-    Rule {
-        keys: &["train.start_epoch", "train.epochs"],
-        broken: start_after_the_end,
-    },
+    Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
+    Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
 
 /// Every rule that `config` breaks, except those about a key in `bad`, whose value is not what was
@@ -99,24 +72,13 @@ pub(crate) fn devices(config: &RunConfig, origins: &Origins, machine: &Machine) 
         } else {
             "this machine has no GPU"
         };
-        let problem = Problem::new(
-            format!("run.gpu is {}, but {lacking}", config.run.gpu),
-            place,
-        );
+        let problem = Problem::new(format!("run.gpu is {}, but {lacking}", config.run.gpu), place);
         return Some(problem.hint("run on the CPU with --gpu=cpu, or install the NVIDIA driver"));
     };
-    let absent = ordinals
-        .iter()
-        .find(|&&ordinal| ordinal as usize >= count)?;
-    let has = if count == 1 {
-        "1 GPU".into()
-    } else {
-        format!("{count} GPUs")
-    };
-    let problem = Problem::new(
-        format!("run.gpu names GPU {absent}, but this machine has {has}"),
-        place,
-    );
+    let absent = ordinals.iter().find(|&&ordinal| ordinal as usize >= count)?;
+    let has = if count == 1 { "1 GPU".into() } else { format!("{count} GPUs") };
+    let problem =
+        Problem::new(format!("run.gpu names GPU {absent}, but this machine has {has}"), place);
     Some(problem.hint("ordinals count from 0; --gpu=cpu runs on the CPU"))
 }
 

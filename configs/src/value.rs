@@ -76,11 +76,7 @@ pub(crate) fn from_toml(key: &Key, value: &DeValue, source: &str) -> Result<Valu
     };
     // The source of a table is its heading, which reads oddly in a sentence.
     let is_table = matches!(value, DeValue::Table(_));
-    let shown = if is_table {
-        "a table"
-    } else {
-        source.lines().next().unwrap_or_default()
-    };
+    let shown = if is_table { "a table" } else { source.lines().next().unwrap_or_default() };
     check(key, &written, shown)
 }
 
@@ -95,9 +91,9 @@ fn as_kind(kind: Kind, text: &str) -> Written {
     match (kind, switch) {
         (Kind::Switch | Kind::SwitchOrNumber, Some(on)) => Written::Switch(on),
         (Kind::Integer(..), _) if is_integer(text) => Written::Integer(text.into()),
-        (Kind::Number(_) | Kind::SwitchOrNumber, None) => text
-            .parse()
-            .map_or_else(|_| Written::Text(text.into()), Written::Number),
+        (Kind::Number(_) | Kind::SwitchOrNumber, None) => {
+            text.parse().map_or_else(|_| Written::Text(text.into()), Written::Number)
+        }
         _ => Written::Text(text.into()),
     }
 }
@@ -108,24 +104,16 @@ fn is_integer(text: &str) -> bool {
 }
 
 fn integer_of(integer: &DeInteger) -> Written {
-    i128::from_str_radix(integer.as_str(), integer.radix()).map_or(Written::Other, |number| {
-        Written::Integer(number.to_string())
-    })
+    i128::from_str_radix(integer.as_str(), integer.radix())
+        .map_or(Written::Other, |number| Written::Integer(number.to_string()))
 }
 
 fn number_of(float: &DeFloat) -> Written {
-    float
-        .as_str()
-        .parse()
-        .map_or(Written::Other, Written::Number)
+    float.as_str().parse().map_or(Written::Other, Written::Number)
 }
 
 fn shown(text: &str) -> String {
-    if text.is_empty() {
-        "empty".into()
-    } else {
-        format!("\"{text}\"")
-    }
+    if text.is_empty() { "empty".into() } else { format!("\"{text}\"") }
 }
 
 fn check(key: &Key, written: &Written, shown: &str) -> Result<Value, Wrong> {
@@ -156,11 +144,7 @@ fn check(key: &Key, written: &Written, shown: &str) -> Result<Value, Wrong> {
 
 fn wrong_type(key: &Key, shown: &str) -> String {
     let auto = if key.auto { ", or auto" } else { "" };
-    format!(
-        "{} is {shown}, but must be {}{auto}",
-        key.path,
-        key.kind.expected()
-    )
+    format!("{} is {shown}, but must be {}{auto}", key.path, key.kind.expected())
 }
 
 /// Digits are a number, however many; those beyond any float fail the check for finiteness.
@@ -172,17 +156,12 @@ fn number_is_switch(key: &Key, number: f64) -> Result<Value, Wrong> {
     if number.is_finite() && number >= 0.0 {
         return Ok(Value::Switch(number > 0.0));
     }
-    Err(format!(
-        "{} is {number}, but must be true, false or a number of at least 0",
-        key.path
-    )
-    .into())
+    Err(format!("{} is {number}, but must be true, false or a number of at least 0", key.path)
+        .into())
 }
 
 fn number_in_range(key: &Key, number: f64) -> Result<Value, Wrong> {
-    let Kind::Number(range) = key.kind else {
-        unreachable!("only keys of this kind come here")
-    };
+    let Kind::Number(range) = key.kind else { unreachable!("only keys of this kind come here") };
     if !number.is_finite() {
         return Err(format!("{} is {number}, but must be finite", key.path).into());
     }

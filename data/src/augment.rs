@@ -36,11 +36,7 @@ pub fn augment(
     target: &mut [u8],
     stream: &mut Stream,
 ) {
-    assert_eq!(
-        (source.len(), target.len()),
-        (shape.bytes(), shape.bytes()),
-        "bytes of an image"
-    );
+    assert_eq!((source.len(), target.len()), (shape.bytes(), shape.bytes()), "bytes of an image");
     match recipe {
         Recipe::None => target.copy_from_slice(source),
         Recipe::PadCropFlip { pad } => {
@@ -57,20 +53,12 @@ pub fn augment(
 /// Copies the window whose upper left corner lies at row `top`, column `left` of `source`, and
 /// mirrors it left to right where asked to; black where that is outside.
 fn crop(shape: Shape, top: isize, left: isize, mirrored: bool, source: &[u8], target: &mut [u8]) {
-    let Shape {
-        height,
-        width,
-        channels,
-    } = shape;
+    let Shape { height, width, channels } = shape;
     // The columns of the window that lie inside the source, and where the first of them comes from.
     let start = (-left).clamp(0, width as isize) as usize;
     let end = (width as isize - left).clamp(0, width as isize) as usize;
     let from = left.clamp(0, width as isize) as usize;
-    let inside = if mirrored {
-        width - end..width - start
-    } else {
-        start..end
-    };
+    let inside = if mirrored { width - end..width - start } else { start..end };
     let inside = inside.start * channels..inside.end * channels;
 
     for (row, target) in (top..).zip(target.chunks_exact_mut(shape.row_bytes())) {
@@ -125,18 +113,12 @@ mod tests {
         let mut target = Vec::with_capacity(source.len());
         for row in 0..shape.height as isize {
             for column in 0..shape.width as isize {
-                let column = if flip {
-                    shape.width as isize - 1 - column
-                } else {
-                    column
-                };
+                let column = if flip { shape.width as isize - 1 - column } else { column };
                 let (y, x) = (row + top, column + left);
                 let inside = (0..shape.height as isize).contains(&y)
                     && (0..shape.width as isize).contains(&x);
                 for channel in 0..shape.channels {
-                    let at = (y as usize)
-                        .wrapping_mul(shape.width)
-                        .wrapping_add(x as usize);
+                    let at = (y as usize).wrapping_mul(shape.width).wrapping_add(x as usize);
                     let value = || source[at * shape.channels + channel];
                     target.push(if inside { value() } else { 0 });
                 }
@@ -174,11 +156,7 @@ mod tests {
 
     #[test]
     fn every_window_and_both_directions_come_up() {
-        let shape = Shape {
-            height: 3,
-            width: 3,
-            channels: 1,
-        };
+        let shape = Shape { height: 3, width: 3, channels: 1 };
         let source: Vec<u8> = (1..10).collect();
         let recipe = Recipe::PadCropFlip { pad: 1 };
         let mut seen = std::collections::BTreeMap::new();
@@ -190,9 +168,6 @@ mod tests {
         }
         assert_eq!(seen.len(), 3 * 3 * 2);
         // The standard deviation of each count is about 31.
-        assert!(
-            seen.values().all(|count| count.abs_diff(1_000) < 170),
-            "{seen:?}"
-        );
+        assert!(seen.values().all(|count| count.abs_diff(1_000) < 170), "{seen:?}");
     }
 }

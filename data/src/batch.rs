@@ -38,22 +38,9 @@ impl Batches {
     /// # Panics
     /// When an index names no image: a split and its dataset belong together.
     pub fn new(images: Arc<ImageSet>, indices: Arc<[u32]>, recipe: Recipe, seed: u64) -> Self {
-        let outside = indices
-            .iter()
-            .find(|&&index| index as usize >= images.len());
-        assert_eq!(
-            outside,
-            None,
-            "an index outside a set of {} images",
-            images.len()
-        );
-        Self {
-            images,
-            indices,
-            recipe,
-            traversal: Traversal::Random,
-            seed,
-        }
+        let outside = indices.iter().find(|&&index| index as usize >= images.len());
+        assert_eq!(outside, None, "an index outside a set of {} images", images.len());
+        Self { images, indices, recipe, traversal: Traversal::Random, seed }
     }
 
     /// Evaluation batches: the images of `indices` in this order and as they are, in every epoch
@@ -63,10 +50,7 @@ impl Batches {
     /// When an index names no image: a split and its dataset belong together.
     pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
         let traversal = Traversal::Sequential;
-        Self {
-            traversal,
-            ..Self::new(images, indices, Recipe::None, 0)
-        }
+        Self { traversal, ..Self::new(images, indices, Recipe::None, 0) }
     }
 
     /// Positions of an epoch: each image of the split comes once.
@@ -126,13 +110,7 @@ impl Batches {
         for (position, target) in positions.zip(pixels.chunks_exact_mut(shape.bytes())) {
             let index = self.indices[order.at(position) as usize] as usize;
             let mut stream = Stream::new(self.seed, Purpose::Augment, epoch, position, view);
-            augment(
-                self.recipe,
-                shape,
-                self.images.image(index),
-                target,
-                &mut stream,
-            );
+            augment(self.recipe, shape, self.images.image(index), target, &mut stream);
             labels.push(i64::from(self.images.label(index)));
         }
     }
@@ -144,17 +122,11 @@ mod tests {
     use crate::share;
     use proptest::prelude::*;
 
-    const SHAPE: Shape = Shape {
-        height: 3,
-        width: 4,
-        channels: 3,
-    };
+    const SHAPE: Shape = Shape { height: 3, width: 4, channels: 3 };
 
     /// Image i is filled with the byte i + 1 and has label 1000 + i.
     fn images(n: u8) -> Arc<ImageSet> {
-        let pixels = (1..=n)
-            .flat_map(|value| vec![value; SHAPE.bytes()])
-            .collect();
+        let pixels = (1..=n).flat_map(|value| vec![value; SHAPE.bytes()]).collect();
         let labels = (0..u32::from(n)).map(|index| 1_000 + index).collect();
         Arc::new(ImageSet::new(SHAPE, pixels, labels))
     }
@@ -208,11 +180,7 @@ mod tests {
 
     #[test]
     fn epochs_and_views_are_augmented_on_their_own() {
-        let shape = Shape {
-            height: 16,
-            width: 16,
-            channels: 1,
-        };
+        let shape = Shape { height: 16, width: 16, channels: 1 };
         let set = Arc::new(ImageSet::new(shape, (0..=255).collect(), vec![0]));
         let batches = Batches::new(set, [0].into(), Recipe::PadCropFlip { pad: 4 }, 1);
         let image = |epoch, view| {

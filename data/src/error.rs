@@ -172,11 +172,7 @@ pub struct Archive {
 
 impl fmt::Display for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "fetch {} (MD5 {}) and {}",
-            self.address, self.md5, self.instruction
-        )
+        write!(f, "fetch {} (MD5 {}) and {}", self.address, self.md5, self.instruction)
     }
 }
 

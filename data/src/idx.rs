@@ -52,12 +52,7 @@ pub fn read_images(path: &Path) -> Result<Images, DataError> {
     reader.expect_magic(MAGIC_IMAGES)?;
     let [count, rows, columns] = [reader.u32()?, reader.u32()?, reader.u32()?];
     let pixels = reader.payload(&[count, rows, columns])?;
-    Ok(Images {
-        count,
-        rows,
-        columns,
-        pixels,
-    })
+    Ok(Images { count, rows, columns, pixels })
 }
 
 /// Reads a file of labels, each of which must be below `classes`; a name that ends in `.gz` says
@@ -71,21 +66,12 @@ pub fn read_labels(path: &Path, classes: u32) -> Result<Vec<u32>, DataError> {
     reader.expect_magic(MAGIC_LABELS)?;
     let count = reader.u32()?;
     let start = reader.offset;
-    let labels: Vec<u32> = reader
-        .payload(&[count])?
-        .into_iter()
-        .map(u32::from)
-        .collect();
+    let labels: Vec<u32> = reader.payload(&[count])?.into_iter().map(u32::from).collect();
     match labels.iter().position(|&label| label >= classes) {
         None => Ok(labels),
         Some(place) => {
             let (offset, label) = (start + place as u64, labels[place]);
-            Err(DataError::Label {
-                path: path.to_owned(),
-                offset,
-                label,
-                classes,
-            })
+            Err(DataError::Label { path: path.to_owned(), offset, label, classes })
         }
     }
 }
@@ -105,11 +91,7 @@ pub fn read_set(
     let images = read_images(images_path)?;
     let found = (images.rows, images.columns);
     if found != size {
-        return Err(DataError::ImageSize {
-            path: images_path.to_owned(),
-            expected: size,
-            found,
-        });
+        return Err(DataError::ImageSize { path: images_path.to_owned(), expected: size, found });
     }
     let labels = read_labels(labels_path, classes)?;
     if u64::from(images.count) != labels.len() as u64 {
@@ -120,11 +102,7 @@ pub fn read_set(
             labels: labels.len() as u64,
         });
     }
-    let shape = Shape {
-        height: images.rows as usize,
-        width: images.columns as usize,
-        channels: 1,
-    };
+    let shape = Shape { height: images.rows as usize, width: images.columns as usize, channels: 1 };
     Ok(ImageSet::new(shape, images.pixels, labels))
 }
 
@@ -145,19 +123,10 @@ impl Reader {
             Ok(file) if gzipped => Box::new(MultiGzDecoder::new(file)),
             Ok(file) => Box::new(file),
             Err(source) => {
-                return Err(DataError::Read {
-                    path,
-                    offset: 0,
-                    source,
-                });
+                return Err(DataError::Read { path, offset: 0, source });
             }
         };
-        Ok(Self {
-            path,
-            offset: 0,
-            cut_off: false,
-            content,
-        })
+        Ok(Self { path, offset: 0, cut_off: false, content })
     }
 
     /// The next `wanted` bytes, or fewer where the file ends.
@@ -176,11 +145,7 @@ impl Reader {
     }
 
     fn failed(&self, source: io::Error) -> DataError {
-        DataError::Read {
-            path: self.path.clone(),
-            offset: self.offset,
-            source,
-        }
+        DataError::Read { path: self.path.clone(), offset: self.offset, source }
     }
 
     /// The next `wanted` bytes; a file that ends before them is truncated.
@@ -199,9 +164,7 @@ impl Reader {
 
     fn u32(&mut self) -> Result<u32, DataError> {
         let bytes = self.take_all(4)?;
-        Ok(u32::from_be_bytes(
-            bytes.try_into().expect("four bytes were asked for"),
-        ))
+        Ok(u32::from_be_bytes(bytes.try_into().expect("four bytes were asked for")))
     }
 
     fn expect_magic(&mut self, expected: u32) -> Result<(), DataError> {
@@ -209,11 +172,7 @@ impl Reader {
         if found == expected {
             return Ok(());
         }
-        Err(DataError::Magic {
-            path: self.path.clone(),
-            expected,
-            found,
-        })
+        Err(DataError::Magic { path: self.path.clone(), expected, found })
     }
 
     /// The rest of the file, which is to hold one byte for each place of an array with these
@@ -223,21 +182,13 @@ impl Reader {
         let announced: u128 = dimensions.iter().map(|&size| u128::from(size)).product();
         let limit = PAYLOAD_BYTES_MAX;
         let Some(size) = u64::try_from(announced).ok().filter(|&size| size <= limit) else {
-            return Err(DataError::TooLarge {
-                path: self.path.clone(),
-                announced,
-                limit,
-            });
+            return Err(DataError::TooLarge { path: self.path.clone(), announced, limit });
         };
         let payload = self.take_all(size)?;
         let expected = self.offset;
         let extra = self.take(TRAILING_BYTES_COUNTED)?.len() as u64;
         if extra > 0 {
-            return Err(DataError::Trailing {
-                path: self.path.clone(),
-                expected,
-                extra,
-            });
+            return Err(DataError::Trailing { path: self.path.clone(), expected, extra });
         }
         // Every byte came, but the checksum behind them did not: nobody knows whether they are
         // right.
@@ -261,10 +212,7 @@ mod tests {
     /// Header and payload of an IDX file.
     fn idx(magic: u32, dimensions: &[u32], payload: &[u8]) -> Vec<u8> {
         let header = std::iter::once(&magic).chain(dimensions);
-        header
-            .flat_map(|value| value.to_be_bytes())
-            .chain(payload.iter().copied())
-            .collect()
+        header.flat_map(|value| value.to_be_bytes()).chain(payload.iter().copied()).collect()
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -283,19 +231,13 @@ mod tests {
             (images, labels) = (gzip(&images), gzip(&labels));
         }
         damage(&mut images, &mut labels);
-        let name = |name: &str| {
-            folder
-                .path()
-                .join(name)
-                .with_extension(if gzipped { "gz" } else { "" })
-        };
+        let name =
+            |name: &str| folder.path().join(name).with_extension(if gzipped { "gz" } else { "" });
         let paths = (name("images"), name("labels"));
         std::fs::write(&paths.0, images).unwrap();
         std::fs::write(&paths.1, labels).unwrap();
         read_set(&paths.0, &paths.1, (2, 3), 10).map_err(|error| {
-            let source = error
-                .source()
-                .map_or_else(String::new, |source| format!(": {source}"));
+            let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
             format!("{error}{source}").replace(&format!("{}/", folder.path().display()), "")
         })
     }
@@ -304,18 +246,8 @@ mod tests {
     fn plain_and_gzipped_files_are_read_alike() {
         for gzipped in [false, true] {
             let set = set(gzipped, |_, _| ()).unwrap();
-            assert_eq!(
-                set.shape(),
-                Shape {
-                    height: 2,
-                    width: 3,
-                    channels: 1
-                }
-            );
-            assert_eq!(
-                (set.image(1), set.labels()),
-                (&[7, 8, 9, 10, 11, 12][..], &[1, 0][..])
-            );
+            assert_eq!(set.shape(), Shape { height: 2, width: 3, channels: 1 });
+            assert_eq!((set.image(1), set.labels()), (&[7, 8, 9, 10, 11, 12][..], &[1, 0][..]));
         }
     }
 

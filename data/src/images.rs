@@ -42,17 +42,8 @@ impl ImageSet {
     /// set.
     pub fn new(shape: Shape, pixels: Vec<u8>, labels: Vec<u32>) -> Self {
         assert!(shape.bytes() > 0, "images of {shape:?} have no pixels");
-        assert_eq!(
-            pixels.len(),
-            labels.len() * shape.bytes(),
-            "pixels of {} images",
-            labels.len()
-        );
-        Self {
-            shape,
-            pixels,
-            labels,
-        }
+        assert_eq!(pixels.len(), labels.len() * shape.bytes(), "pixels of {} images", labels.len());
+        Self { shape, pixels, labels }
     }
 
     /// The number of images.
@@ -104,11 +95,7 @@ mod tests {
 
     #[test]
     fn an_image_is_one_slice() {
-        let shape = Shape {
-            height: 1,
-            width: 2,
-            channels: 2,
-        };
+        let shape = Shape { height: 1, width: 2, channels: 2 };
         let set = ImageSet::new(shape, (0..12).collect(), vec![7, 8, 9]);
         assert_eq!((set.len(), set.is_empty()), (3, false));
         assert_eq!((set.image(1), set.label(1)), (&[4, 5, 6, 7][..], 8));

@@ -71,10 +71,7 @@ impl Stream {
         }
         let mut words = ChaCha8Rng::from_seed(key);
         words.set_stream(c);
-        Self {
-            words,
-            spare_normal: None,
-        }
+        Self { words, spare_normal: None }
     }
 
     /// The next word of the key stream.
@@ -158,9 +155,7 @@ mod tests {
     #[test]
     fn the_cipher_is_chacha8() {
         let mut words = ChaCha8Rng::from_seed([0; 32]);
-        let bytes: Vec<u8> = (0..4)
-            .flat_map(|_| words.next_u32().to_le_bytes())
-            .collect();
+        let bytes: Vec<u8> = (0..4).flat_map(|_| words.next_u32().to_le_bytes()).collect();
         let expected = [
             0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6, 0x7f, 0x5b, 0xb8, 0xe8, 0x1f, 0x09,
             0xa5, 0xa1,
@@ -178,14 +173,8 @@ mod tests {
     fn the_numbers_of_a_stream_never_change() {
         let mut stream = example();
         let words: Vec<u32> = (0..40).map(|_| stream.next_u32()).collect();
-        assert_eq!(
-            words[..4],
-            [0xfb90_6827, 0xa37a_dd6c, 0x0b60_774a, 0x5748_a118]
-        );
-        assert_eq!(
-            words[36..],
-            [0x5620_85a1, 0xace0_76ac, 0x5514_7320, 0xc311_e3be]
-        );
+        assert_eq!(words[..4], [0xfb90_6827, 0xa37a_dd6c, 0x0b60_774a, 0x5748_a118]);
+        assert_eq!(words[36..], [0x5620_85a1, 0xace0_76ac, 0x5514_7320, 0xc311_e3be]);
         assert_eq!(example().next_u64(), 0xa37a_dd6c_fb90_6827);
 
         let mut stream = example();
@@ -210,11 +199,8 @@ mod tests {
     fn the_fractions_of_a_stream_never_change() {
         let mut stream = example();
         let units: [f64; 3] = std::array::from_fn(|_| stream.unit());
-        let expected: [f64; 3] = [
-            0.638_593_520_266_626_1,
-            0.340_951_984_758_591_34,
-            0.808_548_449_209_465_1,
-        ];
+        let expected: [f64; 3] =
+            [0.638_593_520_266_626_1, 0.340_951_984_758_591_34, 0.808_548_449_209_465_1];
         assert_eq!(units.map(f64::to_bits), expected.map(f64::to_bits));
 
         let mut stream = example();
@@ -226,10 +212,7 @@ mod tests {
         ];
         for expected in expected {
             let normal = stream.normal();
-            assert!(
-                (normal - expected).abs() < 1e-14,
-                "{normal} instead of {expected}"
-            );
+            assert!((normal - expected).abs() < 1e-14, "{normal} instead of {expected}");
         }
     }
 
@@ -256,9 +239,8 @@ mod tests {
             (1, Purpose::Augment, 2, 9, 4),
             (1, Purpose::Augment, 2, 3, 9),
         ];
-        let first: std::collections::BTreeSet<u64> = names
-            .map(|(s, p, a, b, c)| Stream::new(s, p, a, b, c).next_u64())
-            .into();
+        let first: std::collections::BTreeSet<u64> =
+            names.map(|(s, p, a, b, c)| Stream::new(s, p, a, b, c).next_u64()).into();
         assert_eq!(first.len(), names.len());
     }
 
@@ -270,10 +252,7 @@ mod tests {
             seen[stream.below(6) as usize] += 1;
         }
         // The standard deviation of each count is about 91.
-        assert!(
-            seen.iter().all(|&count| count.abs_diff(10_000) < 500),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|&count| count.abs_diff(10_000) < 500), "{seen:?}");
     }
 
     #[test]
@@ -285,10 +264,7 @@ mod tests {
         }
         assert_eq!(seen.len(), 24);
         // The standard deviation of each count is about 31.
-        assert!(
-            seen.values().all(|count| count.abs_diff(1_000) < 170),
-            "{seen:?}"
-        );
+        assert!(seen.values().all(|count| count.abs_diff(1_000) < 170), "{seen:?}");
     }
 
     #[test]
@@ -301,10 +277,7 @@ mod tests {
         let beyond_two = draws.iter().filter(|x| x.abs() > 2.0).count() as f64 / n;
         assert!(mean.abs() < 0.015, "mean {mean}");
         assert!((variance - 1.0).abs() < 0.02, "variance {variance}");
-        assert!(
-            (beyond_two - 0.0455).abs() < 0.004,
-            "{beyond_two} beyond two"
-        );
+        assert!((beyond_two - 0.0455).abs() < 0.004, "{beyond_two} beyond two");
     }
 
     proptest! {

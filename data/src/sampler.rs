@@ -43,27 +43,12 @@ impl Order {
     /// The random order of epoch `epoch` under `seed`, over `n` images.
     pub fn random(n: u64, seed: u64, epoch: u64) -> Self {
         let mut stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
-        let bits = n
-            .saturating_sub(1)
-            .checked_ilog2()
-            .map_or(0, |top_bit| top_bit + 1);
+        let bits = n.saturating_sub(1).checked_ilog2().map_or(0, |top_bit| top_bit + 1);
         let (low_bits, high_bits) = (bits.div_ceil(2), bits / 2);
-        let rounds = if bits <= SMALL_BITS {
-            ROUNDS_SMALL
-        } else {
-            ROUNDS
-        };
+        let rounds = if bits <= SMALL_BITS { ROUNDS_SMALL } else { ROUNDS };
         let mut keys = [0; ROUNDS_SMALL];
         keys[..rounds].fill_with(|| stream.next_u64());
-        Self {
-            n,
-            network: Some(Network {
-                low_bits,
-                high_bits,
-                rounds,
-                keys,
-            }),
-        }
+        Self { n, network: Some(Network { low_bits, high_bits, rounds, keys }) }
     }
 
     /// Every position holds the index of the same number.
@@ -86,11 +71,7 @@ impl Order {
     /// # Panics
     /// When `position` is not below [`Order::len`].
     pub fn at(&self, position: u64) -> u64 {
-        assert!(
-            position < self.n,
-            "position {position} lies outside an epoch of {}",
-            self.n
-        );
+        assert!(position < self.n, "position {position} lies outside an epoch of {}", self.n);
         let Some(network) = &self.network else {
             return position;
         };
@@ -140,9 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn all(order: &Order) -> Vec<u64> {
-        (0..order.len())
-            .map(|position| order.at(position))
-            .collect()
+        (0..order.len()).map(|position| order.at(position)).collect()
     }
 
     proptest! {
@@ -185,16 +164,11 @@ mod tests {
                 }
             }
             let expected = epochs as f64 / n as f64;
-            let chi_squared: f64 = seen
-                .iter()
-                .map(|&count| (count as f64 - expected).powi(2) / expected)
-                .sum();
+            let chi_squared: f64 =
+                seen.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
             let freedom = ((n - 1) * (n - 1)) as f64;
             let bound = freedom + 4.5 * (2.0 * freedom).sqrt() + 8.0;
-            assert!(
-                chi_squared < bound,
-                "n {n}: {chi_squared} against {freedom}"
-            );
+            assert!(chi_squared < bound, "n {n}: {chi_squared} against {freedom}");
         }
     }
 
@@ -205,15 +179,11 @@ mod tests {
         for (n, orders) in [(3, 6), (4, 24), (5, 120)] {
             let mut seen = std::collections::BTreeMap::new();
             for epoch in 0..orders * 400 {
-                *seen
-                    .entry(all(&Order::random(n, 1, epoch)))
-                    .or_insert(0_u64) += 1;
+                *seen.entry(all(&Order::random(n, 1, epoch))).or_insert(0_u64) += 1;
             }
             assert_eq!(seen.len() as u64, orders, "orders of {n}");
-            let chi_squared: f64 = seen
-                .values()
-                .map(|&count| (count as f64 - 400.0).powi(2) / 400.0)
-                .sum();
+            let chi_squared: f64 =
+                seen.values().map(|&count| (count as f64 - 400.0).powi(2) / 400.0).sum();
             let freedom = (orders - 1) as f64;
             assert!(
                 chi_squared < freedom + 4.5 * (2.0 * freedom).sqrt() + 8.0,
@@ -226,24 +196,12 @@ mod tests {
     /// means.
     #[test]
     fn the_order_of_a_seed_never_changes() {
-        assert_eq!(
-            all(&Order::random(10, 1, 0)),
-            [2, 6, 8, 5, 1, 9, 0, 4, 7, 3]
-        );
-        assert_eq!(
-            all(&Order::random(10, 1, 1)),
-            [7, 2, 1, 9, 8, 6, 5, 3, 0, 4]
-        );
+        assert_eq!(all(&Order::random(10, 1, 0)), [2, 6, 8, 5, 1, 9, 0, 4, 7, 3]);
+        assert_eq!(all(&Order::random(10, 1, 1)), [7, 2, 1, 9, 8, 6, 5, 3, 0, 4]);
         let order = Order::random(50_000, 1, 3);
-        assert_eq!(
-            [0, 1, 2, 49_999].map(|p| order.at(p)),
-            [42_421, 12_025, 39_188, 25_662]
-        );
+        assert_eq!([0, 1, 2, 49_999].map(|p| order.at(p)), [42_421, 12_025, 39_188, 25_662]);
         let order = Order::random(1_000_000_000_000, 7, 2);
-        assert_eq!(
-            [0, 999_999_999_999].map(|p| order.at(p)),
-            [408_790_542_988, 147_319_029_621]
-        );
+        assert_eq!([0, 999_999_999_999].map(|p| order.at(p)), [408_790_542_988, 147_319_029_621]);
     }
 
     /// Fixed points and successors of a random permutation are Poisson with mean 1: an order that
@@ -252,18 +210,8 @@ mod tests {
     #[test]
     fn neighbours_are_torn_apart() {
         let order = all(&Order::random(50_000, 3, 7));
-        let fixed = order
-            .iter()
-            .enumerate()
-            .filter(|&(i, &index)| i as u64 == index)
-            .count();
-        let successors = order
-            .windows(2)
-            .filter(|pair| pair[0] + 1 == pair[1])
-            .count();
-        assert!(
-            fixed < 8 && successors < 8,
-            "{fixed} fixed points, {successors} successors"
-        );
+        let fixed = order.iter().enumerate().filter(|&(i, &index)| i as u64 == index).count();
+        let successors = order.windows(2).filter(|pair| pair[0] + 1 == pair[1]).count();
+        assert!(fixed < 8 && successors < 8, "{fixed} fixed points, {successors} successors");
     }
 }

@@ -52,9 +52,6 @@ mod tests {
 
     #[test]
     fn more_parts_than_elements_leave_the_last_ones_empty() {
-        assert_eq!(
-            [0, 1, 2, 3].map(|part| range(2, 4, part)),
-            [0..1, 1..2, 2..2, 2..2]
-        );
+        assert_eq!([0, 1, 2, 3].map(|part| range(2, 4, part)), [0..1, 1..2, 2..2, 2..2]);
     }
 }

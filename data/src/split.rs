@@ -98,10 +98,7 @@ pub enum SplitError {
 /// When the request does not fit the labels; see [`SplitError`].
 pub fn split(labels: &[u32], classes: usize, request: &Request) -> Result<Split, SplitError> {
     if request.targets.len() != classes {
-        return Err(SplitError::Classes {
-            targets: request.targets.len(),
-            classes,
-        });
+        return Err(SplitError::Classes { targets: request.targets.len(), classes });
     }
     let members = members(labels, classes, request.order)?;
     let mut split = Split {
@@ -115,11 +112,7 @@ pub fn split(labels: &[u32], classes: usize, request: &Request) -> Result<Split,
         let kept = usize::try_from(target)
             .ok()
             .filter(|&kept| kept <= available)
-            .ok_or(SplitError::TooFew {
-                class,
-                target,
-                available,
-            })?;
+            .ok_or(SplitError::TooFew { class, target, available })?;
         let validation = validation(available, kept, request.validation_per_class);
         let train = &images[..kept.min(validation.start)];
         split.train.extend(train);
@@ -153,13 +146,7 @@ fn members(labels: &[u32], classes: usize, order: Order) -> Result<Vec<Vec<u32>>
     let mut members = vec![Vec::new(); classes];
     for (index, &label) in labels.iter().enumerate() {
         let class = members.get_mut(label as usize);
-        class
-            .ok_or(SplitError::Label {
-                index,
-                label,
-                classes,
-            })?
-            .push(index as u32);
+        class.ok_or(SplitError::Label { index, label, classes })?.push(index as u32);
     }
     if let Order::Seeded(seed) = order {
         for (class, images) in members.iter_mut().enumerate() {
@@ -176,20 +163,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(targets: Vec<u64>, validation_per_class: usize) -> Request {
-        Request {
-            targets,
-            validation_per_class,
-            order: Order::First,
-        }
+        Request { targets, validation_per_class, order: Order::First }
     }
 
     /// One class of `available` images: (training images, validation images).
     fn one_class(available: usize, kept: u64, requested: usize) -> (Vec<u32>, Vec<u32>) {
         let split = split(&vec![0; available], 1, &request(vec![kept], requested)).unwrap();
-        assert_eq!(
-            split.unscored.is_empty(),
-            requested == 0 || !split.validation.is_empty()
-        );
+        assert_eq!(split.unscored.is_empty(), requested == 0 || !split.validation.is_empty());
         (split.train, split.validation)
     }
 
@@ -234,10 +214,7 @@ mod tests {
     #[test]
     fn without_validation_no_class_is_unscored() {
         let split = split(&[0, 1, 1], 3, &request(vec![1, 2, 0], 0)).unwrap();
-        assert_eq!(
-            (split.train.as_slice(), split.unscored.as_slice()),
-            (&[0, 1, 2][..], &[][..])
-        );
+        assert_eq!((split.train.as_slice(), split.unscored.as_slice()), (&[0, 1, 2][..], &[][..]));
     }
 
     #[test]
@@ -257,15 +234,10 @@ mod tests {
     #[test]
     fn requests_that_do_not_fit_are_refused_in_words() {
         let refusal = |labels: &[u32], targets: &[u64]| {
-            split(labels, 2, &request(targets.to_vec(), 1))
-                .unwrap_err()
-                .to_string()
+            split(labels, 2, &request(targets.to_vec(), 1)).unwrap_err().to_string()
         };
-        let refusals = [
-            refusal(&[0, 1], &[1]),
-            refusal(&[0, 2], &[1, 1]),
-            refusal(&[0, 1], &[1, 5]),
-        ];
+        let refusals =
+            [refusal(&[0, 1], &[1]), refusal(&[0, 2], &[1, 1]), refusal(&[0, 1], &[1, 5])];
         insta::assert_snapshot!(refusals.join("\n"), @r"
         1 class sizes were requested of a dataset with 2 classes
         image 1 has label 2, but there are only 2 classes

@@ -8,28 +8,18 @@ use lcsl_data::split::{Order, Request, split};
 
 #[test]
 fn the_installed_files_are_the_whole_dataset_and_can_be_split() {
-    let dataset = open(
-        Name::FashionMnist,
-        Path::new("/nowhere"),
-        &Options::default(),
-    )
-    .unwrap_or_else(|error| panic!("{error}\nhint: {:?}", error.hint()));
+    let dataset = open(Name::FashionMnist, Path::new("/nowhere"), &Options::default())
+        .unwrap_or_else(|error| panic!("{error}\nhint: {:?}", error.hint()));
     assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
     assert_eq!((dataset.classes(), dataset.largest_class()), (10, 6_000));
     // The first training image is the ankle boot of the dataset's description.
-    assert_eq!(
-        dataset.class_names[dataset.train.label(0) as usize],
-        "Ankle boot"
-    );
+    assert_eq!(dataset.class_names[dataset.train.label(0) as usize], "Ankle boot");
 
     // The normalisation is that of these very images.
     let pixels = dataset.train.pixels();
     let n = pixels.len() as f64;
     let mean = pixels.iter().map(|&byte| f64::from(byte)).sum::<f64>() / n;
-    let squares = pixels
-        .iter()
-        .map(|&byte| (f64::from(byte) - mean).powi(2))
-        .sum::<f64>();
+    let squares = pixels.iter().map(|&byte| (f64::from(byte) - mean).powi(2)).sum::<f64>();
     let std = (squares / n).sqrt() / 255.0;
     assert!((mean / 255.0 - f64::from(dataset.normalisation.mean[0])).abs() < 1e-4);
     assert!((std - f64::from(dataset.normalisation.std[0])).abs() < 1e-4);

@@ -8,9 +8,7 @@ use serde_json::Value;
 
 fn golden(file: &str) -> Value {
     let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../trainer/tests/golden");
-    let path = std::env::var_os("LCSL_GOLDEN_DIR")
-        .map_or(default, PathBuf::from)
-        .join(file);
+    let path = std::env::var_os("LCSL_GOLDEN_DIR").map_or(default, PathBuf::from).join(file);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("golden values {}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -36,10 +34,6 @@ fn golden_profiles() {
             .iter()
             .map(|count| count.as_u64().expect("a count"))
             .collect();
-        assert_eq!(
-            counts(kind, classes as usize, largest, factor),
-            expected,
-            "{profile}"
-        );
+        assert_eq!(counts(kind, classes as usize, largest, factor), expected, "{profile}");
     }
 }

@@ -30,12 +30,7 @@ impl Clock {
     /// A clock that starts now.
     pub fn new(control: Control) -> Self {
         let spent = [Duration::ZERO; Phase::ALL.len()];
-        Self {
-            control,
-            phase: Phase::Starting,
-            since: Instant::now(),
-            spent,
-        }
+        Self { control, phase: Phase::Starting, since: Instant::now(), spent }
     }
 
     /// Begins another phase.
@@ -60,10 +55,7 @@ impl Clock {
         self.book();
         let spent = std::mem::replace(&mut self.spent, [Duration::ZERO; Phase::ALL.len()]);
         let sum = |phases: &[Phase]| -> f64 {
-            phases
-                .iter()
-                .map(|phase| spent[*phase as usize].as_secs_f64())
-                .sum()
+            phases.iter().map(|phase| spent[*phase as usize].as_secs_f64()).sum()
         };
         Lap {
             data: sum(&[Phase::Data]),

@@ -7,11 +7,7 @@ use serde::{Deserialize, Serialize};
 pub fn minority(counts: &[u64]) -> Vec<u32> {
     let images: u64 = counts.iter().sum();
     let classes = counts.len() as u64;
-    (0..)
-        .zip(counts)
-        .filter(|(_, count)| **count * classes < images)
-        .map(|(c, _)| c)
-        .collect()
+    (0..).zip(counts).filter(|(_, count)| **count * classes < images).map(|(c, _)| c).collect()
 }
 
 /// The groups of Liu et al. (OLTR, CVPR 2019), by training images of a class.

@@ -48,6 +48,9 @@ enum Command {
         /// Normalise the classifier's rows with this exponent first.
         #[arg(long)]
         tau_norm: Option<f64>,
+        /// Write what the model says of each image to this file, as CSV.
+        #[arg(long)]
+        predictions: Option<PathBuf>,
     },
     /// Write a run's selected model as safetensors.
     Export {
@@ -77,40 +80,23 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     match arguments.command {
         Command::Train { run_dir } => train(&RunDir::at(run_dir)),
-        Command::Eval {
-            run_dir,
-            split,
-            tta,
-            tau_norm,
-        } => {
+        Command::Eval { run_dir, split, tta, tau_norm, predictions } => {
             let split = match split {
                 SplitName::Test => Split::Test,
                 SplitName::Val => Split::Validation,
             };
-            eval(
-                &RunDir::at(run_dir),
-                Question {
-                    split,
-                    mirrored: tta,
-                    tau: tau_norm,
-                },
-            )
+            let predictions = predictions.as_deref();
+            let question = Question { split, mirrored: tta, tau: tau_norm, predictions };
+            eval(&RunDir::at(run_dir), question)
         }
-        Command::Export {
-            run_dir,
-            out,
-            teacher,
-        } => export(&RunDir::at(run_dir), &out, teacher),
+        Command::Export { run_dir, out, teacher } => export(&RunDir::at(run_dir), &out, teacher),
     }
 }
 
-fn eval(run_dir: &RunDir, question: Question) -> ExitCode {
+fn eval(run_dir: &RunDir, question: Question<'_>) -> ExitCode {
     let config = match prepare(run_dir) {
         Ok(config) => config,
         Err(code) => return code,
@@ -160,22 +146,15 @@ fn train(run_dir: &RunDir) -> ExitCode {
     let ended = run::device(&config, local_rank).and_then(|device| {
         let mut run = Run::open(&config, run_dir, world, control.clone(), device)?;
         let ending = run.train()?;
-        run.rank
-            .world
-            .barrier()
-            .map_err(|source| TrainError::Evaluate {
-                epoch: config.train.epochs,
-                source: source.into(),
-            })?;
+        run.rank.world.barrier().map_err(|source| TrainError::Evaluate {
+            epoch: config.train.epochs,
+            source: source.into(),
+        })?;
         Ok((ending, run))
     });
     match ended {
         Ok((ending, run)) => {
-            let exit_code = if ending == Ending::Finished {
-                0
-            } else {
-                INTERRUPTED
-            };
+            let exit_code = if ending == Ending::Finished { 0 } else { INTERRUPTED };
             control.close(&FromRank::Finished { exit_code });
             drop(run); // leaves the MPI world in good order
             ExitCode::from(exit_code as u8)
@@ -228,11 +207,7 @@ fn log_to_file(run_dir: &RunDir, rank: usize) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).or_disk("create", folder)?;
     }
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .or_disk("open", &path)?;
+    let log = OpenOptions::new().create(true).append(true).open(&path).or_disk("open", &path)?;
     rustix::stdio::dup2_stdout(&log)?;
     rustix::stdio::dup2_stderr(&log)?;
     Ok(())

@@ -61,16 +61,8 @@ pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
     let factor = config.data.imb_factor;
     let request = Request {
         targets: profile::counts(kind, classes, dataset.largest_class(), factor),
-        validation_per_class: if paper {
-            0
-        } else {
-            config.data.validation_per_class
-        },
-        order: if paper {
-            Order::First
-        } else {
-            Order::Seeded(config.data.selection_seed)
-        },
+        validation_per_class: if paper { 0 } else { config.data.validation_per_class },
+        order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
     };
     let split = split::split(dataset.train.labels(), classes, &request)?;
     Ok(Material {

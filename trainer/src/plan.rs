@@ -34,11 +34,8 @@ impl EpochPlan {
     /// logical ranks.
     pub fn part_at(&self, step: u64, logical_rank: usize) -> Range<u64> {
         let batch = self.batch_at(step);
-        let part = share::range(
-            batch.end - batch.start,
-            self.logical_ranks as u64,
-            logical_rank as u64,
-        );
+        let part =
+            share::range(batch.end - batch.start, self.logical_ranks as u64, logical_rank as u64);
         batch.start + part.start..batch.start + part.end
     }
 }
@@ -79,11 +76,7 @@ mod tests {
 
     #[test]
     fn a_last_batch_smaller_than_the_world_leaves_parts_empty() {
-        let plan = EpochPlan {
-            images: 66,
-            batch: 64,
-            logical_ranks: 4,
-        };
+        let plan = EpochPlan { images: 66, batch: 64, logical_ranks: 4 };
         let parts: Vec<_> = (0..4).map(|logical| plan.part_at(1, logical)).collect();
         assert_eq!(parts, [64..65, 65..66, 66..66, 66..66]);
     }

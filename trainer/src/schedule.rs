@@ -19,9 +19,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_falls_and_never_reaches_zero() {
-        let rates: Vec<f64> = (0..12)
-            .map(|epoch| learning_rate(0.05, epoch, 12, 2))
-            .collect();
+        let rates: Vec<f64> = (0..12).map(|epoch| learning_rate(0.05, epoch, 12, 2)).collect();
         assert!(rates[0] < rates[1] && (rates[1] - 0.05).abs() < 1e-15);
         assert!(rates[2..].windows(2).all(|pair| pair[0] > pair[1]));
         assert!(rates[11] > 0.0);

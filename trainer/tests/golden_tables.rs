@@ -46,23 +46,13 @@ fn golden_profiles() {
         factor: f64,
         counts: Vec<u64>,
     }
-    for Row {
-        kind,
-        classes,
-        largest,
-        factor,
-        counts,
-    } in table("profiles")
-    {
+    for Row { kind, classes, largest, factor, counts } in table("profiles") {
         let kind = match kind.as_str() {
             "exp" => lcsl_data::profile::Kind::Exponential,
             "step" => lcsl_data::profile::Kind::Step,
             other => panic!("unknown profile {other}"),
         };
-        assert_eq!(
-            lcsl_data::profile::counts(kind, classes, largest, factor),
-            counts
-        );
+        assert_eq!(lcsl_data::profile::counts(kind, classes, largest, factor), counts);
     }
 }
 
@@ -74,12 +64,7 @@ fn golden_minority_and_shot_groups() {
         minority: Vec<u32>,
         shots: Vec<ShotGroup>,
     }
-    for Row {
-        counts,
-        minority: expected,
-        shots,
-    } in table("minority")
-    {
+    for Row { counts, minority: expected, shots } in table("minority") {
         assert_eq!(minority(&counts), expected);
         assert_eq!(shot_groups(&counts), shots);
     }
@@ -94,20 +79,11 @@ fn golden_learning_rates() {
         warmup: u64,
         values: Vec<f64>,
     }
-    for Row {
-        lr,
-        epochs,
-        warmup,
-        values,
-    } in table("learning_rate")
-    {
+    for Row { lr, epochs, warmup, values } in table("learning_rate") {
         assert_eq!(values.len() as u64, epochs);
         for (epoch, expected) in (0..).zip(values) {
             let found = learning_rate(lr, epoch, epochs, warmup);
-            assert!(
-                (found - expected).abs() <= 1e-15,
-                "epoch {epoch}: {found} for {expected}"
-            );
+            assert!((found - expected).abs() <= 1e-15, "epoch {epoch}: {found} for {expected}");
         }
     }
 }
@@ -132,17 +108,8 @@ fn golden_crest_rates() {
         alpha: f64,
         millionths: Vec<u64>,
     }
-    for Row {
-        counts,
-        alpha,
-        millionths,
-    } in table("crest_rates")
-    {
-        assert_eq!(
-            crest_rates(&counts, alpha),
-            millionths,
-            "{counts:?} {alpha}"
-        );
+    for Row { counts, alpha, millionths } in table("crest_rates") {
+        assert_eq!(crest_rates(&counts, alpha), millionths, "{counts:?} {alpha}");
     }
 }
 
@@ -163,11 +130,7 @@ fn golden_calibration_error() {
     }
     let found = calibration.error(sheet.confidence.len() as u64);
     // Confidences are summed in units of 2⁻⁴⁰, hence the tolerance.
-    assert!(
-        (found - sheet.value).abs() < 1e-12,
-        "{found} for {}",
-        sheet.value
-    );
+    assert!((found - sheet.value).abs() < 1e-12, "{found} for {}", sheet.value);
 }
 
 #[derive(Deserialize)]
@@ -220,11 +183,7 @@ fn golden_admission_histories() {
                 .collect();
             let half = candidates.len() / 2;
             candidates.rotate_left(half); // the order of arrival must not matter
-            let moment = Moment {
-                step,
-                steps: history.steps,
-                batch: history.batch,
-            };
+            let moment = Moment { step, steps: history.steps, batch: history.batch };
             let admitted = rules.admit(&candidates, &mut ledger, moment);
             let keys: Vec<u64> = admitted.iter().map(|one| one.key).collect();
             assert_eq!(keys, row.admitted, "{} step {step}", history.policy);
@@ -297,26 +256,13 @@ fn replay(name: &str, sheet: &Value, steps: &Value, tensors: &SafeTensors<'_>) {
                 for (label, confidence) in labels.zip(confidences) {
                     let label = i64::from_le_bytes(*label) as u32;
                     let confidence = f32::from_le_bytes(*confidence);
-                    candidates.push(Candidate {
-                        key,
-                        label,
-                        confidence,
-                    });
+                    candidates.push(Candidate { key, label, confidence });
                     key += 1;
                 }
             }
             let batch = candidates.len() as u64;
-            let moment = Moment {
-                step: step % epoch_steps,
-                steps: epoch_steps,
-                batch,
-            };
-            keys.extend(
-                rules
-                    .admit(&candidates, &mut ledger, moment)
-                    .iter()
-                    .map(|one| one.key),
-            );
+            let moment = Moment { step: step % epoch_steps, steps: epoch_steps, batch };
+            keys.extend(rules.admit(&candidates, &mut ledger, moment).iter().map(|one| one.key));
         }
         let expected_keys: Vec<u64> =
             serde_json::from_value(expected["admitted_keys"].clone()).unwrap();

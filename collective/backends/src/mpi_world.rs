@@ -78,23 +78,10 @@ impl MpiWorld {
                 "MPI_Comm_set_errhandler",
                 ffi::MPI_Comm_set_errhandler(ffi::RSMPI_COMM_WORLD, ffi::RSMPI_ERRORS_RETURN),
             )?;
-            check(
-                "MPI_Comm_dup",
-                ffi::MPI_Comm_dup(ffi::RSMPI_COMM_WORLD, &raw mut communicator),
-            )?;
-            check(
-                "MPI_Comm_rank",
-                ffi::MPI_Comm_rank(communicator, &raw mut rank),
-            )?;
-            check(
-                "MPI_Comm_size",
-                ffi::MPI_Comm_size(communicator, &raw mut size),
-            )?;
-            Ok(Self {
-                communicator,
-                rank: rank as usize,
-                size: size as usize,
-            })
+            check("MPI_Comm_dup", ffi::MPI_Comm_dup(ffi::RSMPI_COMM_WORLD, &raw mut communicator))?;
+            check("MPI_Comm_rank", ffi::MPI_Comm_rank(communicator, &raw mut rank))?;
+            check("MPI_Comm_size", ffi::MPI_Comm_size(communicator, &raw mut size))?;
+            Ok(Self { communicator, rank: rank as usize, size: size as usize })
         }
     }
 
@@ -195,15 +182,15 @@ impl Communicator for MpiWorld {
     fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
         let lengths = self.gather_lengths(mine.len())?;
         let total: u64 = lengths.iter().sum();
-        let counts = lengths
-            .iter()
-            .map(|n| c_int::try_from(*n))
-            .collect::<Result<Vec<_>, _>>();
+        let counts = lengths.iter().map(|n| c_int::try_from(*n)).collect::<Result<Vec<_>, _>>();
         let (Ok(counts), Ok(_)) = (counts, c_int::try_from(total)) else {
             return Err(CollectiveError::Unsupported {
                 what: format!("an all-gather of {total} bytes is more than one MPI call can carry"),
             });
         };
+        if total == 0 {
+            return Ok(vec![Vec::new(); self.size]); // all ranks know it, so none of them calls
+        }
         let offsets: Vec<c_int> = counts
             .iter()
             .scan(0, |end, count| {
@@ -217,7 +204,7 @@ impl Communicator for MpiWorld {
         // offsets and counts, one per rank, describe disjoint parts of it.
         let code = unsafe {
             ffi::MPI_Allgatherv(
-                mine.as_ptr().cast::<c_void>(),
+                address(mine),
                 counts[self.rank],
                 ffi::RSMPI_UINT8_T,
                 everything.as_mut_ptr().cast::<c_void>(),
@@ -229,9 +216,7 @@ impl Communicator for MpiWorld {
         };
         check("MPI_Allgatherv", code)?;
         let parts = offsets.iter().zip(&counts);
-        Ok(parts
-            .map(|(at, n)| everything[*at as usize..(at + n) as usize].to_vec())
-            .collect())
+        Ok(parts.map(|(at, n)| everything[*at as usize..(at + n) as usize].to_vec()).collect())
     }
 
     fn exchange(
@@ -277,9 +262,7 @@ impl Communicator for MpiWorld {
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         // SAFETY: the communicator is live.
-        check("MPI_Barrier", unsafe {
-            ffi::MPI_Barrier(self.communicator)
-        })
+        check("MPI_Barrier", unsafe { ffi::MPI_Barrier(self.communicator) })
     }
 
     fn abort(&mut self, exit_code: i32) {
@@ -311,6 +294,12 @@ impl Drop for MpiWorld {
 /// Open MPI `(void *) 1`.
 fn in_place() -> *const c_void {
     ptr::without_provenance(1)
+}
+
+/// Where a slice begins, and null for an empty one: Rust lets an empty slice of bytes begin at address
+/// 1, which Open MPI would take for [`in_place`].
+fn address(bytes: &[u8]) -> *const c_void {
+    if bytes.is_empty() { ptr::null() } else { bytes.as_ptr().cast() }
 }
 
 fn check(operation: &'static str, code: c_int) -> Result<(), CollectiveError> {

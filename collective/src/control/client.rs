@@ -76,11 +76,7 @@ pub struct Control {
 impl Control {
     /// No launcher: messages go nowhere, and nobody asks for a stop.
     pub fn absent() -> Self {
-        Self {
-            place: Arc::default(),
-            stop: Arc::default(),
-            stream: None,
-        }
+        Self { place: Arc::default(), stop: Arc::default(), stream: None }
     }
 
     /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
@@ -96,14 +92,11 @@ impl Control {
         hello: Hello,
         orphaned: impl FnOnce() + Send + 'static,
     ) -> Result<Self, ControlError> {
-        let stream = open(address).map_err(|source| ControlError {
-            address: address.to_owned(),
-            source,
-        })?;
-        let incoming = stream.try_clone().map_err(|source| ControlError {
-            address: address.to_owned(),
-            source,
-        })?;
+        let stream =
+            open(address).map_err(|source| ControlError { address: address.to_owned(), source })?;
+        let incoming = stream
+            .try_clone()
+            .map_err(|source| ControlError { address: address.to_owned(), source })?;
         let control = Self {
             place: Arc::default(),
             stop: Arc::default(),

@@ -185,14 +185,8 @@ mod tests {
     #[test]
     fn every_message_survives_its_journey() {
         let messages = [
-            FromRank::Heartbeat {
-                epoch: 1,
-                step: 2,
-                phase: Phase::AllReduce,
-            },
-            FromRank::Notice {
-                text: "a line\nand another".to_owned(),
-            },
+            FromRank::Heartbeat { epoch: 1, step: 2, phase: Phase::AllReduce },
+            FromRank::Notice { text: "a line\nand another".to_owned() },
             FromRank::Finished { exit_code: 75 },
             FromRank::Failed(Failure {
                 what: "the loss is not finite".to_owned(),

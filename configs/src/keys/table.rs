@@ -14,35 +14,14 @@ const LARGEST: u64 = i64::MAX as u64;
 const RANKS_MAX: u64 = 65_536;
 const BATCH_MAX: u64 = 1 << 24;
 
-const ABOVE_0: Kind = Kind::Number(Range {
-    low: Excluded(0.0),
-    high: Unbounded,
-});
-const FROM_0: Kind = Kind::Number(Range {
-    low: Included(0.0),
-    high: Unbounded,
-});
-const FROM_0_TO_1: Kind = Kind::Number(Range {
-    low: Included(0.0),
-    high: Included(1.0),
-});
-const FROM_0_BELOW_1: Kind = Kind::Number(Range {
-    low: Included(0.0),
-    high: Excluded(1.0),
-});
-const ABOVE_0_TO_1: Kind = Kind::Number(Range {
-    low: Excluded(0.0),
-    high: Included(1.0),
-});
+const ABOVE_0: Kind = Kind::Number(Range { low: Excluded(0.0), high: Unbounded });
+const FROM_0: Kind = Kind::Number(Range { low: Included(0.0), high: Unbounded });
+const FROM_0_TO_1: Kind = Kind::Number(Range { low: Included(0.0), high: Included(1.0) });
+const FROM_0_BELOW_1: Kind = Kind::Number(Range { low: Included(0.0), high: Excluded(1.0) });
+const ABOVE_0_TO_1: Kind = Kind::Number(Range { low: Excluded(0.0), high: Included(1.0) });
 /// A share is kept in millionths, of which there has to be one.
-const MILLIONTH_TO_1: Kind = Kind::Number(Range {
-    low: Included(1e-6),
-    high: Included(1.0),
-});
-const ANY_NUMBER: Kind = Kind::Number(Range {
-    low: Unbounded,
-    high: Unbounded,
-});
+const MILLIONTH_TO_1: Kind = Kind::Number(Range { low: Included(1e-6), high: Included(1.0) });
+const ANY_NUMBER: Kind = Kind::Number(Range { low: Unbounded, high: Unbounded });
 
 /// Every setting there is.
 pub const KEYS: &[Key] = &[
@@ -81,24 +60,16 @@ pub const KEYS: &[Key] = &[
     )
     .or_auto()
     .flags(&["threads"]),
-    Key::new(
-        "run.deterministic",
-        Kind::Switch,
-        "Bitwise equal results for 1, 2 and 4 processes",
-    )
-    .flags(&["deterministic"]),
+    Key::new("run.deterministic", Kind::Switch, "Bitwise equal results for 1, 2 and 4 processes")
+        .flags(&["deterministic"]),
     Key::new(
         "run.seed",
         Kind::Integer(0, LARGEST),
         "Seed of order, augmentation, mixing and weights",
     )
     .flags(&["seed"]),
-    Key::new(
-        "run.resume",
-        Kind::Path,
-        "Continue an existing run: never, auto or a path",
-    )
-    .flags(&["resume"]),
+    Key::new("run.resume", Kind::Path, "Continue an existing run: never, auto or a path")
+        .flags(&["resume"]),
     Key::new(
         "run.max_restarts",
         Kind::Integer(0, 1_000_000),
@@ -113,18 +84,10 @@ pub const KEYS: &[Key] = &[
     .flags(&["hosts"]),
     Key::new("data.name", Kind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
     Key::new("data.root", Kind::Path, "Folder that holds the datasets"),
-    Key::new(
-        "data.imb_type",
-        Kind::Choice(ImbalanceKind::WORDS),
-        "Shape of the images per class",
-    )
-    .flags(&["imb_type"]),
-    Key::new(
-        "data.imb_factor",
-        ABOVE_0_TO_1,
-        "Smallest class over largest class",
-    )
-    .flags(&["imb_factor"]),
+    Key::new("data.imb_type", Kind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")
+        .flags(&["imb_type"]),
+    Key::new("data.imb_factor", ABOVE_0_TO_1, "Smallest class over largest class")
+        .flags(&["imb_factor"]),
     Key::new(
         "data.image_size",
         Kind::Integer(8, 4096),
@@ -145,11 +108,7 @@ pub const KEYS: &[Key] = &[
         "Images per class held out for validation; auto goes by dataset and protocol",
     )
     .or_auto(),
-    Key::new(
-        "data.selection_seed",
-        Kind::Integer(0, LARGEST),
-        "Seed of the selection of images",
-    ),
+    Key::new("data.selection_seed", Kind::Integer(0, LARGEST), "Seed of the selection of images"),
     Key::new(
         "data.synthetic_classes",
         Kind::Integer(2, 65_536),
@@ -178,61 +137,26 @@ pub const KEYS: &[Key] = &[
         "L2-normalise the teacher's classifier rows; a number is on above 0",
     )
     .flags(&["fc_norm"]),
-    Key::new(
-        "train.method",
-        Kind::Choice(Method::WORDS),
-        "What is minimised",
-    )
-    .flags(&["method"]),
+    Key::new("train.method", Kind::Choice(Method::WORDS), "What is minimised").flags(&["method"]),
     Key::new(
         "train.protocol",
         Kind::Choice(Protocol::WORDS),
         "How best model and teacher are chosen",
     )
     .flags(&["protocol"]),
-    Key::new(
-        "train.epochs",
-        Kind::Integer(1, 1_000_000),
-        "Passes over the training set",
-    )
-    .flags(&["epochs"]),
-    Key::new(
-        "train.batch_size",
-        Kind::Integer(1, BATCH_MAX),
-        "Images per step over all ranks",
-    )
-    .flags(&["batch_size"]),
-    Key::new(
-        "train.lr",
-        ABOVE_0,
-        "Learning rate at the end of the warm-up",
-    )
-    .flags(&["lr"]),
+    Key::new("train.epochs", Kind::Integer(1, 1_000_000), "Passes over the training set")
+        .flags(&["epochs"]),
+    Key::new("train.batch_size", Kind::Integer(1, BATCH_MAX), "Images per step over all ranks")
+        .flags(&["batch_size"]),
+    Key::new("train.lr", ABOVE_0, "Learning rate at the end of the warm-up").flags(&["lr"]),
     Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD"),
-    Key::new(
-        "train.weight_decay",
-        FROM_0,
-        "L2 penalty on every parameter",
-    )
-    .flags(&["weight_decay"]),
-    Key::new(
-        "train.optimizer",
-        Kind::Choice(Optimizer::WORDS),
-        "Optimiser",
-    )
-    .flags(&["optimizer"]),
-    Key::new(
-        "train.warmup_epochs",
-        Kind::Integer(0, 1_000_000),
-        "Epochs of linear warm-up",
-    )
-    .flags(&["warmup_epochs"]),
-    Key::new(
-        "train.alpha",
-        FROM_0,
-        "Weight of the self-labelled term of the loss",
-    )
-    .flags(&["alpha"]),
+    Key::new("train.weight_decay", FROM_0, "L2 penalty on every parameter")
+        .flags(&["weight_decay"]),
+    Key::new("train.optimizer", Kind::Choice(Optimizer::WORDS), "Optimiser").flags(&["optimizer"]),
+    Key::new("train.warmup_epochs", Kind::Integer(0, 1_000_000), "Epochs of linear warm-up")
+        .flags(&["warmup_epochs"]),
+    Key::new("train.alpha", FROM_0, "Weight of the self-labelled term of the loss")
+        .flags(&["alpha"]),
     Key::new(
         "train.beta",
         ANY_NUMBER,
@@ -268,18 +192,10 @@ pub const KEYS: &[Key] = &[
     )
     .or_auto()
     .flags(&["policy"]),
-    Key::new(
-        "admission.conf",
-        FROM_0_TO_1,
-        "Least confidence of a candidate",
-    )
-    .flags(&["lambda_init", "conf"]),
-    Key::new(
-        "admission.temperature",
-        ABOVE_0,
-        "Temperature of the teacher's softmax",
-    )
-    .flags(&["tau"]),
+    Key::new("admission.conf", FROM_0_TO_1, "Least confidence of a candidate")
+        .flags(&["lambda_init", "conf"]),
+    Key::new("admission.temperature", ABOVE_0, "Temperature of the teacher's softmax")
+        .flags(&["tau"]),
     Key::new(
         "admission.quota_rate",
         FROM_0_TO_1,
@@ -296,11 +212,7 @@ pub const KEYS: &[Key] = &[
         MILLIONTH_TO_1,
         "Policy quota: part of a batch that minority classes may fill",
     ),
-    Key::new(
-        "admission.crest_alpha",
-        FROM_0,
-        "Policy rate: CReST's exponent",
-    ),
+    Key::new("admission.crest_alpha", FROM_0, "Policy rate: CReST's exponent"),
     Key::new(
         "checkpoint.every_steps",
         Kind::Integer(0, LARGEST),

@@ -121,15 +121,7 @@ impl serde::de::Visitor<'_> for QuotaRateVisitor {
 }
 
 /// Writes 0.1 as 0.1, where widening the float first would give 0.10000000149011612.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn shortest<S: Serializer>(value: &f32, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(
-        value
-            .to_string()
-            .parse()
-            .expect("a float's own text is a float"),
-    )
+    to.serialize_f64(value.to_string().parse().expect("a float's own text is a float"))
 }

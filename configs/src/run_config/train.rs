@@ -84,10 +84,7 @@ choice! {
 mod zero_is_none {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(
-        clippy::ref_option,
-        reason = "serde's `with` hands over a reference to the field"
-    )]
+    #[expect(clippy::ref_option, reason = "serde's `with` hands over a reference to the field")]
     pub(super) fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(limit.unwrap_or(0))
     }

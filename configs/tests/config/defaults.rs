@@ -35,10 +35,7 @@ fn the_defaults_hold_every_key_once_in_the_order_of_the_table() {
 #[test]
 fn every_default_has_its_comment() {
     for (path, above) in keys_of(DEFAULT) {
-        assert!(
-            above.starts_with("# "),
-            "{path} has no comment above it, but {above:?}"
-        );
+        assert!(above.starts_with("# "), "{path} has no comment above it, but {above:?}");
     }
 }
 
@@ -63,10 +60,7 @@ fn every_table_of_keys_entry_has_its_field_and_the_other_way_round() {
     let command = good("");
     let written = to_toml(&command.config, &command.origins);
     let fields: toml::Table = toml::Table::try_from(&command.config).unwrap();
-    let count: usize = fields
-        .values()
-        .map(|section| section.as_table().unwrap().len())
-        .sum();
+    let count: usize = fields.values().map(|section| section.as_table().unwrap().len()).sum();
     assert_eq!((keys_of(&written).len(), count), (KEYS.len(), KEYS.len()));
 }
 
@@ -75,20 +69,12 @@ fn every_preset_in_the_folder_is_embedded_and_good() {
     let folder = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
     let mut names: Vec<String> = folder
         .filter_map(|entry| {
-            entry
-                .unwrap()
-                .file_name()
-                .to_str()?
-                .strip_suffix(".toml")
-                .map(str::to_owned)
+            entry.unwrap().file_name().to_str()?.strip_suffix(".toml").map(str::to_owned)
         })
         .filter(|name| name != "Cargo" && name != "default")
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>()
-    );
+    assert_eq!(names, PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     for name in names {
         assert!(good(&format!("--config={name}")).notes.is_empty(), "{name}");
     }
@@ -97,22 +83,10 @@ fn every_preset_in_the_folder_is_embedded_and_good() {
 #[test]
 fn the_demo_is_fashion_mnist_on_two_processes() {
     let config = train("--config=demo", &GPUS, "").unwrap().config;
-    assert_eq!(
-        (config.data.name, config.data.imb_factor),
-        (DatasetName::FashionMnist, 0.01)
-    );
-    assert_eq!(
-        (config.run.gpu, config.run.nproc, config.run.virtual_ranks),
-        (Devices::Cpu, 2, 2)
-    );
-    assert_eq!(
-        (config.run.threads, config.data.validation_per_class),
-        (1, 100)
-    );
-    assert_eq!(
-        (config.train.method, config.model.name),
-        (Method::Lcsl, ModelName::Resnet20)
-    );
+    assert_eq!((config.data.name, config.data.imb_factor), (DatasetName::FashionMnist, 0.01));
+    assert_eq!((config.run.gpu, config.run.nproc, config.run.virtual_ranks), (Devices::Cpu, 2, 2));
+    assert_eq!((config.run.threads, config.data.validation_per_class), (1, 100));
+    assert_eq!((config.train.method, config.model.name), (Method::Lcsl, ModelName::Resnet20));
 }
 
 #[test]
@@ -133,11 +107,7 @@ fn what_auto_means_goes_by_the_dataset() {
     synthetic: resnet20 32 Off 10
     ");
     assert_eq!(
-        good("--dataset=cifar10 --seed=3")
-            .config
-            .run
-            .run_dir
-            .to_str(),
+        good("--dataset=cifar10 --seed=3").config.run.run_dir.to_str(),
         Some("runs/cifar10-lcsl-resnet32-seed3")
     );
 }
@@ -145,44 +115,24 @@ fn what_auto_means_goes_by_the_dataset() {
 #[test]
 fn what_auto_means_goes_by_the_protocol() {
     let paper = good("--protocol=paper").config;
-    assert_eq!(
-        (paper.admission.policy, paper.data.validation_per_class),
-        (Policy::Reference, 0)
-    );
+    assert_eq!((paper.admission.policy, paper.data.validation_per_class), (Policy::Reference, 0));
     let honest = good("").config;
-    assert_eq!(
-        (honest.admission.policy, honest.data.validation_per_class),
-        (Policy::Quota, 20)
-    );
+    assert_eq!((honest.admission.policy, honest.data.validation_per_class), (Policy::Quota, 20));
     assert_eq!(
         honest.admission.quota_rate,
         QuotaRate::Auto,
         "settled where the class counts are known"
     );
-    assert_eq!(
-        good("--protocol=paper --policy=rate")
-            .config
-            .admission
-            .policy,
-        Policy::Rate
-    );
+    assert_eq!(good("--protocol=paper --policy=rate").config.admission.policy, Policy::Rate);
 }
 
 #[test]
 fn what_auto_means_goes_by_the_machine() {
     let run = |flags: &str, machine: &Machine| {
         let run = train(flags, machine, "").unwrap().config.run;
-        (
-            run.gpu.to_string(),
-            run.nproc,
-            run.virtual_ranks,
-            run.threads,
-        )
+        (run.gpu.to_string(), run.nproc, run.virtual_ranks, run.threads)
     };
-    let none = Machine {
-        cores: 8,
-        gpus: Some(0),
-    };
+    let none = Machine { cores: 8, gpus: Some(0) };
     assert_eq!(run("", &CPU), ("cpu".into(), 1, 1, 8));
     assert_eq!(run("", &none), ("cpu".into(), 1, 1, 8));
     assert_eq!(run("", &GPUS), ("0".into(), 1, 1, 8));
@@ -199,10 +149,7 @@ fn threads_are_one_when_deterministic_or_with_several_cpu_ranks() {
         |flags: &str, machine: &Machine| train(flags, machine, "").unwrap().config.run.threads;
     assert_eq!(threads("--deterministic", &CPU), 1);
     assert_eq!(threads("--deterministic --nproc=2", &CPU), 1);
-    assert_eq!(
-        (threads("--nproc=2", &CPU), threads("--nproc=4", &CPU)),
-        (1, 1)
-    );
+    assert_eq!((threads("--nproc=2", &CPU), threads("--nproc=4", &CPU)), (1, 1));
     assert_eq!(threads("--gpu=0,1 --deterministic", &GPUS), 1);
     assert_eq!(threads("--nproc=2 --threads=3", &CPU), 3);
 }

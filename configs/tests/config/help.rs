@@ -24,10 +24,7 @@ fn version_is_a_text_too() {
     let Err(Stop::Text(version)) = train("--version", &CPU, "") else {
         panic!("the version was asked for")
     };
-    assert_eq!(
-        version,
-        format!("lcsl train {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(version, format!("lcsl train {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

@@ -5,33 +5,20 @@ use lcsl_config::{Origin, TrainCommand, to_toml};
 use crate::{CPU, bad_on, good, train};
 
 fn origin(command: &TrainCommand, path: &str) -> String {
-    command
-        .origins
-        .get(path)
-        .expect("a key of the table")
-        .to_string()
+    command.origins.get(path).expect("a key of the table").to_string()
 }
 
 #[test]
 fn later_layers_win_and_say_so() {
     let file = "[train]\nlr = 0.5\nepochs = 7\n";
     let command = train("--config=demo --config=run.toml --epochs=9", &CPU, file).unwrap();
-    assert_eq!(
-        (command.config.train.lr, command.config.train.epochs),
-        (0.5, 9)
-    );
+    assert_eq!((command.config.train.lr, command.config.train.epochs), (0.5, 9));
     assert_eq!(command.config.train.warmup_epochs, 1, "of the preset");
     assert_eq!(origin(&command, "train.lr"), "run.toml, line 2");
     assert_eq!(origin(&command, "train.epochs"), "flag --epochs");
-    assert_eq!(
-        origin(&command, "train.warmup_epochs"),
-        "preset demo, line 21"
-    );
+    assert_eq!(origin(&command, "train.warmup_epochs"), "preset demo, line 21");
     assert_eq!(origin(&command, "train.momentum"), "default");
-    assert_eq!(
-        origin(&command, "data.image_size"),
-        "auto, by dataset fashion_mnist"
-    );
+    assert_eq!(origin(&command, "data.image_size"), "auto, by dataset fashion_mnist");
 }
 
 /// Flags always lie above configurations, wherever `--config` stands; among themselves the later
@@ -55,32 +42,16 @@ fn set_takes_values_as_toml_writes_them() {
     );
     assert_eq!(command.config.data.name.word(), "cifar10");
     assert_eq!(origin(&command, "data.name"), "flag --set data.name");
-    assert_eq!(
-        command.config.admission.quota_rate,
-        lcsl_config::QuotaRate::Millionths(250_000)
-    );
+    assert_eq!(command.config.admission.quota_rate, lcsl_config::QuotaRate::Millionths(250_000));
 }
 
 #[test]
 fn auto_may_be_written_and_keeps_its_place() {
-    let command = train(
-        "--config=run.toml --nproc=auto",
-        &CPU,
-        "[model]\nname = \"auto\"",
-    )
-    .unwrap();
-    assert_eq!(
-        origin(&command, "model.name"),
-        "run.toml, line 2: auto, by dataset cifar100"
-    );
-    assert_eq!(
-        origin(&command, "run.nproc"),
-        "flag --nproc: auto, by run.gpu cpu"
-    );
-    assert!(matches!(
-        command.origins.get("run.nproc"),
-        Some(Origin::Auto { .. })
-    ));
+    let command =
+        train("--config=run.toml --nproc=auto", &CPU, "[model]\nname = \"auto\"").unwrap();
+    assert_eq!(origin(&command, "model.name"), "run.toml, line 2: auto, by dataset cifar100");
+    assert_eq!(origin(&command, "run.nproc"), "flag --nproc: auto, by run.gpu cpu");
+    assert!(matches!(command.origins.get("run.nproc"), Some(Origin::Auto { .. })));
     assert_eq!(command.origins.get("run.nprocs"), None);
 }
 
@@ -89,26 +60,16 @@ fn toml_integers_stand_for_floats_and_in_any_base() {
     let file =
         "[train]\nlr = 1\nbatch_size = 0x40\nepochs = 1_000\n[run]\ngpu = \"cpu\"\nseed = +7\n";
     let config = train("--config=run.toml", &CPU, file).unwrap().config;
-    assert_eq!(
-        (
-            config.train.lr,
-            config.train.batch_size,
-            config.train.epochs
-        ),
-        (1.0, 64, 1000)
-    );
+    assert_eq!((config.train.lr, config.train.batch_size, config.train.epochs), (1.0, 64, 1000));
     assert_eq!(config.run.seed, 7);
 }
 
 #[test]
 fn the_merged_configuration_names_every_origin() {
     let file = "[admission]\nconf = 0.7\nquota_rate = 0.05\n";
-    let command = train(
-        "--config=smoke --config=run.toml --set train.momentum=0.5 --tau=2",
-        &CPU,
-        file,
-    )
-    .unwrap();
+    let command =
+        train("--config=smoke --config=run.toml --set train.momentum=0.5 --tau=2", &CPU, file)
+            .unwrap();
     insta::assert_snapshot!("merged", to_toml(&command.config, &command.origins));
 }
 

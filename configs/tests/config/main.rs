@@ -13,15 +13,9 @@ use std::path::Path;
 use lcsl_config::{Machine, Problems, Stop, TrainCommand, train_command};
 
 /// A machine of eight cores without a GPU.
-const CPU: Machine = Machine {
-    cores: 8,
-    gpus: None,
-};
+const CPU: Machine = Machine { cores: 8, gpus: None };
 /// A machine of eight cores and four GPUs.
-const GPUS: Machine = Machine {
-    cores: 8,
-    gpus: Some(4),
-};
+const GPUS: Machine = Machine { cores: 8, gpus: Some(4) };
 
 /// Runs the pure middle with the arguments separated by spaces, and with `run.toml` as the only
 /// file there is.
@@ -29,11 +23,7 @@ fn train(arguments: &str, machine: &Machine, run_toml: &str) -> Result<TrainComm
     let arguments: Vec<_> = arguments.split_whitespace().map(Into::into).collect();
     let read = |path: &Path| {
         let is_there = path == Path::new("run.toml");
-        if is_there {
-            Ok(run_toml.to_owned())
-        } else {
-            Err("there is no such file".to_owned())
-        }
+        if is_there { Ok(run_toml.to_owned()) } else { Err("there is no such file".to_owned()) }
     };
     train_command(&arguments, machine, &read)
 }

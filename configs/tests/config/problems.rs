@@ -285,13 +285,7 @@ fn a_wrong_value_is_complained_about_once() {
     assert_eq!(bad("--dataset=fashion --image_size=28").0.len(), 1);
     assert_eq!(bad("--batch_size=x --virtual_ranks=100").0.len(), 1);
     assert_eq!(
-        bad_on(
-            "--config=run.toml --image_size=28",
-            &CPU,
-            "[data]\nname = \"fashion_mnist"
-        )
-        .0
-        .len(),
+        bad_on("--config=run.toml --image_size=28", &CPU, "[data]\nname = \"fashion_mnist").0.len(),
         1
     );
 }

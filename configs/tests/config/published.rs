@@ -11,28 +11,15 @@ const PUBLISHED: &str = "--dataset=cifar100 --batch_size=64 --imb_factor=0.01 --
 
 #[test]
 fn the_published_command_line_means_what_it_says() {
-    let TrainCommand {
-        config,
-        notes,
-        dry_run,
-        json,
-        ..
-    } = train(PUBLISHED, &GPUS, "").unwrap();
+    let TrainCommand { config, notes, dry_run, json, .. } = train(PUBLISHED, &GPUS, "").unwrap();
     assert_eq!(config.data.name, DatasetName::Cifar100);
     assert_eq!((config.train.batch_size, config.train.epochs), (64, 300));
     assert_eq!((config.data.imb_factor, config.train.lr), (0.01, 0.01));
     assert_eq!(
-        (
-            config.train.alpha,
-            config.train.beta,
-            config.train.weight_decay
-        ),
+        (config.train.alpha, config.train.beta, config.train.weight_decay),
         (1.0, 1.0, 5e-3)
     );
-    assert_eq!(
-        (config.run.gpu, config.run.nproc),
-        (Devices::Gpus(vec![0]), 1)
-    );
+    assert_eq!((config.run.gpu, config.run.nproc), (Devices::Gpus(vec![0]), 1));
     assert_eq!(config.admission.conf.to_string(), "0.5");
     assert!(!dry_run && !json);
     insta::assert_snapshot!(notes.join("\n"), @r"
@@ -90,16 +77,9 @@ fn the_number_after_fc_norm_is_a_switch() {
 fn data_aug_none_still_crops_and_flips() {
     for word in ["none", "None", "crop_flip", "crop-flip"] {
         let command = good(&format!("--dataset=synthetic --data_aug={word}"));
-        assert_eq!(
-            command.config.data.data_aug,
-            DataAugmentation::CropFlip,
-            "{word}"
-        );
+        assert_eq!(command.config.data.data_aug, DataAugmentation::CropFlip, "{word}");
     }
-    assert_eq!(
-        good("--data_aug=off").config.data.data_aug,
-        DataAugmentation::Off
-    );
+    assert_eq!(good("--data_aug=off").config.data.data_aug, DataAugmentation::Off);
 }
 
 #[test]
@@ -138,10 +118,7 @@ fn dashes_and_underscores_are_alike_in_names_only() {
     assert_eq!(command.config.run.run_dir.to_str(), Some("my-runs/a_b"));
     assert_eq!(command.config.admission.conf.to_string(), "0.25");
     assert!(command.dry_run);
-    assert_eq!(
-        good("--dataset=fashion-mnist").config.data.name,
-        DatasetName::FashionMnist
-    );
+    assert_eq!(good("--dataset=fashion-mnist").config.data.name, DatasetName::FashionMnist);
 }
 
 #[test]

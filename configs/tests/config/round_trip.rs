@@ -10,33 +10,22 @@ use crate::{GPUS, good, train};
 fn configs() -> impl Strategy<Value = RunConfig> {
     let words = (0..4usize, 0..3usize, 0..3usize, any::<bool>());
     let numbers = (1e-9..1e9f64, 0.0..1.0f64, 0.0..=1.0f32, 1..=1_000_000u64);
-    let counts = (
-        0..=i64::MAX as u64,
-        0..5u64,
-        any::<bool>(),
-        "[a-zA-Z0-9 _./#\"\\\\\n'é-]{1,12}",
-    );
+    let counts = (0..=i64::MAX as u64, 0..5u64, any::<bool>(), "[a-zA-Z0-9 _./#\"\\\\\n'é-]{1,12}");
     (words, numbers, counts).prop_map(|(words, numbers, counts)| {
         let mut config = good("--protocol=paper").config;
         config.data.name = ["cifar10", "cifar100", "synthetic", "cifar10"][words.0]
             .parse()
             .expect("a word of the list");
-        config.train.method = ["lcsl", "mixup", "ce"][words.1]
-            .parse()
-            .expect("a word of the list");
-        config.admission.policy = ["reference", "quota", "rate"][words.2]
-            .parse()
-            .expect("a word of the list");
+        config.train.method = ["lcsl", "mixup", "ce"][words.1].parse().expect("a word of the list");
+        config.admission.policy =
+            ["reference", "quota", "rate"][words.2].parse().expect("a word of the list");
         config.run.gpu = if words.3 {
             "cpu".parse().expect("a word of the list")
         } else {
             "3".parse().expect("a word of the list")
         };
-        (
-            config.train.lr,
-            config.train.momentum,
-            config.admission.conf,
-        ) = (numbers.0, numbers.1, numbers.2);
+        (config.train.lr, config.train.momentum, config.admission.conf) =
+            (numbers.0, numbers.1, numbers.2);
         config.admission.quota_rate = lcsl_config::QuotaRate::Millionths(numbers.3);
         config.admission.share = lcsl_config::Millionths(numbers.3);
         config.run.seed = counts.0;
@@ -73,20 +62,14 @@ fn every_good_command_line_reads_back_the_same() {
     ] {
         let command = train(arguments, &GPUS, "").unwrap();
         let text = to_toml(&command.config, &command.origins);
-        assert_eq!(
-            from_toml(&text, "config.toml").unwrap(),
-            command.config,
-            "{text}"
-        );
+        assert_eq!(from_toml(&text, "config.toml").unwrap(), command.config, "{text}");
     }
 }
 
 #[test]
 fn differences_name_key_and_both_values() {
-    let differences = differences(
-        &good("").config,
-        &good("--lr=0.1 --max_steps=5 --dataset=cifar10").config,
-    );
+    let differences =
+        differences(&good("").config, &good("--lr=0.1 --max_steps=5 --dataset=cifar10").config);
     let lines: Vec<String> = differences
         .iter()
         .map(|one| format!("{}: {} -> {}", one.path, one.before, one.after))

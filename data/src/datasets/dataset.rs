@@ -39,15 +39,7 @@ impl Dataset {
     ) -> Self {
         let digest = digest([&train, &test]);
         let (train, test) = (Arc::new(train), Arc::new(test));
-        Self {
-            name,
-            class_names,
-            train,
-            test,
-            normalisation,
-            recipe,
-            digest,
-        }
+        Self { name, class_names, train, test, normalisation, recipe, digest }
     }
 
     /// The number of classes.
@@ -92,12 +84,7 @@ pub enum Name {
 
 impl Name {
     /// Every dataset there is.
-    pub const ALL: [Self; 4] = [
-        Self::Cifar10,
-        Self::Cifar100,
-        Self::FashionMnist,
-        Self::Synthetic,
-    ];
+    pub const ALL: [Self; 4] = [Self::Cifar10, Self::Cifar100, Self::FashionMnist, Self::Synthetic];
 
     /// The name as it is written on a command line.
     pub fn as_str(self) -> &'static str {
@@ -166,15 +153,7 @@ mod tests {
 
     fn set(shape: (usize, usize), pixels: [u8; 4], labels: &[u32]) -> ImageSet {
         let (height, width) = shape;
-        ImageSet::new(
-            Shape {
-                height,
-                width,
-                channels: 1,
-            },
-            pixels.to_vec(),
-            labels.to_vec(),
-        )
+        ImageSet::new(Shape { height, width, channels: 1 }, pixels.to_vec(), labels.to_vec())
     }
 
     #[test]
@@ -188,10 +167,8 @@ mod tests {
             [set((2, 2), [1, 2, 3, 4], &[1]), plain()],
             [set((1, 2), [1, 2, 3, 4], &[0, 0]), plain()],
         ];
-        let digests: std::collections::BTreeSet<[u8; 32]> = variants
-            .iter()
-            .map(|[train, test]| digest([train, test]))
-            .collect();
+        let digests: std::collections::BTreeSet<[u8; 32]> =
+            variants.iter().map(|[train, test]| digest([train, test])).collect();
         assert_eq!(digests.len(), variants.len());
     }
 }

@@ -37,10 +37,7 @@ pub const CLASS_NAMES: [&str; 10] = [
 ];
 
 /// Mean and standard deviation over the 60,000 training images.
-pub const NORMALISATION: Normalisation = Normalisation {
-    mean: [0.2860; 3],
-    std: [0.3530; 3],
-};
+pub const NORMALISATION: Normalisation = Normalisation { mean: [0.2860; 3], std: [0.3530; 3] };
 
 const ROWS_AND_COLUMNS: (u32, u32) = (28, 28);
 
@@ -73,14 +70,8 @@ macro_rules! part {
 /// Images and labels of the training set, then of the test set.
 const PARTS: [[Part; 2]; 2] = [
     [
-        part!(
-            "train-images-idx3-ubyte",
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d"
-        ),
-        part!(
-            "train-labels-idx1-ubyte",
-            "25c81989df183df01b3e8a0aad5dffbe"
-        ),
+        part!("train-images-idx3-ubyte", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        part!("train-labels-idx1-ubyte", "25c81989df183df01b3e8a0aad5dffbe"),
     ],
     [
         part!("t10k-images-idx3-ubyte", "bef4ecab320f06d8554ea6380940ec79"),
@@ -99,11 +90,7 @@ pub fn open(root: &Path) -> Result<Dataset, DataError> {
 /// [`open`] with another folder to fall back to.
 fn read(root: &Path, fallback: &Path) -> Result<Dataset, DataError> {
     let any_in = |folder: &Path| PARTS.iter().flatten().any(|part| part.find(folder).is_ok());
-    let folder = if !any_in(root) && any_in(fallback) {
-        fallback
-    } else {
-        root
-    };
+    let folder = if !any_in(root) && any_in(fallback) { fallback } else { root };
 
     // All four are found before the first is read, so that a missing one is named at once.
     let [[train_images, train_labels], [test_images, test_labels]] = &PARTS;
@@ -127,14 +114,11 @@ impl Part {
     fn find(&self, folder: &Path) -> Result<PathBuf, DataError> {
         let gzipped = format!("{}.gz", self.file);
         let candidates = [folder.join(self.file), folder.join(&gzipped)];
-        candidates
-            .into_iter()
-            .find(|path| path.is_file())
-            .ok_or_else(|| DataError::Missing {
-                dataset: "Fashion-MNIST",
-                path: folder.join(gzipped),
-                source_archive: self.archive,
-            })
+        candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| DataError::Missing {
+            dataset: "Fashion-MNIST",
+            path: folder.join(gzipped),
+            source_archive: self.archive,
+        })
     }
 }
 
@@ -146,10 +130,7 @@ mod tests {
 
     fn idx(magic: u32, dimensions: &[u32], payload: &[u8]) -> Vec<u8> {
         let header = std::iter::once(&magic).chain(dimensions);
-        header
-            .flat_map(|value| value.to_be_bytes())
-            .chain(payload.iter().copied())
-            .collect()
+        header.flat_map(|value| value.to_be_bytes()).chain(payload.iter().copied()).collect()
     }
 
     /// A folder with the four files: two training images and one test image.
@@ -170,19 +151,14 @@ mod tests {
     fn the_four_files_become_a_dataset() {
         let folder = folder();
         let dataset = read(folder.path(), Path::new("nowhere")).unwrap();
-        assert_eq!(
-            (dataset.train.labels(), dataset.test.labels()),
-            (&[3, 9][..], &[4][..])
-        );
+        assert_eq!((dataset.train.labels(), dataset.test.labels()), (&[3, 9][..], &[4][..]));
         assert_eq!((dataset.classes(), dataset.largest_class()), (10, 1));
     }
 
     /// What is said about the dataset in `root`, which is called ROOT, and what to do.
     fn explained(root: &Path, fallback: &Path) -> String {
         let error = read(root, fallback).unwrap_err();
-        let message = error
-            .to_string()
-            .replace(&root.display().to_string(), "ROOT");
+        let message = error.to_string().replace(&root.display().to_string(), "ROOT");
         format!("{message}\nhint: {}", error.hint().unwrap())
     }
 

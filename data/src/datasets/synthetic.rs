@@ -27,13 +27,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            classes: 10,
-            train_per_class: 500,
-            test_per_class: 100,
-            image_size: 32,
-            seed: 1,
-        }
+        Self { classes: 10, train_per_class: 500, test_per_class: 100, image_size: 32, seed: 1 }
     }
 }
 
@@ -52,44 +46,25 @@ const SHIFT_MAX: usize = 2;
 /// # Panics
 /// When there are to be no classes or no pixels: the configuration refuses that.
 pub fn generate(options: &Options) -> Dataset {
-    let Options {
-        classes,
-        image_size: size,
-        ..
-    } = *options;
+    let Options { classes, image_size: size, .. } = *options;
     assert!(classes > 0 && size > 0, "a dataset has classes and pixels");
-    let patterns: Vec<Pattern> = (0..classes)
-        .map(|class| Pattern::new(options.seed, class as u64, size))
-        .collect();
+    let patterns: Vec<Pattern> =
+        (0..classes).map(|class| Pattern::new(options.seed, class as u64, size)).collect();
     let part = |part, per_class| images(options, &patterns, part, per_class);
-    let sets = [
-        part(TRAIN, options.train_per_class),
-        part(TEST, options.test_per_class),
-    ];
+    let sets = [part(TRAIN, options.train_per_class), part(TEST, options.test_per_class)];
     Dataset::new(
         Name::Synthetic,
-        (0..classes)
-            .map(|class| format!("pattern {class}"))
-            .collect(),
+        (0..classes).map(|class| format!("pattern {class}")).collect(),
         sets,
-        Normalisation {
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        },
+        Normalisation { mean: [0.5; 3], std: [0.25; 3] },
         Recipe::PadCropFlip { pad: 4 },
     )
 }
 
 fn images(options: &Options, patterns: &[Pattern], part: u64, per_class: usize) -> ImageSet {
     let size = options.image_size;
-    let shape = Shape {
-        height: size,
-        width: size,
-        channels: CHANNELS,
-    };
-    let labels: Vec<u32> = (0..per_class)
-        .flat_map(|_| 0..patterns.len() as u32)
-        .collect();
+    let shape = Shape { height: size, width: size, channels: CHANNELS };
+    let labels: Vec<u32> = (0..per_class).flat_map(|_| 0..patterns.len() as u32).collect();
     let mut pixels = vec![0; labels.len() * shape.bytes()];
     for (index, image) in pixels.chunks_exact_mut(shape.bytes()).enumerate() {
         let (number, class) = ((index / patterns.len()) as u64, index % patterns.len());
@@ -150,12 +125,7 @@ impl Pattern {
 /// The four bytes of one word added up are close to a normal draw of standard deviation 148; this
 /// is a quarter of it.
 fn noise(stream: &mut Stream) -> i32 {
-    let sum: i32 = stream
-        .next_u32()
-        .to_le_bytes()
-        .into_iter()
-        .map(i32::from)
-        .sum();
+    let sum: i32 = stream.next_u32().to_le_bytes().into_iter().map(i32::from).sum();
     (sum - 510) / 4
 }
 
@@ -191,17 +161,10 @@ mod tests {
 
     #[test]
     fn another_seed_gives_another_dataset_and_the_same_seed_the_same() {
-        let options = Options {
-            train_per_class: 4,
-            test_per_class: 2,
-            ..Options::default()
-        };
+        let options = Options { train_per_class: 4, test_per_class: 2, ..Options::default() };
         let (first, again) = (generate(&options), generate(&options));
         assert_eq!(first.digest, again.digest);
-        assert_ne!(
-            first.digest,
-            generate(&Options { seed: 2, ..options }).digest
-        );
+        assert_ne!(first.digest, generate(&Options { seed: 2, ..options }).digest);
         assert_ne!(first.train.image(0), first.test.image(0));
     }
 
@@ -211,39 +174,17 @@ mod tests {
     fn the_default_dataset_never_changes() {
         let dataset = generate(&Options::default());
         let digest = blake3::Hash::from(dataset.digest).to_string();
-        assert_eq!(
-            digest,
-            "954e5114349ce35c86befa9d2da949f58686a38e8bee89e786dfcf4a049a707c"
-        );
+        assert_eq!(digest, "954e5114349ce35c86befa9d2da949f58686a38e8bee89e786dfcf4a049a707c");
     }
 
     #[test]
     fn every_class_has_its_share() {
-        let options = Options {
-            classes: 3,
-            train_per_class: 5,
-            test_per_class: 2,
-            image_size: 8,
-            seed: 1,
-        };
+        let options =
+            Options { classes: 3, train_per_class: 5, test_per_class: 2, image_size: 8, seed: 1 };
         let dataset = generate(&options);
         assert_eq!(dataset.test.labels(), [0, 1, 2, 0, 1, 2]);
-        assert_eq!(
-            (
-                dataset.train.len(),
-                dataset.largest_class(),
-                dataset.classes()
-            ),
-            (15, 5, 3)
-        );
-        assert_eq!(
-            dataset.train.shape(),
-            Shape {
-                height: 8,
-                width: 8,
-                channels: 3
-            }
-        );
+        assert_eq!((dataset.train.len(), dataset.largest_class(), dataset.classes()), (15, 5, 3));
+        assert_eq!(dataset.train.shape(), Shape { height: 8, width: 8, channels: 3 });
     }
 
     #[test]
@@ -260,11 +201,7 @@ mod tests {
     /// although a single pixel says little.
     #[test]
     fn classes_can_be_told_apart() {
-        let options = Options {
-            train_per_class: 50,
-            test_per_class: 20,
-            ..Options::default()
-        };
+        let options = Options { train_per_class: 50, test_per_class: 20, ..Options::default() };
         let dataset = generate(&options);
         let bytes = dataset.train.shape().bytes();
         let mut templates = vec![vec![0.0; bytes]; options.classes];
@@ -275,11 +212,7 @@ mod tests {
             }
         }
         let distance = |image: &[u8], template: &[f64]| -> f64 {
-            image
-                .iter()
-                .zip(template)
-                .map(|(&byte, mean)| (f64::from(byte) - mean).powi(2))
-                .sum()
+            image.iter().zip(template).map(|(&byte, mean)| (f64::from(byte) - mean).powi(2)).sum()
         };
         let right = (0..dataset.test.len()).filter(|&index| {
             let image = dataset.test.image(index);

@@ -62,10 +62,7 @@ pub fn from_ranks(gathered: &[Vec<u8>]) -> Result<Vec<Candidate>, CandidateError
     for (rank, bytes) in gathered.iter().enumerate() {
         let (records, rest) = bytes.as_chunks::<BYTES>();
         if !rest.is_empty() {
-            return Err(CandidateError {
-                rank,
-                bytes: bytes.len(),
-            });
+            return Err(CandidateError { rank, bytes: bytes.len() });
         }
         candidates.extend(records.iter().map(read));
     }
@@ -73,24 +70,7 @@ pub fn from_ranks(gathered: &[Vec<u8>]) -> Result<Vec<Candidate>, CandidateError
 }
 
 fn read(record: &[u8; BYTES]) -> Candidate {
-    let [
-        k0,
-        k1,
-        k2,
-        k3,
-        k4,
-        k5,
-        k6,
-        k7,
-        l0,
-        l1,
-        l2,
-        l3,
-        c0,
-        c1,
-        c2,
-        c3,
-    ] = *record;
+    let [k0, k1, k2, k3, k4, k5, k6, k7, l0, l1, l2, l3, c0, c1, c2, c3] = *record;
     Candidate {
         key: u64::from_le_bytes([k0, k1, k2, k3, k4, k5, k6, k7]),
         label: u32::from_le_bytes([l0, l1, l2, l3]),
@@ -119,15 +99,8 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_in_the_picture() {
-        let bytes = to_bytes(&[Candidate {
-            key: 0x0102,
-            label: 3,
-            confidence: 1.0,
-        }]);
-        assert_eq!(
-            bytes,
-            [2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0x80, 0x3f]
-        );
+        let bytes = to_bytes(&[Candidate { key: 0x0102, label: 3, confidence: 1.0 }]);
+        assert_eq!(bytes, [2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0x80, 0x3f]);
     }
 
     #[test]

@@ -49,9 +49,6 @@ mod tests {
         assert_eq!(base, digest(&[(0, 0, &[]), (0, 1, &one)]));
         assert_ne!(base, digest(&[(0, 0, &one), (0, 1, &[])]));
         assert_ne!(base, digest(&[(0, 0, &[]), (1, 1, &one)]));
-        assert_ne!(
-            base,
-            digest(&[(0, 0, &[]), (0, 1, &[Admitted { key: 7, label: 3 }])])
-        );
+        assert_ne!(base, digest(&[(0, 0, &[]), (0, 1, &[Admitted { key: 7, label: 3 }])]));
     }
 }

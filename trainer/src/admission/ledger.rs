@@ -21,12 +21,7 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(classes: usize) -> Self {
         let zeros = || vec![0; classes];
-        Self {
-            tokens: zeros(),
-            credit: zeros(),
-            epoch: zeros(),
-            total: zeros(),
-        }
+        Self { tokens: zeros(), credit: zeros(), epoch: zeros(), total: zeros() }
     }
 
     /// Empties tokens, credit and the epoch's counts.
@@ -49,10 +44,7 @@ impl Ledger {
         if minority.len() < 3 {
             return None;
         }
-        minority
-            .iter()
-            .copied()
-            .find(|class| self.epoch[*class as usize] * 2 > admitted)
+        minority.iter().copied().find(|class| self.epoch[*class as usize] * 2 > admitted)
     }
 }
 
@@ -62,10 +54,7 @@ mod tests {
 
     #[test]
     fn collapse_needs_more_than_half_and_three_classes() {
-        let ledger = |epoch: &[u64]| Ledger {
-            epoch: epoch.to_vec(),
-            ..Ledger::new(epoch.len())
-        };
+        let ledger = |epoch: &[u64]| Ledger { epoch: epoch.to_vec(), ..Ledger::new(epoch.len()) };
         assert_eq!(ledger(&[0, 6, 3, 2]).collapse(&[1, 2, 3]), Some(1));
         assert_eq!(ledger(&[0, 5, 3, 2]).collapse(&[1, 2, 3]), None);
         assert_eq!(ledger(&[0, 6, 3, 0]).collapse(&[1, 2]), None);

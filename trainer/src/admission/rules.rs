@@ -70,14 +70,10 @@ impl Rules {
             place[*class as usize] = Some(at);
         }
         let largest = counts.iter().copied().max().unwrap_or(0);
-        let quota_rate = settings
-            .quota_rate
-            .unwrap_or_else(|| auto_quota_rate(counts));
+        let quota_rate = settings.quota_rate.unwrap_or_else(|| auto_quota_rate(counts));
         let of_minority = |values: &[u64]| minority.iter().map(|c| values[*c as usize]).collect();
-        let budgets: Vec<u64> = counts
-            .iter()
-            .map(|count| quota_rate * (largest - count) / MILLION)
-            .collect();
+        let budgets: Vec<u64> =
+            counts.iter().map(|count| quota_rate * (largest - count) / MILLION).collect();
         Self {
             policy: settings.policy,
             confidence: settings.confidence,
@@ -99,10 +95,7 @@ impl Rules {
     /// only those that pass.
     pub fn passes_gate(&self, candidate: &Candidate) -> bool {
         candidate.confidence >= self.confidence
-            && self
-                .place
-                .get(candidate.label as usize)
-                .is_some_and(Option::is_some)
+            && self.place.get(candidate.label as usize).is_some_and(Option::is_some)
     }
 
     /// Decides on the candidates of the whole global batch, which come in any order, and enters the
@@ -127,10 +120,7 @@ impl Rules {
                 rows.select_nth_unstable_by_key(granted - 1, most_confident_first);
             }
             let class = self.minority[place];
-            admitted.extend(rows[..granted].iter().map(|c| Admitted {
-                key: c.key,
-                label: class,
-            }));
+            admitted.extend(rows[..granted].iter().map(|c| Admitted { key: c.key, label: class }));
             ledger.epoch[class as usize] += granted as u64;
             ledger.total[class as usize] += granted as u64;
         }
@@ -142,11 +132,7 @@ impl Rules {
     /// group ends: a counting sort, so that the cost grows with candidates plus classes.
     fn by_class(&self, candidates: &[Candidate]) -> (Vec<Candidate>, Vec<usize>) {
         let place = |c: &Candidate| {
-            if self.passes_gate(c) {
-                self.place[c.label as usize]
-            } else {
-                None
-            }
+            if self.passes_gate(c) { self.place[c.label as usize] } else { None }
         };
         let mut ends = vec![0; self.minority.len()];
         for at in candidates.iter().filter_map(place) {
@@ -156,11 +142,7 @@ impl Rules {
         for end in &mut ends {
             total += std::mem::replace(end, total); // for now: where the group starts
         }
-        let nothing = Candidate {
-            key: 0,
-            label: 0,
-            confidence: 0.0,
-        };
+        let nothing = Candidate { key: 0, label: 0, confidence: 0.0 };
         let mut ordered = vec![nothing; total];
         for candidate in candidates {
             if let Some(at) = place(candidate) {
@@ -204,16 +186,9 @@ fn most_confident_first(candidate: &Candidate) -> (Reverse<u32>, u64) {
 /// most half the training set.
 pub fn auto_quota_rate(counts: &[u64]) -> u64 {
     let largest = counts.iter().copied().max().unwrap_or(0);
-    let deficits: u64 = minority(counts)
-        .iter()
-        .map(|c| largest - counts[*c as usize])
-        .sum();
+    let deficits: u64 = minority(counts).iter().map(|c| largest - counts[*c as usize]).sum();
     let images: u64 = counts.iter().sum();
-    if deficits == 0 {
-        MILLION
-    } else {
-        MILLION.min(MILLION * images / (2 * deficits))
-    }
+    if deficits == 0 { MILLION } else { MILLION.min(MILLION * images / (2 * deficits)) }
 }
 
 /// CReST's rate of each class in millionths: with classes ordered by count, largest first and ties

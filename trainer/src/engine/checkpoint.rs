@@ -25,10 +25,7 @@ pub fn write(path: &Path, tensors: &Tensors<'_>) -> std::io::Result<()> {
     let mut start = 0;
     for (name, view) in tensors.student.parameters.named() {
         let elements = view.numel() as i64;
-        let part = tensors
-            .velocity
-            .narrow(0, start, elements)
-            .view(view.size().as_slice());
+        let part = tensors.velocity.narrow(0, start, elements).view(view.size().as_slice());
         entries.push((format!("momentum.{name}"), part));
         start += elements;
     }
@@ -56,9 +53,7 @@ pub fn read(found: &Found) -> Result<Restored, String> {
     let path = found.directory.join(TENSORS);
     let tensors = Tensor::read_safetensors(&path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Restored {
-        tensors: tensors.into_iter().collect(),
-    })
+    Ok(Restored { tensors: tensors.into_iter().collect() })
 }
 
 impl Restored {
@@ -86,28 +81,18 @@ impl Restored {
     }
 
     fn find(&self, prefix: &str, name: &str) -> Option<Tensor> {
-        self.tensors
-            .get(&format!("{prefix}.{name}"))
-            .map(Tensor::shallow_clone)
+        self.tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone)
     }
 }
 
 fn prefixed(prefix: &str, state: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    state
-        .into_iter()
-        .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor))
-        .collect()
+    state.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
 }
 
 fn write_file(path: &Path, entries: &[(String, Tensor)]) -> std::io::Result<()> {
     let entries: Vec<(&str, Tensor)> = entries
         .iter()
-        .map(|(name, tensor)| {
-            (
-                name.as_str(),
-                tensor.to_device(tch::Device::Cpu).contiguous(),
-            )
-        })
+        .map(|(name, tensor)| (name.as_str(), tensor.to_device(tch::Device::Cpu).contiguous()))
         .collect();
     Tensor::write_safetensors(&entries, path).map_err(std::io::Error::other)
 }

@@ -56,15 +56,7 @@ impl Exams {
             return (Exam { mirrored, ..test }, "test");
         }
         let (set, indices) = (&*material.images, &*material.validation);
-        (
-            Exam {
-                set,
-                indices,
-                mirrored,
-                ..test
-            },
-            "validation",
-        )
+        (Exam { set, indices, mirrored, ..test }, "validation")
     }
 
     /// The test set.
@@ -79,9 +71,24 @@ impl Exams {
     }
 }
 
-/// What was measured, the same on all ranks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What the model says of one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// Position in the set of images.
+    pub index: u32,
+    /// The class it belongs to.
+    pub truth: u32,
+    /// The class that the model names.
+    pub predicted: u32,
+    /// Its softmax probability, 0..1.
+    pub confidence: f64,
+}
+
+/// What was measured; the sums are the same on all ranks.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measured {
+    /// What was said of each image that this rank looked at, in its order.
+    pub predictions: Vec<Prediction>,
     /// Which classes were taken for which.
     pub confusion: Confusion,
     /// Whether confidence means what it says.
@@ -143,9 +150,7 @@ fn views(network: &Network, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
     let images = chunk.iter().map(|index| exam.set.image(*index as usize));
     let pixels: Vec<u8> = images.flatten().copied().collect();
-    let images = exam
-        .normaliser
-        .apply(&pixels, chunk.len(), exam.set.shape());
+    let images = exam.normaliser.apply(&pixels, chunk.len(), exam.set.shape());
     let mut views = vec![network.features(&images, Mode::Evaluate)];
     if exam.mirrored {
         views.push(network.features(&images.flip([2]), Mode::Evaluate));
@@ -155,10 +160,8 @@ fn views(network: &Network, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
 
 fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
     let _guard = tch::no_grad_guard();
-    let logits: Vec<Tensor> = views
-        .iter()
-        .map(|features| network.classify(features, classifier))
-        .collect();
+    let logits: Vec<Tensor> =
+        views.iter().map(|features| network.classify(features, classifier)).collect();
     Tensor::stack(&logits, 0).mean_dim(0_i64, false, None)
 }
 
@@ -167,24 +170,18 @@ impl Measured {
     fn record(&mut self, set: &ImageSet, chunk: &[u32], logits: &Tensor) {
         let (confidences, labels) = predictions(logits);
         for ((index, predicted), confidence) in chunk.iter().zip(labels).zip(confidences) {
-            let truth = set.label(*index as usize);
-            self.confusion.record(truth, predicted as u32);
-            self.calibration
-                .record(confidence, u32::try_from(predicted) == Ok(truth));
+            let (index, truth, predicted) = (*index, set.label(*index as usize), predicted as u32);
+            self.confusion.record(truth, predicted);
+            self.calibration.record(confidence, predicted == truth);
+            self.predictions.push(Prediction { index, truth, predicted, confidence });
         }
     }
 
     fn sum_over_ranks(&mut self, world: &mut dyn Communicator) -> Result<(), EvaluateError> {
         let mut confusion = Confusion::default();
-        for (rank, bytes) in world
-            .all_gather(&self.confusion.to_bytes())?
-            .iter()
-            .enumerate()
-        {
-            let part = Confusion::from_bytes(bytes).ok_or(EvaluateError::Record {
-                rank,
-                bytes: bytes.len(),
-            })?;
+        for (rank, bytes) in world.all_gather(&self.confusion.to_bytes())?.iter().enumerate() {
+            let part = Confusion::from_bytes(bytes)
+                .ok_or(EvaluateError::Record { rank, bytes: bytes.len() })?;
             confusion.add(&part);
         }
         self.confusion = confusion;
@@ -195,10 +192,7 @@ impl Measured {
 
 fn predictions(logits: &Tensor) -> (Vec<f64>, Vec<i64>) {
     let count = logits.size()[0] as usize;
-    let (confidence, label) = logits
-        .to_kind(Kind::Double)
-        .softmax(-1, None)
-        .max_dim(1, false);
+    let (confidence, label) = logits.to_kind(Kind::Double).softmax(-1, None).max_dim(1, false);
     let (mut confidences, mut labels) = (vec![0.0; count], vec![0; count]);
     confidence.copy_data(&mut confidences, count);
     label.copy_data(&mut labels, count);

@@ -26,18 +26,9 @@ pub fn of_training(error: &TrainError) -> Failure {
             let hint = "remove that checkpoint to go on from the one before, or start a new run";
             (BAD_DATA, Some(hint.to_owned()), false)
         }
-        TrainError::NoDevice => (
-            USAGE,
-            Some("train on the CPU with --gpu=cpu".to_owned()),
-            false,
-        ),
+        TrainError::NoDevice => (USAGE, Some("train on the CPU with --gpu=cpu".to_owned()), false),
     };
-    Failure {
-        what: error.to_string(),
-        hint,
-        exit_code,
-        bystander,
-    }
+    Failure { what: error.to_string(), hint, exit_code, bystander }
 }
 
 /// Exit code and remedy of an error of `eval` or `export`.

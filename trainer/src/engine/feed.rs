@@ -25,40 +25,21 @@ pub struct Normaliser {
 impl Normaliser {
     /// (x / 255 − mean) / deviation for the first `channels` channels.
     pub fn new(normalisation: &Normalisation, channels: usize, device: Device) -> Self {
-        let per_channel = || {
-            normalisation
-                .mean
-                .iter()
-                .zip(&normalisation.std)
-                .take(channels)
-        };
+        let per_channel = || normalisation.mean.iter().zip(&normalisation.std).take(channels);
         let scale: Vec<f32> = per_channel().map(|(_, std)| 1.0 / (255.0 * std)).collect();
         let shift: Vec<f32> = per_channel().map(|(mean, std)| -mean / std).collect();
         let on_device = |values: &[f32]| Tensor::from_slice(values).to_device(device);
-        Self {
-            scale: on_device(&scale),
-            shift: on_device(&shift),
-            device,
-        }
+        Self { scale: on_device(&scale), shift: on_device(&shift), device }
     }
 
     /// Bytes of images, (N, H, W, C) in row-major order, as normalised float32 (N, H, W, 3); a grey
     /// channel is repeated.
     pub fn apply(&self, pixels: &[u8], images: usize, shape: Shape) -> Tensor {
         let channels = shape.channels as i64;
-        let size = [
-            images as i64,
-            shape.height as i64,
-            shape.width as i64,
-            channels,
-        ];
+        let size = [images as i64, shape.height as i64, shape.width as i64, channels];
         let bytes = Tensor::from_data_size(pixels, &size, Kind::Uint8).to_device(self.device);
         let values = bytes.to_kind(Kind::Float) * &self.scale + &self.shift;
-        if channels == 3 {
-            values
-        } else {
-            values.repeat([1, 1, 1, 3])
-        }
+        if channels == 3 { values } else { values.repeat([1, 1, 1, 3]) }
     }
 }
 
@@ -93,8 +74,7 @@ impl DatasetFeed {
         let first_key = positions.start;
         let count = (positions.end - positions.start) as usize;
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        self.batches
-            .fill(moment.epoch, positions, 0, &mut pixels, &mut labels);
+        self.batches.fill(moment.epoch, positions, 0, &mut pixels, &mut labels);
         let shape = self.batches.shape();
         let device = self.normaliser.device;
         let stream =
@@ -128,10 +108,6 @@ impl Feed for DatasetFeed {
     }
 
     fn parts(&mut self, moment: Moment, _micro: usize) -> Result<Vec<Part>, DataError> {
-        Ok(self
-            .block
-            .clone()
-            .map(|logical_rank| self.part(moment, logical_rank))
-            .collect())
+        Ok(self.block.clone().map(|logical_rank| self.part(moment, logical_rank)).collect())
     }
 }

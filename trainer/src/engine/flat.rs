@@ -41,18 +41,12 @@ impl Flat {
         let views = slots
             .iter()
             .map(|slot| {
-                let view = buffer
-                    .narrow(0, start, slot.elements())
-                    .view(slot.shape.as_slice());
+                let view = buffer.narrow(0, start, slot.elements()).view(slot.shape.as_slice());
                 start += slot.elements();
                 view.detach().set_requires_grad(requires_grad)
             })
             .collect();
-        Self {
-            buffer,
-            slots,
-            views,
-        }
+        Self { buffer, slots, views }
     }
 
     /// The slots, in buffer order.
@@ -67,10 +61,7 @@ impl Flat {
 
     /// Names and views, in buffer order.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.slots
-            .iter()
-            .map(|slot| slot.name.as_str())
-            .zip(&self.views)
+        self.slots.iter().map(|slot| slot.name.as_str()).zip(&self.views)
     }
 
     /// Overwrites every element in place.

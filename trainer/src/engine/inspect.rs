@@ -1,5 +1,6 @@
 //! A finished run under the glass: final figures, `lcsl eval`, `lcsl export`.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use lcsl_collective::solo::Solo;
@@ -8,7 +9,9 @@ use tch::Device;
 use thiserror::Error;
 
 use super::checkpoint;
-use super::evaluate::{EvaluateError, Exam, Exams, Measured, evaluate, evaluate_classifiers};
+use super::evaluate::{
+    EvaluateError, Exam, Exams, Measured, Prediction, evaluate, evaluate_classifiers,
+};
 use super::feed::Normaliser;
 use super::network::Network;
 use super::network::weights::Role;
@@ -18,7 +21,7 @@ use crate::material::{self, Material, MaterialError};
 use crate::metrics::{Accuracy, report};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints;
-use crate::run_dir::durable::{DiskContext, DiskError, sync_directory_of};
+use crate::run_dir::durable::{self, DiskContext, DiskError, sync_directory_of};
 use crate::run_dir::result::{Evaluated, TauNormalised};
 
 /// Why a run cannot be inspected.
@@ -60,13 +63,16 @@ pub enum Split {
 
 /// How `lcsl eval` measures.
 #[derive(Debug, Clone, Copy)]
-pub struct Question {
+pub struct Question<'a> {
     /// Which images.
     pub split: Split,
     /// Whether logits are averaged with the mirror image.
     pub mirrored: bool,
     /// τ of the classifier's normalisation, if it is to be normalised.
     pub tau: Option<f64>,
+    /// Where to write what the model says of each image, if anywhere: CSV with a header, columns `index`
+    /// (position in the set of images), `class`, `predicted`, `confidence`.
+    pub predictions: Option<&'a Path>,
 }
 
 /// The test figures of a run's best model, as trained and with a τ-normalised classifier.
@@ -74,10 +80,7 @@ pub struct Question {
 pub(super) fn final_figures(
     run: &mut Run<'_>,
 ) -> Result<(Evaluated, TauNormalised), EvaluateError> {
-    let (_, network) = run
-        .best
-        .as_ref()
-        .expect("an evaluation selects the first model");
+    let (_, network) = run.best.as_ref().expect("an evaluation selects the first model");
     let counts = &run.material.train_counts;
     let exam = run.exams.test(&run.material);
     let world = run.rank.world.as_mut();
@@ -91,10 +94,7 @@ pub(super) fn final_figures(
         ece: normalised.calibration.error(normalised.confusion.images()),
     };
     let admitted = &run.rank.ledger.total;
-    Ok((
-        evaluated("test", &measured, &run.material, admitted),
-        tau_normalised,
-    ))
+    Ok((evaluated("test", &measured, &run.material, admitted), tau_normalised))
 }
 
 /// Measures the selected model of a run again.
@@ -102,7 +102,7 @@ pub fn eval(
     run_dir: &RunDir,
     config: &RunConfig,
     device: Device,
-    question: Question,
+    question: Question<'_>,
 ) -> Result<Evaluated, InspectError> {
     let material = material::open(config)?;
     let (mut network, admitted) =
@@ -119,6 +119,9 @@ pub fn eval(
     };
     let mirrored = question.mirrored;
     let measured = evaluate(&network, &mut Solo, Exam { mirrored, ..exam })?;
+    if let Some(path) = question.predictions {
+        durable::write(path, table(&measured.predictions).as_bytes())?;
+    }
     Ok(evaluated(name, &measured, &material, &admitted))
 }
 
@@ -145,9 +148,7 @@ pub fn export(
 fn classes_of(run_dir: &RunDir) -> Result<usize, InspectError> {
     let (found, _) = checkpoints::newest(run_dir)?;
     let path = run_dir.root().to_owned();
-    found
-        .map(|found| found.manifest.ledger.total.len())
-        .ok_or(InspectError::NoModel { path })
+    found.map(|found| found.manifest.ledger.total.len()).ok_or(InspectError::NoModel { path })
 }
 
 /// The selected model of the newest whole checkpoint, and the admissions of each class.
@@ -170,11 +171,17 @@ fn selected_model(
     Ok((network, found.manifest.ledger.total))
 }
 
+fn table(predictions: &[Prediction]) -> String {
+    let mut text = String::from("index,class,predicted,confidence\n");
+    for Prediction { index, truth, predicted, confidence } in predictions {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{index},{truth},{predicted},{confidence}");
+    }
+    text
+}
+
 fn evaluated(split: &str, measured: &Measured, material: &Material, admitted: &[u64]) -> Evaluated {
-    let Measured {
-        confusion,
-        calibration,
-    } = measured;
+    let Measured { confusion, calibration, .. } = measured;
     let (names, counts) = (&material.class_names, &material.train_counts);
     Evaluated {
         split: split.to_owned(),

@@ -52,12 +52,7 @@ impl Journal {
     /// Opens the metrics file, cut back to `metrics_bytes`.
     pub fn open(run_dir: &RunDir, control: Control, metrics_bytes: u64) -> Result<Self, DiskError> {
         let metrics = MetricsFile::open(run_dir, metrics_bytes)?;
-        Ok(Self {
-            metrics,
-            control,
-            told: None,
-            since_line: Window::default(),
-        })
+        Ok(Self { metrics, control, told: None, since_line: Window::default() })
     }
 
     /// Writes an event.
@@ -117,9 +112,7 @@ impl Journal {
     }
 
     fn tell(&mut self, standing: Standing) {
-        let due = self
-            .told
-            .is_none_or(|told| told.elapsed() >= PROGRESS_PERIOD);
+        let due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_PERIOD);
         let last = standing.step.0 == standing.step.1;
         if !due && !last {
             return;

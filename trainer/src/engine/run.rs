@@ -65,11 +65,6 @@ pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainErro
     Ok(Device::Cuda(local_rank % visible as usize))
 }
 
-/// The epoch in which training begins, from 0; `start_epoch` counts from 1, as published.
-pub fn first_epoch(config: &RunConfig) -> u64 {
-    config.train.start_epoch.saturating_sub(1)
-}
-
 /// The network of a configuration, with its initial weights.
 pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
     let architecture = Architecture::named(config.model.name, classes as i64);
@@ -106,11 +101,7 @@ impl<'a> Run<'a> {
             batches: Batches::new(images, indices, material.recipe, config.run.seed),
             plan,
             block,
-            mixing: if config.train.method == Method::Ce {
-                Mixing::None
-            } else {
-                Mixing::Mixup
-            },
+            mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
             seed: config.run.seed,
             normaliser: normaliser(),
         };
@@ -123,10 +114,7 @@ impl<'a> Run<'a> {
             plan,
             feed,
             best: None,
-            position: Position {
-                epoch: first_epoch(config),
-                ..Position::default()
-            },
+            position: Position::default(),
             tally: Tally::default(),
             admission_digest: AdmissionDigest::default(),
             journal: None,
@@ -147,18 +135,11 @@ impl<'a> Run<'a> {
             tracing::warn!("{sentence}; going back to an older one");
         }
         let Some(found) = found else { return Ok(0) };
-        let unusable = |why| TrainError::Checkpoint {
-            path: found.directory.clone(),
-            why,
-        };
+        let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
         let tensors = checkpoint::read(&found).map_err(unusable)?;
-        tensors
-            .load("student", &mut self.rank.student)
-            .map_err(unusable)?;
+        tensors.load("student", &mut self.rank.student).map_err(unusable)?;
         let optimiser = &mut self.rank.optimiser;
-        tensors
-            .load_velocity(&mut optimiser.velocity, &self.rank.student)
-            .map_err(unusable)?;
+        tensors.load_velocity(&mut optimiser.velocity, &self.rank.student).map_err(unusable)?;
         if let Some(best) = found.manifest.best {
             let device = self.rank.student.parameters.buffer.device();
             let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
@@ -187,24 +168,14 @@ fn rank(
     let student = initial_network(config, classes, device, Role::Student);
     let paper = config.train.protocol == Protocol::Paper;
     let labels_from_the_start = paper && material::labels_itself(config.train.method);
-    let teacher = labels_from_the_start.then(|| {
-        Teacher::of(&initial_network(
-            config,
-            classes,
-            device,
-            Role::FirstTeacher,
-        ))
-    });
+    let teacher = labels_from_the_start
+        .then(|| Teacher::of(&initial_network(config, classes, device, Role::FirstTeacher)));
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
     Rank {
         world,
-        order: if config.run.deterministic {
-            Order::Tree
-        } else {
-            Order::Library
-        },
+        order: if config.run.deterministic { Order::Tree } else { Order::Library },
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher,

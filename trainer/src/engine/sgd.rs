@@ -16,21 +16,14 @@ pub struct Sgd {
 impl Sgd {
     /// A resting optimiser for parameters like these (flat).
     pub fn new(parameters: &Tensor, momentum: f64, weight_decay: f64) -> Self {
-        Self {
-            velocity: parameters.zeros_like(),
-            momentum,
-            weight_decay,
-        }
+        Self { velocity: parameters.zeros_like(), momentum, weight_decay }
     }
 
     /// Moves `parameters` (flat) in place.
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         let direction = gradient + &*parameters * self.weight_decay;
-        let _ = self
-            .velocity
-            .g_mul_scalar_(self.momentum)
-            .g_add_(&direction);
+        let _ = self.velocity.g_mul_scalar_(self.momentum).g_add_(&direction);
         let _ = parameters.g_sub_(&(&self.velocity * learning_rate));
     }
 }

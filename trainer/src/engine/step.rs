@@ -109,14 +109,8 @@ pub fn global_step(
     learning_rate: f64,
 ) -> Result<StepReport, StepError> {
     let micro_batches = feed.micro_batches();
-    let images = (0..micro_batches)
-        .map(|micro| feed.global_images(moment, micro))
-        .sum();
-    let scale = LossScale {
-        alpha: rank.alpha,
-        images,
-        clean_forward: rank.clean_forward,
-    };
+    let images = (0..micro_batches).map(|micro| feed.global_images(moment, micro)).sum();
+    let scale = LossScale { alpha: rank.alpha, images, clean_forward: rank.clean_forward };
     let mut report = StepReport::empty(images, &rank.student);
 
     for micro in 0..micro_batches {
@@ -136,23 +130,13 @@ pub fn global_step(
 
         // loss → backward
         rank.clock.enter(Phase::Compute);
-        let sums = teach_student(
-            rank,
-            &parts,
-            &mixed,
-            opinions,
-            &admitted,
-            scale,
-            &mut report,
-        );
+        let sums = teach_student(rank, &parts, &mixed, opinions, &admitted, scale, &mut report);
 
         // running statistics: the mean over the parts of all ranks
         rank.clock.enter(Phase::AllReduce);
         let stop = rank.clock.control().stop_requested();
         let (totals, gradient) = sums.finish(rank.world.as_mut(), rank.order, stop)?;
-        rank.student
-            .statistics
-            .copy_from(&Tensor::from_slice(&totals.statistics));
+        rank.student.statistics.copy_from(&Tensor::from_slice(&totals.statistics));
         report.take(&totals, &gradient, admitted)?;
     }
 
@@ -161,20 +145,13 @@ pub fn global_step(
 
     // optimiser; metrics and checkpoints are the business of the training loop
     rank.clock.enter(Phase::Optimiser);
-    rank.optimiser.step(
-        &mut rank.student.parameters.buffer,
-        &report.gradient,
-        learning_rate,
-    );
+    rank.optimiser.step(&mut rank.student.parameters.buffer, &report.gradient, learning_rate);
     Ok(report)
 }
 
 /// The teacher's opinion on each part; none without a teacher.
 fn label(teacher: Option<&Teacher>, mixed: &[Tensor], temperature: f64) -> Vec<Option<Opinion>> {
-    mixed
-        .iter()
-        .map(|mixed| teacher.map(|teacher| teacher.label(mixed, temperature)))
-        .collect()
+    mixed.iter().map(|mixed| teacher.map(|teacher| teacher.label(mixed, temperature))).collect()
 }
 
 /// The candidates of this rank's parts that pass the gate.
@@ -210,11 +187,7 @@ fn admit(
     }
     let gathered = rank.world.all_gather(&candidate::to_bytes(candidates))?;
     let everyone = candidate::from_ranks(&gathered)?;
-    let moment = admission::Moment {
-        step: moment.step,
-        steps: moment.steps,
-        batch,
-    };
+    let moment = admission::Moment { step: moment.step, steps: moment.steps, batch };
     Ok(rank.rules.admit(&everyone, &mut rank.ledger, moment))
 }
 
@@ -233,9 +206,7 @@ fn teach_student(
     let mut sums = Sums::default();
     for ((part, mixed), opinion) in parts.iter().zip(mixed).zip(opinions) {
         let mask = mask(part, admitted, mixed);
-        let pseudo = opinion
-            .as_ref()
-            .map_or(&part.labels, |opinion| &opinion.label);
+        let pseudo = opinion.as_ref().map_or(&part.labels, |opinion| &opinion.label);
         let mut lesson = if part.images() == 0 {
             student::nothing_learnt(&rank.student, classes)
         } else {
@@ -243,11 +214,7 @@ fn teach_student(
             student::learn(&mut rank.student, part, mixed, pseudo, &mask, scale)
         };
         let logits = std::mem::replace(&mut lesson.logits, Tensor::new());
-        report.parts.push(PartReport {
-            opinion,
-            mask,
-            logits,
-        });
+        report.parts.push(PartReport { opinion, mask, logits });
         sums.push(lesson);
     }
     // All ranks count alike, also those whose parts were empty.
@@ -260,15 +227,10 @@ fn mask(part: &Part, admitted: &[Admitted], like: &Tensor) -> Tensor {
     let keys = part.first_key..part.first_key + part.images();
     let mut mask = vec![0_f32; part.images() as usize];
     let first = admitted.partition_point(|one| one.key < keys.start);
-    for one in admitted[first..]
-        .iter()
-        .take_while(|one| one.key < keys.end)
-    {
+    for one in admitted[first..].iter().take_while(|one| one.key < keys.end) {
         mask[(one.key - keys.start) as usize] = 1.0;
     }
-    Tensor::from_slice(&mask)
-        .to_kind(like.kind())
-        .to_device(like.device())
+    Tensor::from_slice(&mask).to_kind(like.kind()).to_device(like.device())
 }
 
 impl StepReport {
@@ -276,15 +238,7 @@ impl StepReport {
         let gradient = student.parameters.buffer.zeros_like();
         let (admitted, parts) = (Vec::new(), Vec::new());
         let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
-        Self {
-            images,
-            loss_mix,
-            loss_self,
-            admitted,
-            gradient,
-            stop,
-            parts,
-        }
+        Self { images, loss_mix, loss_self, admitted, gradient, stop, parts }
     }
 
     /// The loss that was minimised.
@@ -304,11 +258,7 @@ impl StepReport {
         self.stop |= totals.stop;
         let (loss_mix, loss_self) = (self.loss_mix, self.loss_self);
         if !(loss_mix + loss_self).is_finite() {
-            return Err(StepError::NotFinite {
-                loss_mix,
-                loss_self,
-                here: !totals.finite_here,
-            });
+            return Err(StepError::NotFinite { loss_mix, loss_self, here: !totals.finite_here });
         }
         let _ = self.gradient.g_add_(gradient);
         self.admitted.extend(admitted);

@@ -62,22 +62,10 @@ pub fn learn(
     let admitted = (pseudo * mask).sum(None::<Kind>);
     let loss = &mixture + &admitted * scale.alpha;
     let gradients = Tensor::run_backward(&[loss], student.parameters.views(), false, false);
-    let flat: Vec<Tensor> = gradients
-        .iter()
-        .map(|gradient| gradient.reshape([-1]))
-        .collect();
+    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
     let mut tail = to_f64(&student.statistics.buffer);
-    tail.extend([
-        1.0,
-        mixture.double_value(&[]),
-        admitted.double_value(&[]),
-        0.0,
-    ]);
-    Lesson {
-        gradient: Tensor::cat(&flat, 0),
-        tail,
-        logits: logits.detach(),
-    }
+    tail.extend([1.0, mixture.double_value(&[]), admitted.double_value(&[]), 0.0]);
+    Lesson { gradient: Tensor::cat(&flat, 0), tail, logits: logits.detach() }
 }
 
 /// The lesson of an empty part: it weighs nothing, but takes its place in the tree of sums.
@@ -128,14 +116,8 @@ impl Sums {
         order: Order,
         stop: bool,
     ) -> Result<(Totals, Tensor), CollectiveError> {
-        let gradient = self
-            .gradient
-            .finish(add_tensors)
-            .expect("every rank has a logical rank");
-        let mut tail = self
-            .tail
-            .finish(add_lists)
-            .expect("every rank has a logical rank");
+        let gradient = self.gradient.finish(add_tensors).expect("every rank has a logical rank");
+        let mut tail = self.tail.finish(add_lists).expect("every rank has a logical rank");
         let statistics = tail.len() - EXTRAS;
         tail[statistics + 3] = f64::from(u8::from(stop));
         let finite_here = tail.iter().all(|value| value.is_finite());

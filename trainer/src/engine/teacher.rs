@@ -28,9 +28,7 @@ pub struct Opinion {
 impl Teacher {
     /// Takes a copy of `model`.
     pub fn of(model: &Network) -> Self {
-        Self {
-            labelling: with_normalised_classifier(model, 1.0),
-        }
+        Self { labelling: with_normalised_classifier(model, 1.0) }
     }
 
     /// The copy with the normalised classifier.
@@ -45,11 +43,7 @@ impl Teacher {
         let logits = mirrored_logits(&self.labelling, mixed);
         let probabilities = (&logits / temperature).softmax(-1, None);
         let (confidence, label) = probabilities.max_dim(1, false);
-        Opinion {
-            logits,
-            label,
-            confidence: confidence.to_kind(tch::Kind::Float),
-        }
+        Opinion { logits, label, confidence: confidence.to_kind(tch::Kind::Float) }
     }
 }
 

@@ -13,7 +13,7 @@ use super::digest;
 use super::evaluate::{EvaluateError, evaluate};
 use super::inspect;
 use super::journal::Standing;
-use super::run::{Run, first_epoch};
+use super::run::Run;
 use super::step::{StepError, StepReport, global_step};
 use super::teacher::Teacher;
 use crate::material::{MaterialError, labels_itself};
@@ -106,30 +106,15 @@ impl Run<'_> {
     /// One optimiser step; whether a stop was asked for.
     fn step(&mut self) -> Result<bool, TrainError> {
         let began = Instant::now();
-        let Position {
-            epoch,
-            step_in_epoch,
-            step,
-        } = self.position;
+        let Position { epoch, step_in_epoch, step } = self.position;
         let train = &self.config.train;
         let rate = learning_rate(train.lr, epoch, train.epochs, train.warmup_epochs);
-        let moment = Moment {
-            epoch,
-            step: step_in_epoch,
-            steps: self.plan.steps(),
-        };
-        let report =
-            global_step(&mut self.rank, &mut self.feed, moment, rate).map_err(|source| {
-                TrainError::Step {
-                    step,
-                    epoch,
-                    source,
-                }
-            })?;
+        let moment = Moment { epoch, step: step_in_epoch, steps: self.plan.steps() };
+        let report = global_step(&mut self.rank, &mut self.feed, moment, rate)
+            .map_err(|source| TrainError::Step { step, epoch, source })?;
 
         let loss = report.loss(self.rank.alpha);
-        self.admission_digest
-            .record(epoch, step_in_epoch, &report.admitted);
+        self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
         self.position.step_in_epoch += 1;
         self.position.step += 1;
         let seconds = began.elapsed().as_secs_f64();
@@ -138,11 +123,7 @@ impl Run<'_> {
         self.tally.images += report.images;
         self.tally.epoch_images += report.images;
         self.tally.epoch_loss += loss * report.images as f64;
-        self.rank
-            .clock
-            .control()
-            .place()
-            .advance(epoch, self.position.step);
+        self.rank.clock.control().place().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
     }
@@ -173,11 +154,7 @@ impl Run<'_> {
         let accuracy = measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
         let selected = self.best.as_ref().is_none_or(|(best, _)| {
             let paper = self.config.train.protocol == Protocol::Paper;
-            if paper {
-                accuracy > best.accuracy
-            } else {
-                accuracy >= best.accuracy
-            }
+            if paper { accuracy > best.accuracy } else { accuracy >= best.accuracy }
         });
         if selected {
             let model = self.rank.student.frozen_copy();
@@ -189,23 +166,11 @@ impl Run<'_> {
         let evaluation_seconds = began.elapsed().as_secs_f64();
         self.tally.seconds += evaluation_seconds;
         if let Some(journal) = &mut self.journal {
-            journal.score(Score {
-                epoch,
-                accuracy,
-                selected,
-                seconds: evaluation_seconds,
-            });
+            journal.score(Score { epoch, accuracy, selected, seconds: evaluation_seconds });
             let step = self.position.step;
             journal.event(
                 self.tally.seconds,
-                Event::Evaluation {
-                    epoch,
-                    step,
-                    split,
-                    accuracy,
-                    selected,
-                    evaluation_seconds,
-                },
+                Event::Evaluation { epoch, step, split, accuracy, selected, evaluation_seconds },
             )?;
         }
         Ok(())
@@ -234,16 +199,11 @@ impl Run<'_> {
             velocity: &self.rank.optimiser.velocity,
             best: self.best.as_ref().map(|(_, network)| network),
         };
-        let name = checkpoints::write(self.run_dir, manifest, |path| {
-            checkpoint::write(path, &tensors)
-        })?;
+        let name =
+            checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &tensors))?;
         checkpoints::prune(self.run_dir, self.config.checkpoint.keep_last)?;
         let checkpoint_seconds = began.elapsed().as_secs_f64();
-        let event = Event::Checkpoint {
-            step: self.position.step,
-            name: &name,
-            checkpoint_seconds,
-        };
+        let event = Event::Checkpoint { step: self.position.step, name: &name, checkpoint_seconds };
         journal.event(self.tally.seconds, event)?;
         Ok(())
     }
@@ -263,10 +223,7 @@ impl Run<'_> {
         if self.journal.is_none() {
             return Ok(());
         }
-        let (best, network) = self
-            .best
-            .as_ref()
-            .expect("an evaluation selects the first model");
+        let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
         let config = self.config;
         let result = RunResult {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -305,10 +262,7 @@ impl Run<'_> {
     }
 
     fn out_of_steps(&self) -> bool {
-        self.config
-            .train
-            .max_steps
-            .is_some_and(|most| self.position.step >= most)
+        self.config.train.max_steps.is_some_and(|most| self.position.step >= most)
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -341,14 +295,11 @@ impl Run<'_> {
     fn report_step(&mut self, report: &StepReport, loss: f64, rate: f64) -> Result<(), TrainError> {
         let images_per_second = self.images_per_second();
         let train = &self.config.train;
-        let all_steps = self.plan.steps() * train.epochs.saturating_sub(first_epoch(self.config));
+        let all_steps = self.plan.steps() * train.epochs;
         let standing = Standing {
             seconds: self.tally.seconds,
             epoch: (self.position.epoch, train.epochs),
-            step: (
-                self.position.step,
-                train.max_steps.map_or(all_steps, |n| n.min(all_steps)),
-            ),
+            step: (self.position.step, train.max_steps.map_or(all_steps, |n| n.min(all_steps))),
             learning_rate: rate,
             images_per_second,
             admitted: self.rank.ledger.admitted_total(),
@@ -374,13 +325,7 @@ impl Run<'_> {
         }
         let loss = self.tally.epoch_loss / self.tally.epoch_images.max(1) as f64;
         let admitted = &self.rank.ledger.epoch;
-        let event = Event::Epoch {
-            epoch,
-            step,
-            loss,
-            admitted,
-            collapse,
-        };
+        let event = Event::Epoch { epoch, step, loss, admitted, collapse };
         Ok(journal.event(self.tally.seconds, event)?)
     }
 }

@@ -66,10 +66,7 @@ mod tests {
         calibration.record(0.0, false);
         calibration.record(1.0, true);
         calibration.record(1.0 / 15.0, true);
-        assert_eq!(
-            calibration.bins[0][0], 1,
-            "1/15 belongs to the first bin, 0 to none"
-        );
+        assert_eq!(calibration.bins[0][0], 1, "1/15 belongs to the first bin, 0 to none");
         assert_eq!(calibration.bins[14][0], 1);
     }
 }

@@ -54,11 +54,7 @@ impl Accuracy {
             mean_accuracy(&images, &correct, members)
         };
         let third = |members: &[u32]| {
-            mean_accuracy(
-                &images,
-                &correct,
-                members.iter().map(|class| *class as usize),
-            )
+            mean_accuracy(&images, &correct, members.iter().map(|class| *class as usize))
         };
         let [head, middle, tail] = thirds(train_counts);
         let total: u64 = images.iter().sum();

@@ -114,9 +114,7 @@ pub fn write(
 
     let tensors = beside.join(TENSORS);
     write_tensors(&tensors).or_disk("write", &tensors)?;
-    File::open(&tensors)
-        .and_then(|file| file.sync_all())
-        .or_disk("sync", &tensors)?;
+    File::open(&tensors).and_then(|file| file.sync_all()).or_disk("sync", &tensors)?;
     manifest.tensors_digest = digest(&tensors).or_disk("read", &tensors)?;
 
     let path = beside.join(MANIFEST);
@@ -139,13 +137,7 @@ pub fn newest(run_dir: &RunDir) -> Result<(Option<Found>, Vec<String>), DiskErro
     for directory in list(run_dir)?.into_iter().rev() {
         match read(&directory) {
             Ok(manifest) => {
-                return Ok((
-                    Some(Found {
-                        directory,
-                        manifest,
-                    }),
-                    broken,
-                ));
+                return Ok((Some(Found { directory, manifest }), broken));
             }
             Err(why) => broken.push(format!("checkpoint {} is {why}", directory.display())),
         }
@@ -192,9 +184,7 @@ fn read(directory: &Path) -> Result<Manifest, String> {
     let digest = digest(&directory.join(TENSORS))
         .map_err(|error| format!("not whole: no readable {TENSORS} ({error})"))?;
     if digest != manifest.tensors_digest {
-        return Err(format!(
-            "not whole: {TENSORS} does not have the digest that was noted"
-        ));
+        return Err(format!("not whole: {TENSORS} does not have the digest that was noted"));
     }
     Ok(manifest)
 }
@@ -220,11 +210,7 @@ mod tests {
         Manifest {
             format: FORMAT,
             version: "0".to_owned(),
-            position: Position {
-                epoch: 0,
-                step_in_epoch: step,
-                step,
-            },
+            position: Position { epoch: 0, step_in_epoch: step, step },
             ledger: Ledger::new(2),
             admission_digest: AdmissionDigest::default(),
             best: None,
@@ -235,17 +221,11 @@ mod tests {
     }
 
     fn save(run_dir: &RunDir, step: u64) -> String {
-        write(run_dir, manifest(step), |path| {
-            fs::write(path, step.to_string())
-        })
-        .unwrap()
+        write(run_dir, manifest(step), |path| fs::write(path, step.to_string())).unwrap()
     }
 
     fn newest_step(run_dir: &RunDir) -> Option<u64> {
-        newest(run_dir)
-            .unwrap()
-            .0
-            .map(|found| found.manifest.position.step)
+        newest(run_dir).unwrap().0.map(|found| found.manifest.position.step)
     }
 
     #[test]
@@ -292,10 +272,6 @@ mod tests {
         assert_eq!(left.len(), 2);
         assert_eq!(newest_step(&run_dir), Some(5));
         prune(&run_dir, 0).unwrap();
-        assert_eq!(
-            newest_step(&run_dir),
-            Some(5),
-            "the newest is never removed"
-        );
+        assert_eq!(newest_step(&run_dir), Some(5), "the newest is never removed");
     }
 }

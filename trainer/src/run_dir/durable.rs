@@ -26,11 +26,7 @@ pub trait DiskContext<T> {
 
 impl<T> DiskContext<T> for io::Result<T> {
     fn or_disk(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
-        self.map_err(|source| DiskError {
-            action,
-            path: path.to_owned(),
-            source,
-        })
+        self.map_err(|source| DiskError { action, path: path.to_owned(), source })
     }
 }
 
@@ -48,7 +44,5 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// Makes a rename in the directory of `path` durable.
 pub fn sync_directory_of(path: &Path) -> Result<(), DiskError> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|file| file.sync_all())
-        .or_disk("sync", directory)
+    File::open(directory).and_then(|file| file.sync_all()).or_disk("sync", directory)
 }

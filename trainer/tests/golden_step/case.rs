@@ -35,21 +35,13 @@ pub(crate) enum Precision {
 
 impl Precision {
     pub(crate) fn kind(self) -> Kind {
-        if self == Precision::Double {
-            Kind::Double
-        } else {
-            Kind::Float
-        }
+        if self == Precision::Double { Kind::Double } else { Kind::Float }
     }
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Precision::Double {
-            "float64"
-        } else {
-            "float32"
-        })
+        f.write_str(if *self == Precision::Double { "float64" } else { "float32" })
     }
 }
 
@@ -118,9 +110,7 @@ pub(crate) fn folder() -> PathBuf {
 /// that the trial exists and fails.
 pub(crate) fn world_sizes(name: &str) -> Vec<usize> {
     let ranks = sheet(name).map_or(1, |sheet| sheet.ranks);
-    (1..=ranks)
-        .filter(|size| ranks.is_multiple_of(*size))
-        .collect()
+    (1..=ranks).filter(|size| ranks.is_multiple_of(*size)).collect()
 }
 
 fn sheet(name: &str) -> Result<Sheet, String> {
@@ -131,22 +121,8 @@ fn sheet(name: &str) -> Result<Sheet, String> {
 
 impl Case {
     pub(crate) fn load(name: &str, precision: Precision) -> Result<Self, String> {
-        let Sheet {
-            config,
-            ranks,
-            classes,
-            counts,
-            depth_n,
-            width,
-            ..
-        } = sheet(name)?;
-        let Sheet {
-            accumulate,
-            epoch_steps,
-            steps,
-            steps_f64,
-            ..
-        } = sheet(name)?;
+        let Sheet { config, ranks, classes, counts, depth_n, width, .. } = sheet(name)?;
+        let Sheet { accumulate, epoch_steps, steps, steps_f64, .. } = sheet(name)?;
         let (suffix, steps) = match precision {
             Precision::Single => ("", steps),
             Precision::Double => (".f64", steps_f64),
@@ -154,11 +130,7 @@ impl Case {
         let path = folder().join(format!("{name}{suffix}.safetensors"));
         let tensors = Tensor::read_safetensors(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        let shortcut = if config.option == "A" {
-            Shortcut::Pad
-        } else {
-            Shortcut::Project
-        };
+        let shortcut = if config.option == "A" { Shortcut::Pad } else { Shortcut::Project };
         Ok(Self {
             name: name.to_owned(),
             precision,
@@ -208,15 +180,11 @@ impl Case {
 
     fn part_size(&self, step: usize, micro: usize, logical_rank: usize) -> u64 {
         let name = Self::prefix(step, micro, logical_rank) + "labels";
-        self.tensors
-            .get(&name)
-            .map_or(0, |labels| labels.size()[0] as u64)
+        self.tensors.get(&name).map_or(0, |labels| labels.size()[0] as u64)
     }
 
     fn micro_size(&self, step: usize, micro: usize) -> u64 {
-        (0..self.logical_ranks)
-            .map(|rank| self.part_size(step, micro, rank))
-            .sum()
+        (0..self.logical_ranks).map(|rank| self.part_size(step, micro, rank)).sum()
     }
 
     /// Keys count up from 0 at the start of each epoch, over ranks, micro-batches and steps.
@@ -227,9 +195,8 @@ impl Case {
             .map(|(step, micro)| self.micro_size(step, micro))
             .sum();
         let earlier_micros: u64 = (0..micro).map(|micro| self.micro_size(step, micro)).sum();
-        let earlier_ranks: u64 = (0..logical_rank)
-            .map(|rank| self.part_size(step, micro, rank))
-            .sum();
+        let earlier_ranks: u64 =
+            (0..logical_rank).map(|rank| self.part_size(step, micro, rank)).sum();
         earlier_steps + earlier_micros + earlier_ranks
     }
 }
@@ -269,12 +236,7 @@ impl Feed for StoredFeed<'_> {
 
     fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError> {
         let step = self.step_of(moment);
-        let parts = self
-            .block
-            .clone()
-            .map(|logical| self.part(step, micro, logical));
-        Ok(parts
-            .collect::<Result<_, _>>()
-            .expect("the case was checked to be complete"))
+        let parts = self.block.clone().map(|logical| self.part(step, micro, logical));
+        Ok(parts.collect::<Result<_, _>>().expect("the case was checked to be complete"))
     }
 }

@@ -12,11 +12,7 @@ pub(crate) fn distance(found: &Tensor, expected: &Tensor) -> f64 {
     }
     let difference = (found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs();
     let largest = difference.max().double_value(&[]);
-    if largest.is_nan() {
-        f64::INFINITY
-    } else {
-        largest
-    }
+    if largest.is_nan() { f64::INFINITY } else { largest }
 }
 
 /// ‖found − expected‖ / ‖expected‖, or ‖found‖ where nothing is expected.
@@ -27,16 +23,8 @@ pub(crate) fn relative_distance(found: &Tensor, expected: &Tensor) -> f64 {
     let norm = |tensor: &Tensor| tensor.to_kind(Kind::Double).norm().double_value(&[]);
     let difference = norm(&(found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)));
     let expected = norm(expected);
-    let relative = if expected > 0.0 {
-        difference / expected
-    } else {
-        difference
-    };
-    if relative.is_nan() {
-        f64::INFINITY
-    } else {
-        relative
-    }
+    let relative = if expected > 0.0 { difference / expected } else { difference };
+    if relative.is_nan() { f64::INFINITY } else { relative }
 }
 
 /// Fails when `distance` is above `limit`.
@@ -44,9 +32,7 @@ pub(crate) fn within(what: &str, distance: f64, limit: f64) -> Result<(), String
     if distance <= limit {
         return Ok(());
     }
-    Err(format!(
-        "{what} is off by {distance:e}, more than {limit:e}"
-    ))
+    Err(format!("{what} is off by {distance:e}, more than {limit:e}"))
 }
 
 /// Fails when the values differ at all.

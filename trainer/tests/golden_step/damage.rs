@@ -39,28 +39,22 @@ const SHEET: [(&str, Tamper); 6] = [
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, change) in TENSORS {
-        trials.push(Trial::test(
-            format!("golden_damage_to_{name}_is_noticed"),
-            move || {
-                noticed(move |case| {
-                    let tensor = case.tensor(name)?;
-                    let mut first = tensor.reshape([-1]).narrow(0, 0, 1);
-                    let _ = first.g_add_(&Tensor::from(change).to_kind(tensor.kind()));
-                    Ok(())
-                })
-            },
-        ));
+        trials.push(Trial::test(format!("golden_damage_to_{name}_is_noticed"), move || {
+            noticed(move |case| {
+                let tensor = case.tensor(name)?;
+                let mut first = tensor.reshape([-1]).narrow(0, 0, 1);
+                let _ = first.g_add_(&Tensor::from(change).to_kind(tensor.kind()));
+                Ok(())
+            })
+        }));
     }
     for (name, tamper) in SHEET {
-        trials.push(Trial::test(
-            format!("golden_damage_to_{name}_is_noticed"),
-            move || {
-                noticed(move |case| {
-                    tamper(&mut case.steps[1]);
-                    Ok(())
-                })
-            },
-        ));
+        trials.push(Trial::test(format!("golden_damage_to_{name}_is_noticed"), move || {
+            noticed(move |case| {
+                tamper(&mut case.steps[1]);
+                Ok(())
+            })
+        }));
     }
     trials
 }

@@ -29,10 +29,7 @@ where
             std::thread::spawn(move || run(&make()?, Box::new(world)))
         })
         .collect();
-    let outcomes: Vec<_> = ranks
-        .into_iter()
-        .map(std::thread::JoinHandle::join)
-        .collect();
+    let outcomes: Vec<_> = ranks.into_iter().map(std::thread::JoinHandle::join).collect();
     outcomes
         .into_iter()
         .try_for_each(|outcome| outcome.unwrap_or_else(|_| Err("the rank panicked".to_owned())))
@@ -42,16 +39,9 @@ where
 /// step.
 pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), String> {
     let block = block(case.logical_ranks, world.world_size(), world.rank());
-    let order = if world.world_size().is_power_of_two() {
-        Order::Tree
-    } else {
-        Order::Library
-    };
+    let order = if world.world_size().is_power_of_two() { Order::Tree } else { Order::Library };
     let mut rank = rank(case, world, order)?;
-    let mut feed = StoredFeed {
-        case,
-        block: block.clone(),
-    };
+    let mut feed = StoredFeed { case, block: block.clone() };
     for (step, expected) in case.steps.iter().enumerate() {
         let at = format!("{} {} step {step}", case.name, case.precision);
         let moment = case.moment(step);
@@ -63,12 +53,7 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
         }
         let report = global_step(&mut rank, &mut feed, moment, case.config.lr)
             .map_err(|error| format!("{at}: {error}"))?;
-        let check = Check {
-            case,
-            step,
-            at: &at,
-            expected,
-        };
+        let check = Check { case, step, at: &at, expected };
         check.decisions(&report, &rank.ledger)?;
         check.losses(&report)?;
         check.parts(&report, block.clone())?;
@@ -89,26 +74,14 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
         }
         let gradient = stored_flat(case, &rank.student.parameters, &format!("step{step}.grad."))?;
         let mut parameters = rank.student.parameters.buffer.shallow_clone();
-        rank.optimiser
-            .step(&mut parameters, &gradient, case.config.lr);
+        rank.optimiser.step(&mut parameters, &gradient, case.config.lr);
         for (name, view) in rank.student.parameters.named() {
             let expected = case.tensor(&format!("step{step}.student.{name}"))?;
-            within(
-                &format!("step {step} {name}"),
-                distance(view, &expected),
-                1e-6,
-            )?;
+            within(&format!("step {step} {name}"), distance(view, &expected), 1e-6)?;
         }
-        let velocity = stored_flat(
-            case,
-            &rank.student.parameters,
-            &format!("step{step}.momentum."),
-        )?;
-        within(
-            "momentum",
-            distance(&rank.optimiser.velocity, &velocity),
-            1e-6,
-        )?;
+        let velocity =
+            stored_flat(case, &rank.student.parameters, &format!("step{step}.momentum."))?;
+        within("momentum", distance(&rank.optimiser.velocity, &velocity), 1e-6)?;
     }
     Ok(())
 }
@@ -118,11 +91,7 @@ fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank,
     let teacher = Teacher::of(&network(case, "teacher.init.", false)?);
     let normalised = case.tensor("teacher.normalised.fc.weight")?;
     let off = distance(teacher.labelling().classifier_weight(), &normalised);
-    let limit = if case.precision == Precision::Double {
-        1e-12
-    } else {
-        1e-6
-    };
+    let limit = if case.precision == Precision::Double { 1e-12 } else { 1e-6 };
     within("the teacher's normalised classifier", off, limit)?;
     let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
     Ok(Rank {
@@ -141,24 +110,15 @@ fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank,
 }
 
 fn network(case: &Case, prefix: &str, trains: bool) -> Result<Network, String> {
-    let mut network = Network::zeros(
-        &case.architecture,
-        case.precision.kind(),
-        Device::Cpu,
-        trains,
-    );
+    let mut network =
+        Network::zeros(&case.architecture, case.precision.kind(), Device::Cpu, trains);
     network.load(|name| case.tensor(&format!("{prefix}{name}")).ok())?;
     Ok(network)
 }
 
 fn load_state(case: &Case, rank: &mut Rank, step: usize) -> Result<(), String> {
-    rank.student
-        .load(|name| case.tensor(&format!("step{step}.student.{name}")).ok())?;
-    let velocity = stored_flat(
-        case,
-        &rank.student.parameters,
-        &format!("step{step}.momentum."),
-    )?;
+    rank.student.load(|name| case.tensor(&format!("step{step}.student.{name}")).ok())?;
+    let velocity = stored_flat(case, &rank.student.parameters, &format!("step{step}.momentum."))?;
     rank.optimiser.velocity.copy_(&velocity);
     Ok(())
 }
@@ -166,8 +126,7 @@ fn load_state(case: &Case, rank: &mut Rank, step: usize) -> Result<(), String> {
 /// Stored tensors, one for each slot of `like`, as one flat tensor.
 fn stored_flat(case: &Case, like: &Flat, prefix: &str) -> Result<Tensor, String> {
     let parts = like.named().map(|(name, _)| {
-        case.tensor(&format!("{prefix}{name}"))
-            .map(|tensor| tensor.reshape([-1]))
+        case.tensor(&format!("{prefix}{name}")).map(|tensor| tensor.reshape([-1]))
     });
     Ok(Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, 0))
 }
@@ -182,38 +141,21 @@ struct Check<'a> {
 impl Check<'_> {
     /// Tolerances in float64 and float32.
     fn limit(&self, double: f64, single: f64) -> f64 {
-        if self.case.precision == Precision::Double {
-            double
-        } else {
-            single
-        }
+        if self.case.precision == Precision::Double { double } else { single }
     }
 
     fn decisions(&self, report: &StepReport, ledger: &Ledger) -> Result<(), String> {
         let keys: Vec<u64> = report.admitted.iter().map(|one| one.key).collect();
         let what = |what: &str| format!("{}: {what}", self.at);
         same(&what("admitted keys"), &keys, &self.expected.admitted_keys)?;
-        same(
-            &what("admitted this epoch"),
-            &ledger.epoch,
-            &self.expected.admitted_epoch,
-        )?;
-        same(
-            &what("admitted in all"),
-            &ledger.total,
-            &self.expected.admitted_total,
-        )?;
+        same(&what("admitted this epoch"), &ledger.epoch, &self.expected.admitted_epoch)?;
+        same(&what("admitted in all"), &ledger.total, &self.expected.admitted_total)?;
         same(&what("tokens"), &ledger.tokens, &self.expected.tokens)?;
         same(&what("credit"), &ledger.credit, &self.expected.credit)
     }
 
     fn losses(&self, report: &StepReport) -> Result<(), String> {
-        let Expected {
-            loss,
-            loss_mix,
-            loss_self,
-            ..
-        } = *self.expected;
+        let Expected { loss, loss_mix, loss_self, .. } = *self.expected;
         let found = report.loss(self.case.config.alpha);
         for (what, found, expected) in [
             ("loss", found, loss),
@@ -221,11 +163,7 @@ impl Check<'_> {
             ("self-labelling loss", report.loss_self, loss_self),
         ] {
             let limit = self.limit(1e-10, 2e-6 * expected.abs().max(1.0));
-            within(
-                &format!("{}: {what}", self.at),
-                (found - expected).abs(),
-                limit,
-            )?;
+            within(&format!("{}: {what}", self.at), (found - expected).abs(), limit)?;
         }
         Ok(())
     }
@@ -245,32 +183,19 @@ impl Check<'_> {
                 ("student_logits", &part.logits, self.limit(1e-9, 1e-4)),
             ] {
                 let expected = self.case.tensor(&format!("{prefix}{name}"))?;
-                within(
-                    &format!("{}: {prefix}{name}", self.at),
-                    distance(found, &expected),
-                    limit,
-                )?;
+                within(&format!("{}: {prefix}{name}", self.at), distance(found, &expected), limit)?;
             }
         }
-        same(
-            "parts of the rank",
-            &report.parts.len(),
-            &(self.case.accumulate * block.len()),
-        )
+        same("parts of the rank", &report.parts.len(), &(self.case.accumulate * block.len()))
     }
 
     fn gradients(&self, report: &StepReport, student: &Network) -> Result<(), String> {
         let mut start = 0;
         for (name, view) in student.parameters.named() {
             let elements = view.numel() as i64;
-            let found = report
-                .gradient
-                .narrow(0, start, elements)
-                .view(view.size().as_slice());
+            let found = report.gradient.narrow(0, start, elements).view(view.size().as_slice());
             start += elements;
-            let expected = self
-                .case
-                .tensor(&format!("step{}.grad.{name}", self.step))?;
+            let expected = self.case.tensor(&format!("step{}.grad.{name}", self.step))?;
             let what = format!("{}: gradient of {name}", self.at);
             if self.case.precision == Precision::Double {
                 within(&what, distance(&found, &expected), 1e-9)?;
@@ -284,14 +209,8 @@ impl Check<'_> {
     /// Everything that the step leaves behind, in float64.
     fn state(&self, rank: &Rank) -> Result<(), String> {
         for (name, found) in rank.student.state() {
-            let expected = self
-                .case
-                .tensor(&format!("step{}.student.{name}", self.step))?;
-            within(
-                &format!("{}: {name}", self.at),
-                distance(&found, &expected),
-                1e-9,
-            )?;
+            let expected = self.case.tensor(&format!("step{}.student.{name}", self.step))?;
+            within(&format!("{}: {name}", self.at), distance(&found, &expected), 1e-9)?;
         }
         let prefix = format!("step{}.momentum.", self.step);
         let velocity = stored_flat(self.case, &rank.student.parameters, &prefix)?;

@@ -26,9 +26,7 @@ fn main() {
         for precision in [Precision::Double, Precision::Single] {
             for size in case::world_sizes(name) {
                 let label = format!("golden_{name}_{precision}_on_{size}_threads");
-                trials.push(Trial::test(label, move || {
-                    on_threads(name, precision, size)
-                }));
+                trials.push(Trial::test(label, move || on_threads(name, precision, size)));
             }
         }
         trials.push(Trial::test(format!("golden_{name}_optimiser"), move || {
@@ -37,9 +35,7 @@ fn main() {
     }
     for size in [2, 3, 4] {
         let label = format!("golden_under_mpirun_with_{size}_ranks");
-        trials.push(Trial::test(label, move || {
-            processes::parent(size).map_err(Failed::from)
-        }));
+        trials.push(Trial::test(label, move || processes::parent(size).map_err(Failed::from)));
     }
     trials.extend(damage::trials());
     libtest_mimic::run(&arguments, trials).exit();

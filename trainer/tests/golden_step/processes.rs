@@ -29,42 +29,33 @@ pub(crate) fn parent(size: usize) -> Result<(), String> {
     let printed = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!(
-            "mpirun ended with {}:\n{printed}{complaints}",
-            output.status
-        ));
+        return Err(format!("mpirun ended with {}:\n{printed}{complaints}", output.status));
     }
     let cases = cases(size).len() * 2;
     let expected = format!("rank of {size}: {cases} cases are right");
     let agreed = printed.lines().filter(|line| **line == expected).count();
-    if agreed == size {
-        Ok(())
-    } else {
-        Err(format!("{agreed} of {size} ranks agree:\n{printed}"))
-    }
+    if agreed == size { Ok(()) } else { Err(format!("{agreed} of {size} ranks agree:\n{printed}")) }
 }
 
 /// One rank: every case that this world can share out, in both precisions.
 pub(crate) fn child() -> ! {
-    let outcome = MpiWorld::init()
-        .map_err(|error| error.to_string())
-        .and_then(|world| {
-            let mut world = Some(world);
-            let size = world.as_ref().map_or(0, Communicator::world_size);
-            let mut right = 0;
-            for name in cases(size) {
-                for precision in [Precision::Double, Precision::Single] {
-                    let lent = Lent(world.take().ok_or("the world was not given back")?);
-                    let (outcome, back) = lent.run(&Case::load(name, precision)?);
-                    outcome?;
-                    world = Some(back);
-                    right += 1;
-                }
+    let outcome = MpiWorld::init().map_err(|error| error.to_string()).and_then(|world| {
+        let mut world = Some(world);
+        let size = world.as_ref().map_or(0, Communicator::world_size);
+        let mut right = 0;
+        for name in cases(size) {
+            for precision in [Precision::Double, Precision::Single] {
+                let lent = Lent(world.take().ok_or("the world was not given back")?);
+                let (outcome, back) = lent.run(&Case::load(name, precision)?);
+                outcome?;
+                world = Some(back);
+                right += 1;
             }
-            println!("rank of {size}: {right} cases are right");
-            drop(world);
-            Ok(())
-        });
+        }
+        println!("rank of {size}: {right} cases are right");
+        drop(world);
+        Ok(())
+    });
     if let Err(message) = outcome {
         eprintln!("{message}");
         std::process::exit(1);
@@ -73,10 +64,7 @@ pub(crate) fn child() -> ! {
 }
 
 fn cases(size: usize) -> Vec<&'static str> {
-    NAMES
-        .into_iter()
-        .filter(|name| case::world_sizes(name).contains(&size))
-        .collect()
+    NAMES.into_iter().filter(|name| case::world_sizes(name).contains(&size)).collect()
 }
 
 /// MPI starts once per process, so one world serves case after case.
@@ -97,9 +85,7 @@ struct Shared(std::sync::Arc<std::sync::Mutex<MpiWorld>>);
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, MpiWorld> {
-        self.0
-            .lock()
-            .expect("no rank panics while it holds the world")
+        self.0.lock().expect("no rank panics while it holds the world")
     }
 }
 

@@ -68,10 +68,7 @@ pub const CIFAR10: Form = Form {
     label_classes: &[10],
     train_records: 10_000,
     test_records: 10_000,
-    normalisation: Normalisation {
-        mean: [0.4914, 0.4822, 0.4465],
-        std: [0.2023, 0.1994, 0.2010],
-    },
+    normalisation: Normalisation { mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.2010] },
 };
 
 /// CIFAR-100: one file of 50,000 training records. The label is the fine one of 100 classes; the
@@ -93,8 +90,5 @@ pub const CIFAR100: Form = Form {
     label_classes: &[20, 100],
     train_records: 50_000,
     test_records: 10_000,
-    normalisation: Normalisation {
-        mean: [0.5071, 0.4867, 0.4408],
-        std: [0.2675, 0.2565, 0.2761],
-    },
+    normalisation: Normalisation { mean: [0.5071, 0.4867, 0.4408], std: [0.2675, 0.2565, 0.2761] },
 };

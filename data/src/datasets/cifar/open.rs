@@ -21,13 +21,7 @@ pub fn open(root: &Path, form: &Form) -> Result<Dataset, DataError> {
     let train = read(&mut source, form, form.train_files, form.train_records)?;
     let test = read(&mut source, form, &[form.test_file], form.test_records)?;
     let recipe = Recipe::PadCropFlip { pad: 4 };
-    Ok(Dataset::new(
-        form.name,
-        class_names,
-        [train, test],
-        form.normalisation,
-        recipe,
-    ))
+    Ok(Dataset::new(form.name, class_names, [train, test], form.normalisation, recipe))
 }
 
 /// Reads `files`, of `records` records each, into one set.
@@ -40,14 +34,7 @@ fn read(
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in files {
         let (path, bytes) = source.take(file, form)?;
-        decode(
-            &path,
-            &bytes,
-            records,
-            form.label_classes,
-            &mut pixels,
-            &mut labels,
-        )?;
+        decode(&path, &bytes, records, form.label_classes, &mut pixels, &mut labels)?;
     }
     Ok(ImageSet::new(SHAPE, pixels, labels))
 }
@@ -60,11 +47,7 @@ fn class_names(source: &mut Source, form: &Form) -> Result<Vec<String>, DataErro
     let names: Vec<String> = lines.map(str::to_owned).collect();
     let (expected, found) = (form.classes() as usize, names.len());
     if found != expected {
-        return Err(DataError::ClassNames {
-            path,
-            expected,
-            found,
-        });
+        return Err(DataError::ClassNames { path, expected, found });
     }
     Ok(names)
 }

@@ -13,11 +13,7 @@ use crate::error::DataError;
 use crate::images::Shape;
 
 /// The size of every image.
-pub(super) const SHAPE: Shape = Shape {
-    height: 32,
-    width: 32,
-    channels: 3,
-};
+pub(super) const SHAPE: Shape = Shape { height: 32, width: 32, channels: 3 };
 
 /// Appends the records in `bytes`, the content of the file at `path`, to `pixels` (rows, columns,
 /// channels) and `labels`.
@@ -41,12 +37,7 @@ pub(super) fn decode(
             let label = u32::from(label);
             if label >= classes {
                 let offset = (number * record_bytes + place) as u64;
-                return Err(DataError::Label {
-                    path: path.to_owned(),
-                    offset,
-                    label,
-                    classes,
-                });
+                return Err(DataError::Label { path: path.to_owned(), offset, label, classes });
             }
         }
         labels.extend(label_bytes.last().map(|&label| u32::from(label)));
@@ -62,18 +53,10 @@ pub(super) fn decode(
 fn check_length(path: &Path, found: u64, expected: u64) -> Result<(), DataError> {
     let path = path.to_owned();
     if found < expected {
-        return Err(DataError::Truncated {
-            path,
-            expected,
-            found,
-        });
+        return Err(DataError::Truncated { path, expected, found });
     }
     if found > expected {
-        return Err(DataError::Trailing {
-            path,
-            expected,
-            extra: found - expected,
-        });
+        return Err(DataError::Trailing { path, expected, extra: found - expected });
     }
     Ok(())
 }

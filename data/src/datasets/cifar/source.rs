@@ -39,22 +39,9 @@ impl Source {
             return read_archive(&archive, form);
         }
         let (dataset, source_archive) = (form.title, form.archive);
-        match form
-            .pickled
-            .map(|name| root.join(name))
-            .into_iter()
-            .find(|path| path.exists())
-        {
-            Some(path) => Err(DataError::PickleOnly {
-                dataset,
-                path,
-                source_archive,
-            }),
-            None => Err(DataError::Missing {
-                dataset,
-                path: archive,
-                source_archive,
-            }),
+        match form.pickled.map(|name| root.join(name)).into_iter().find(|path| path.exists()) {
+            Some(path) => Err(DataError::PickleOnly { dataset, path, source_archive }),
+            None => Err(DataError::Missing { dataset, path: archive, source_archive }),
         }
     }
 
@@ -68,10 +55,7 @@ impl Source {
             dataset: form.title,
             path,
             // The folder is preferred to the archive, so an archive beside it would not help.
-            source_archive: Archive {
-                instruction: "unpack it again",
-                ..form.archive
-            },
+            source_archive: Archive { instruction: "unpack it again", ..form.archive },
         };
         match self {
             Self::Folder(folder) => {
@@ -79,11 +63,7 @@ impl Source {
                 match File::open(&path) {
                     Ok(content) => Ok((path.clone(), read_bounded(&path, content)?)),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(path)),
-                    Err(source) => Err(DataError::Read {
-                        path,
-                        offset: 0,
-                        source,
-                    }),
+                    Err(source) => Err(DataError::Read { path, offset: 0, source }),
                 }
             }
             Self::Archive(archive, files) => {
@@ -99,11 +79,7 @@ impl Source {
 /// to fail here, but an archive is never trusted with where it writes: members are matched by name
 /// and kept in memory.
 fn read_archive(path: &Path, form: &Form) -> Result<Source, DataError> {
-    let failed = |source| DataError::Read {
-        path: path.to_owned(),
-        offset: 0,
-        source,
-    };
+    let failed = |source| DataError::Read { path: path.to_owned(), offset: 0, source };
     let file = File::open(path).map_err(failed)?;
     let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
     let mut files = BTreeMap::new();
@@ -120,21 +96,16 @@ fn read_archive(path: &Path, form: &Form) -> Result<Source, DataError> {
 
 /// Every file that is read of `form`.
 fn wanted(form: &Form) -> impl Iterator<Item = &'static str> {
-    form.train_files
-        .iter()
-        .copied()
-        .chain([form.test_file, form.names_file])
+    form.train_files.iter().copied().chain([form.test_file, form.names_file])
 }
 
 fn read_bounded(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     match content.take(FILE_BYTES_MAX).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(source) => Err(DataError::Read {
-            path: path.to_owned(),
-            offset: bytes.len() as u64,
-            source,
-        }),
+        Err(source) => {
+            Err(DataError::Read { path: path.to_owned(), offset: bytes.len() as u64, source })
+        }
     }
 }
 
@@ -144,28 +115,18 @@ fn check_md5(path: &Path, form: &Form) -> Result<(), DataError> {
     if found == form.archive.md5 {
         return Ok(());
     }
-    Err(DataError::WrongArchive {
-        path: path.to_owned(),
-        found,
-        source_archive: form.archive,
-    })
+    Err(DataError::WrongArchive { path: path.to_owned(), found, source_archive: form.archive })
 }
 
 /// The MD5 of the file at `path`, in hexadecimal.
 pub(super) fn md5(path: &Path) -> Result<String, DataError> {
-    let failed = |offset, source| DataError::Read {
-        path: path.to_owned(),
-        offset,
-        source,
-    };
+    let failed = |offset, source| DataError::Read { path: path.to_owned(), offset, source };
     let mut file = File::open(path).map_err(|source| failed(0, source))?;
     let mut hasher = Md5::new();
     let mut block = vec![0; 1 << 16];
     let mut offset = 0;
     loop {
-        let count = file
-            .read(&mut block)
-            .map_err(|source| failed(offset, source))?;
+        let count = file.read(&mut block).map_err(|source| failed(offset, source))?;
         if count == 0 {
             break;
         }

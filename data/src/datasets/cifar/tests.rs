@@ -13,22 +13,14 @@ use crate::error::DataError;
 
 /// CIFAR-10 and CIFAR-100 with two records in each training file and one in the test file.
 fn small(form: &Form) -> Form {
-    Form {
-        train_records: 2,
-        test_records: 1,
-        ..form.clone()
-    }
+    Form { train_records: 2, test_records: 1, ..form.clone() }
 }
 
 /// Record `number` of a file: its label is `number`, and pixel p of its planes is p, p + 1 and p +
 /// 2 modulo 251.
 fn record(form: &Form, number: usize) -> Vec<u8> {
     let label = number as u8;
-    let labels = if form.label_classes.len() == 2 {
-        vec![label / 5, label]
-    } else {
-        vec![label]
-    };
+    let labels = if form.label_classes.len() == 2 { vec![label / 5, label] } else { vec![label] };
     let planes = (0..3).flat_map(|plane| (0..1_024).map(move |p| ((p + plane) % 251) as u8));
     labels.into_iter().chain(planes).collect()
 }
@@ -38,23 +30,13 @@ fn files(form: &Form) -> Vec<(&'static str, Vec<u8>)> {
     let mut number = 0;
     let mut records = |count: usize| -> Vec<u8> {
         number += count;
-        (number - count..number)
-            .flat_map(|number| record(form, number))
-            .collect()
+        (number - count..number).flat_map(|number| record(form, number)).collect()
     };
-    let mut files: Vec<_> = form
-        .train_files
-        .iter()
-        .map(|&file| (file, records(form.train_records)))
-        .collect();
+    let mut files: Vec<_> =
+        form.train_files.iter().map(|&file| (file, records(form.train_records))).collect();
     files.push((form.test_file, record(form, 7)));
-    let names: Vec<String> = (0..form.classes())
-        .map(|class| format!("class_{class}"))
-        .collect();
-    files.push((
-        form.names_file,
-        format!("{}\n\n", names.join("\n")).into_bytes(),
-    ));
+    let names: Vec<String> = (0..form.classes()).map(|class| format!("class_{class}")).collect();
+    files.push((form.names_file, format!("{}\n\n", names.join("\n")).into_bytes()));
     files
 }
 
@@ -68,10 +50,7 @@ fn write_folder(root: &Path, form: &Form) {
 /// Writes the archive and gives back the form that expects it.
 fn write_archive(root: &Path, form: &Form) -> Form {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let strangers = [
-        ("readme.html", vec![1; 700]),
-        ("elsewhere/../test.bin", vec![2; 9]),
-    ];
+    let strangers = [("readme.html", vec![1; 700]), ("elsewhere/../test.bin", vec![2; 9])];
     for (file, content) in files(form).into_iter().chain(strangers) {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -93,9 +72,7 @@ fn write_archive(root: &Path, form: &Form) -> Form {
 /// What is said about the dataset under `root`, which is called ROOT, and what to do.
 fn explained(root: &Path, form: &Form) -> String {
     let error = open(root, form).unwrap_err();
-    let message = error
-        .to_string()
-        .replace(&root.display().to_string(), "ROOT");
+    let message = error.to_string().replace(&root.display().to_string(), "ROOT");
     format!("{message}\nhint: {}", error.hint().unwrap())
 }
 
@@ -133,11 +110,7 @@ fn an_archive_reads_as_its_folder_does() {
 #[test]
 fn an_archive_that_is_not_the_official_one_is_refused() {
     let root = TempDir::new().unwrap();
-    fs::write(
-        root.path().join(CIFAR100.archive_file),
-        b"half of a download",
-    )
-    .unwrap();
+    fs::write(root.path().join(CIFAR100.archive_file), b"half of a download").unwrap();
     insta::assert_snapshot!(explained(root.path(), &CIFAR100));
 }
 
@@ -171,11 +144,7 @@ fn damage_is_named_with_file_and_place() {
         let mut content = fs::read(&path).unwrap();
         damage(&mut content);
         fs::write(&path, content).unwrap();
-        explained(root.path(), &form)
-            .lines()
-            .next()
-            .unwrap()
-            .to_owned()
+        explained(root.path(), &form).lines().next().unwrap().to_owned()
     };
     let messages = [
         damaged("train.bin", |bytes| bytes.truncate(6_000)),
@@ -200,9 +169,6 @@ fn the_official_forms_demand_the_official_numbers() {
         assert_eq!(form.test_records, 10_000);
         let root = TempDir::new().unwrap();
         write_folder(root.path(), &small(&form));
-        assert!(matches!(
-            open(root.path(), &form),
-            Err(DataError::Truncated { .. })
-        ));
+        assert!(matches!(open(root.path(), &form), Err(DataError::Truncated { .. })));
     }
 }

@@ -30,12 +30,7 @@ pub struct Architecture {
 impl Architecture {
     /// Depth 6n + 2 with three stages of widths w, 2w, 4w.
     pub fn cifar(n: usize, width: i64, shortcut: Shortcut, classes: i64) -> Self {
-        Self {
-            widths: vec![width, 2 * width, 4 * width],
-            blocks: vec![n; 3],
-            shortcut,
-            classes,
-        }
+        Self { widths: vec![width, 2 * width, 4 * width], blocks: vec![n; 3], shortcut, classes }
     }
 
     /// The model that goes by this name.

@@ -21,18 +21,12 @@ pub struct Slots {
 impl Slots {
     /// Adds a parameter.
     pub fn parameter(&mut self, name: &str, shape: &[i64]) -> usize {
-        self.parameters.push(Slot {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-        });
+        self.parameters.push(Slot { name: name.to_owned(), shape: shape.to_vec() });
         self.parameters.len() - 1
     }
 
     fn statistic(&mut self, name: String, channels: i64) -> usize {
-        self.statistics.push(Slot {
-            name,
-            shape: vec![channels],
-        });
+        self.statistics.push(Slot { name, shape: vec![channels] });
         self.statistics.len() - 1
     }
 }
@@ -59,12 +53,7 @@ impl Convolution {
         let [from, to] = channels;
         let shape = [to, from, kernel, kernel];
         let weight = slots.parameter(&format!("{name}.weight"), &shape);
-        Self {
-            weight,
-            stride,
-            padding: kernel / 2,
-            thins_first: kernel == 1 && stride > 1,
-        }
+        Self { weight, stride, padding: kernel / 2, thins_first: kernel == 1 && stride > 1 }
     }
 
     /// (N, C, H, W) → (N, C′, H′, W′).
@@ -76,24 +65,10 @@ impl Convolution {
         let padding = [self.padding; 2];
         if self.thins_first {
             let x = every_nth_pixel(x, self.stride);
-            return x.conv2d(
-                &parameters[self.weight],
-                None::<Tensor>,
-                [1, 1],
-                padding,
-                [1, 1],
-                1,
-            );
+            return x.conv2d(&parameters[self.weight], None::<Tensor>, [1, 1], padding, [1, 1], 1);
         }
         let stride = [self.stride; 2];
-        x.conv2d(
-            &parameters[self.weight],
-            None::<Tensor>,
-            stride,
-            padding,
-            [1, 1],
-            1,
-        )
+        x.conv2d(&parameters[self.weight], None::<Tensor>, stride, padding, [1, 1], 1)
     }
 }
 
@@ -189,11 +164,7 @@ impl Block {
                 Normalisation::new(slots, &part("shortcut.1"), to),
             ),
         };
-        Self {
-            first,
-            second,
-            skip,
-        }
+        Self { first, second, skip }
     }
 
     /// (N, C, H, W) → (N, C′, H′, W′).

@@ -64,10 +64,7 @@ impl Network {
     /// A copy with memory of its own, which does not train.
     #[must_use]
     pub fn frozen_copy(&self) -> Self {
-        let (kind, device) = (
-            self.parameters.buffer.kind(),
-            self.parameters.buffer.device(),
-        );
+        let (kind, device) = (self.parameters.buffer.kind(), self.parameters.buffer.device());
         let mut copy = Self::zeros(&self.architecture, kind, device, false);
         copy.copy_from(self);
         copy
@@ -97,9 +94,7 @@ impl Network {
         let (parameters, statistics) = (self.parameters.views(), self.statistics.views());
         let (convolution, normalisation) = &self.stem;
         let x = convolution.forward(&images.permute([0, 3, 1, 2]), parameters);
-        let mut x = normalisation
-            .forward(&x, parameters, statistics, mode)
-            .relu_();
+        let mut x = normalisation.forward(&x, parameters, statistics, mode).relu_();
         for block in &self.blocks {
             x = block.forward(&x, parameters, statistics, mode);
         }
@@ -127,9 +122,8 @@ impl Network {
     /// network.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let named = self.parameters.named().chain(self.statistics.named());
-        let mut state: Vec<(String, Tensor)> = named
-            .map(|(name, view)| (name.to_owned(), view.detach()))
-            .collect();
+        let mut state: Vec<(String, Tensor)> =
+            named.map(|(name, view)| (name.to_owned(), view.detach())).collect();
         for (name, _) in self.statistics.named() {
             if let Some(layer) = name.strip_suffix("running_mean") {
                 let passes = Tensor::from(self.passes);
@@ -162,10 +156,6 @@ impl Network {
             Some(passes) => self.passes = passes.int64_value(&[]),
             None => problems.push("bn1.num_batches_tracked is missing".to_owned()),
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems.join("; "))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 }

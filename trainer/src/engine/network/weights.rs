@@ -34,23 +34,14 @@ pub fn initialise(network: &mut Network, seed: u64, role: Role) {
             (0..elements).map(|_| stream.normal() * deviation).collect()
         } else if name == "fc.bias" {
             let bound = 1.0 / features.sqrt();
-            (0..elements)
-                .map(|_| (stream.unit() * 2.0 - 1.0) * bound)
-                .collect()
+            (0..elements).map(|_| (stream.unit() * 2.0 - 1.0) * bound).collect()
         } else {
             vec![if name.ends_with("weight") { 1.0 } else { 0.0 }; elements]
         };
-        view.shallow_clone()
-            .copy_(&Tensor::from_slice(&values).view(shape.as_slice()));
+        view.shallow_clone().copy_(&Tensor::from_slice(&values).view(shape.as_slice()));
     }
     for (name, view) in network.statistics.named() {
-        let _ = view
-            .shallow_clone()
-            .fill_(if name.ends_with("running_var") {
-                1.0
-            } else {
-                0.0
-            });
+        let _ = view.shallow_clone().fill_(if name.ends_with("running_var") { 1.0 } else { 0.0 });
     }
     network.passes = 0;
 }

@@ -1,0 +1,109 @@
+//! The laws. Every rank runs them in this order.
+
+use lcsl_collective::order::{Order, sum_over_ranks};
+use lcsl_collective::{Communicator, Values};
+
+pub(crate) type Law = fn(&mut dyn Communicator) -> Result<(), String>;
+
+pub(crate) const LAWS: [(&str, Law); 8] = [
+    ("ranks are numbered", ranks_are_numbered),
+    ("sums are over all ranks", sums_are_over_all_ranks),
+    ("an empty sum is a sum", an_empty_sum_is_a_sum),
+    ("gathers keep rank order and lengths", gathers_keep_rank_order_and_lengths),
+    ("a gather of nothing is nothing", a_gather_of_nothing_is_nothing),
+    ("a gather where one rank is silent", a_gather_where_one_rank_is_silent),
+    ("partners exchange", partners_exchange),
+    ("ordered sums agree to the last bit", ordered_sums_agree_to_the_last_bit),
+];
+
+fn same<T: PartialEq + std::fmt::Debug>(found: &T, expected: &T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("found {found:?}, expected {expected:?}")) }
+}
+
+fn gather(world: &mut dyn Communicator, mine: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    world.all_gather(mine).map_err(|error| error.to_string())
+}
+
+fn ranks_are_numbered(world: &mut dyn Communicator) -> Result<(), String> {
+    let mine = [world.rank() as u8];
+    let expected: Vec<Vec<u8>> = (0..world.world_size() as u8).map(|rank| vec![rank]).collect();
+    same(&gather(world, &mine)?, &expected)
+}
+
+fn sums_are_over_all_ranks(world: &mut dyn Communicator) -> Result<(), String> {
+    let (rank, size) = (world.rank(), world.world_size());
+    let triangle = size * (size - 1) / 2;
+    let mut single = vec![rank as f32; 1000];
+    let mut double = vec![rank as f64 + 0.5; 3];
+    let mut counts = vec![rank as u64, 1 << 60, 0];
+    for values in
+        [Values::F32(&mut single), Values::F64(&mut double), Values::U64(&mut counts[..1])]
+    {
+        world.all_reduce_sum(values).map_err(|error| error.to_string())?;
+    }
+    same(&single, &vec![triangle as f32; 1000])?;
+    same(&double, &vec![triangle as f64 + size as f64 * 0.5; 3])?;
+    same(&counts, &vec![triangle as u64, 1 << 60, 0])
+}
+
+fn an_empty_sum_is_a_sum(world: &mut dyn Communicator) -> Result<(), String> {
+    world.all_reduce_sum(Values::F32(&mut [])).map_err(|error| error.to_string())?;
+    world.barrier().map_err(|error| error.to_string())
+}
+
+fn gathers_keep_rank_order_and_lengths(world: &mut dyn Communicator) -> Result<(), String> {
+    let bytes = |rank: usize| vec![rank as u8; rank * 1000];
+    let mine = bytes(world.rank());
+    let expected: Vec<Vec<u8>> = (0..world.world_size()).map(bytes).collect();
+    same(&gather(world, &mine)?, &expected)
+}
+
+/// The first run of the demo that let its teacher speak died in its 26th step with `MPI_ERR_ARG`: no
+/// rank had a candidate, and Rust's empty slice of bytes begins at address 1, which is what Open MPI's
+/// headers call `MPI_IN_PLACE`.
+fn a_gather_of_nothing_is_nothing(world: &mut dyn Communicator) -> Result<(), String> {
+    let expected = vec![Vec::new(); world.world_size()];
+    same(&gather(world, &[])?, &expected)
+}
+
+/// The same address on one rank alone would make MPI read that rank's contribution from the buffer it
+/// receives into.
+fn a_gather_where_one_rank_is_silent(world: &mut dyn Communicator) -> Result<(), String> {
+    for silent in 0..world.world_size() {
+        let bytes = |rank: usize| if rank == silent { Vec::new() } else { vec![rank as u8; 5] };
+        let mine = bytes(world.rank());
+        let expected: Vec<Vec<u8>> = (0..world.world_size()).map(bytes).collect();
+        same(&gather(world, &mine)?, &expected)?;
+    }
+    Ok(())
+}
+
+fn partners_exchange(world: &mut dyn Communicator) -> Result<(), String> {
+    let (rank, size) = (world.rank(), world.world_size());
+    let partner = rank ^ 1;
+    if size == 1 {
+        return match world.exchange(1, &[0], &mut [0]) {
+            Err(_) => Ok(()),
+            Ok(()) => Err("exchanged with a rank that does not exist".to_owned()),
+        };
+    }
+    if partner >= size {
+        return Ok(()); // an odd one out
+    }
+    let mut received = [0_u8; 3];
+    let sent = [rank as u8, 7, 9];
+    world.exchange(partner, &sent, &mut received).map_err(|error| error.to_string())?;
+    same(&received, &[partner as u8, 7, 9])
+}
+
+fn ordered_sums_agree_to_the_last_bit(world: &mut dyn Communicator) -> Result<(), String> {
+    let mut mine: Vec<f32> = (0..100).map(|i| 1.0 / (1 + i + world.rank()) as f32).collect();
+    let summed = sum_over_ranks(world, Order::Tree, Values::F32(&mut mine));
+    if !world.world_size().is_power_of_two() {
+        return if summed.is_err() { Ok(()) } else { Err("a tree over 3 or 7".to_owned()) };
+    }
+    summed.map_err(|error| error.to_string())?;
+    let bits: Vec<u8> = mine.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect();
+    let everyone = gather(world, &bits)?;
+    same(&everyone, &vec![bits; world.world_size()])
+}
