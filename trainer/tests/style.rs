@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 450;
 
-/// Characters of a line; a little more than rustfmt's 100, for drawings and long literals.
+/// Characters of a line; a little more than rustfmt's 100, for drawings and long literals. Inline
+/// snapshots (`@"…"`) show a line as long as it is.
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
@@ -64,8 +65,9 @@ fn files_are_short_enough_to_have_one_subject() {
 
 #[test]
 fn lines_fit_on_a_screen() {
-    let wide =
-        names_of(sources(), |_, text| text.lines().any(|line| line.chars().count() > COLUMNS_MAX));
+    let wide = names_of(sources(), |_, text| {
+        text.lines().any(|line| line.chars().count() > COLUMNS_MAX && !line.contains("@\""))
+    });
     assert_eq!(wide, [""; 0], "over {COLUMNS_MAX} columns");
 }
 

@@ -148,6 +148,7 @@ impl Control {
     /// Sends the last word of this rank ([`FromRank::Failed`] or [`FromRank::Finished`]) and closes
     /// the connection.
     pub fn close(&self, last_word: &FromRank) {
+        self.send(&self.place.heartbeat()); // so that the launcher names the step of this moment
         self.send(last_word);
         if let Some(stream) = &self.stream {
             let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);

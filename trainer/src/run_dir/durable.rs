@@ -43,6 +43,30 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 
 /// Makes a rename in the directory of `path` durable.
 pub fn sync_directory_of(path: &Path) -> Result<(), DiskError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    // A bare file name has the empty path as its parent.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
     File::open(directory).and_then(|file| file.sync_all()).or_disk("sync", directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `lcsl export RUN model.safetensors` wrote its file and then ended with "cannot sync": the parent of
+    /// a bare file name is the empty path, which is no directory.
+    #[test]
+    fn the_directory_of_a_bare_file_name_is_the_current_one() {
+        sync_directory_of(Path::new("model.safetensors")).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        write(&path, b"old").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
 }

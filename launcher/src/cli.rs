@@ -1,0 +1,103 @@
+//! The commands of `lcsl`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+use crate::fault::Fault;
+use crate::{inspect, terminal, train};
+
+/// Train image classifiers on long-tailed data, on one or many processes.
+#[derive(Debug, Parser)]
+#[command(name = "lcsl", version, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands besides `train`, which reads its own arguments: they come from the table of keys.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure the selected model of a run again
+    Eval(Eval),
+    /// Write the selected model of a run as safetensors, under PyTorch's names
+    Export(Export),
+}
+
+/// Arguments of `lcsl eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// Directory of the run
+    pub run_dir: PathBuf,
+    /// Which images to measure on
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: Split,
+    /// Average the logits of an image and its mirror image [default: as the run was configured]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub tta: Option<bool>,
+    /// Normalise the classifier with this exponent first
+    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
+    pub tau_norm: Option<f64>,
+    /// Write what the model says of each image to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The images of `lcsl eval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// The test set
+    Test,
+    /// The images that the model was selected on
+    Val,
+}
+
+/// Arguments of `lcsl export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Directory of the run
+    pub run_dir: PathBuf,
+    /// File to write
+    pub out: PathBuf,
+    /// Write the labelling copy, whose classifier rows have norm 1
+    #[arg(long)]
+    pub teacher: bool,
+    /// Overwrite the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
+pub fn run(arguments: &[OsString]) -> u8 {
+    let done = match arguments.get(1) {
+        Some(name) if name == "train" => train::run(&arguments[2..]),
+        _ => match parse(arguments) {
+            Ok(Command::Eval(eval)) => inspect::eval(&eval),
+            Ok(Command::Export(export)) => inspect::export(&export),
+            Err(error) => {
+                // Help on a closed standard output is nobody's problem.
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+            }
+        },
+    };
+    done.unwrap_or_else(|fault: Fault| {
+        terminal::show_fault(&fault);
+        fault.exit_code
+    })
+}
+
+fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
+    let command = Arguments::command()
+        .subcommand(lcsl_config::train_clap_command().display_order(0))
+        .mut_subcommand("eval", |eval| eval.display_order(1))
+        .mut_subcommand("export", |export| export.display_order(2));
+    let mut matches = command.try_get_matches_from(arguments)?;
+    Ok(Arguments::from_arg_matches_mut(&mut matches)?.command)
+}

@@ -1,0 +1,173 @@
+//! The ranks of one run and their lives: started, watched, and started again after a failure if
+//! that was asked for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use lcsl_config::{Method, Protocol, RunConfig};
+
+use crate::exit;
+use crate::fault::Fault;
+use crate::machine;
+use crate::run_dir::RunDir;
+use crate::start::command::{self, Circumstances};
+use crate::start::programs::Surroundings;
+use crate::supervise::display::{Display, Words};
+use crate::supervise::state::Supervision;
+use crate::supervise::verdict::Verdict;
+use crate::supervise::watch::{Interrupts, Watch, watch};
+use crate::supervise::{explain, processes, server};
+use crate::terminal;
+
+/// More of a log is not read to explain a launch that came to nothing.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything that the lives of one run have in common.
+pub struct Crew<'a> {
+    /// What they train.
+    pub config: &'a RunConfig,
+    /// The program of one rank.
+    pub rank: PathBuf,
+    /// The directory of libtorch's libraries.
+    pub libtorch: PathBuf,
+    /// What was found around us.
+    pub around: Surroundings,
+    /// Where they work.
+    pub run_dir: RunDir,
+}
+
+impl Crew<'_> {
+    /// Lets the ranks train, again after a failure as often as was asked for, and returns the exit
+    /// code.
+    pub async fn train(&self) -> Result<u8, Fault> {
+        let mut interrupts =
+            Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
+        let restarts = self.config.run.max_restarts;
+        let mut life = 0;
+        loop {
+            let (code, interrupted) = self.live(&mut interrupts).await?;
+            if code != exit::RANK_FAILED || interrupted || life == restarts {
+                return Ok(code);
+            }
+            life += 1;
+            terminal::show_note(&format!(
+                "starting the ranks again from the newest whole checkpoint ({life} of {restarts})"
+            ));
+        }
+    }
+
+    /// One life of all ranks: its exit code, and whether somebody asked to stop.
+    async fn live(&self, interrupts: &mut Interrupts) -> Result<(u8, bool), Fault> {
+        let secret =
+            processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
+        let everywhere = !self.config.run.hosts.is_empty();
+        let (control, heard) = server::listen(secret.clone(), everywhere)
+            .await
+            .map_err(|error| system_fault("listen for the ranks", &error))?;
+        let command = self.command(&control, &secret);
+        let path = self.run_dir.log_of(Path::new(&command.program));
+        let (log, log_start) = open_log(&path)?;
+        let child = processes::start(&command, &log).map_err(|error| {
+            let what = format!("cannot start {}: {error}", command.program.display());
+            Fault::usage(what, "run `make build` again")
+        })?;
+        let mut display = Display::new(words(self.config));
+        let mut code = exit::DONE;
+        let mut announce =
+            |verdict: &Verdict| code = announce(verdict, self.run_dir.root(), &path, log_start);
+        let mut at = Watch {
+            supervision: Supervision::new(self.config.run.nproc, env!("CARGO_PKG_VERSION")),
+            child,
+            heard,
+            secret: &secret,
+            run_dir: &self.run_dir,
+            display: &mut display,
+            announce: &mut announce,
+        };
+        watch(&mut at, interrupts).await?;
+        let interrupted = at.supervision.was_interrupted();
+        Ok((code, interrupted))
+    }
+
+    fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
+        let devices = machine::visible_devices();
+        let on = Circumstances {
+            rank: &self.rank,
+            libtorch: Some(&self.libtorch),
+            control,
+            secret,
+            inherited_library_path: self.around.libtorch.library_path.as_deref(),
+            inherited_devices: devices.as_deref(),
+            is_root: rustix::process::getuid().is_root(),
+        };
+        command::train(self.config, &on)
+    }
+}
+
+/// Says how a life ended, and returns its exit code.
+fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> u8 {
+    let fault = match verdict {
+        Verdict::Done => return exit::DONE,
+        Verdict::Stopped => {
+            terminal::show_note(
+                "stopped, and a checkpoint is saved; go on with the same command and --resume auto",
+            );
+            return exit::STOPPED;
+        }
+        Verdict::Abandoned => Fault {
+            what: "ended at once; steps after the newest checkpoint are lost".to_owned(),
+            hint: Some("go on from that checkpoint with --resume auto".to_owned()),
+            exit_code: exit::ABANDONED,
+        },
+        Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
+        Verdict::Failed { what, hint, rank, exit_code } => {
+            let log = match rank {
+                Some(rank) => run_dir.join("logs").join(format!("rank-{rank}.log")),
+                None => log.to_owned(),
+            };
+            let what = format!("{what}\n  log: {}", log.display());
+            Fault { what, hint: hint.clone(), exit_code: *exit_code }
+        }
+    };
+    terminal::show_fault(&fault);
+    fault.exit_code
+}
+
+/// Opens a log for more lines, and says where these will begin.
+fn open_log(path: &Path) -> Result<(File, u64), Fault> {
+    let log = OpenOptions::new().create(true).append(true).open(path);
+    let log = log.map_err(|error| Fault::disk("open", path, &error))?;
+    let length = log.metadata().map_err(|error| Fault::disk("read", path, &error))?.len();
+    Ok((log, length))
+}
+
+/// What was written to a log from `start` on. A log that cannot be read explains nothing, and is no
+/// reason to say less.
+fn printed(log: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(log)
+        && file.seek(SeekFrom::Start(start)).is_ok()
+    {
+        let _ = file.take(LOG_BYTES_MAX).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn words(config: &RunConfig) -> Words {
+    Words {
+        measured: match config.train.protocol {
+            Protocol::Honest => "validation",
+            Protocol::Paper => "test",
+        },
+        selected: match config.train.method {
+            Method::Lcsl => "new teacher",
+            Method::Mixup | Method::Ce => "best so far",
+        },
+    }
+}
+
+/// Something that the operating system did not do; `action` completes the sentence "cannot …".
+pub fn system_fault(action: &str, error: &std::io::Error) -> Fault {
+    Fault { what: format!("cannot {action}: {error}"), hint: None, exit_code: exit::BUG }
+}

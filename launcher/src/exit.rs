@@ -1,0 +1,16 @@
+//! Exit codes of `lcsl`, a contract with scripts.
+
+/// All that was asked for is done.
+pub const DONE: u8 = 0;
+/// Usage, configuration, or something that has to be installed: GPU, driver, mpirun, libtorch.
+pub const USAGE: u8 = 2;
+/// A rank failed, or the loss was not finite.
+pub const RANK_FAILED: u8 = 4;
+/// The disk did not do its part.
+pub const DISK: u8 = 5;
+/// Our bug.
+pub const BUG: u8 = 70;
+/// Stopped on request after a checkpoint was saved; a batch script may requeue.
+pub const STOPPED: u8 = 75;
+/// A second Ctrl-C ended everything at once.
+pub const ABANDONED: u8 = 130;

@@ -1,0 +1,61 @@
+//! `lcsl train --dry_run`: what would be done, shown and not done.
+
+use std::path::Path;
+
+use lcsl_config::{TrainCommand, to_toml};
+use serde_json::json;
+
+use crate::exit;
+use crate::fault::Fault;
+use crate::machine;
+use crate::start::command::{self, Circumstances};
+use crate::start::programs::{Installed, Surroundings};
+use crate::terminal;
+
+/// Shows what would be done, and does nothing. What is missing is only warned of: the plan may be
+/// for another machine.
+pub fn show(
+    command: &TrainCommand,
+    around: &Surroundings,
+    installed: Installed,
+) -> Result<u8, Fault> {
+    let config = &command.config;
+    let devices = machine::visible_devices();
+    let launch = command::train(
+        config,
+        &Circumstances {
+            rank: installed.rank.as_deref().unwrap_or(Path::new("lcsl-rank")),
+            libtorch: installed.libtorch.as_deref(),
+            control: "127.0.0.1:PORT",
+            secret: "SECRET",
+            inherited_library_path: around.libtorch.library_path.as_deref(),
+            inherited_devices: devices.as_deref(),
+            is_root: rustix::process::getuid().is_root(),
+        },
+    );
+    if let Err(fault) = installed.complete() {
+        terminal::show_warning(&fault.to_string());
+    }
+    let run_dir = config.run.run_dir.display();
+    if command.json {
+        let environment: serde_json::Map<String, serde_json::Value> = launch
+            .environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_string_lossy().into()))
+            .collect();
+        let plan = json!({
+            "run_dir": run_dir.to_string(),
+            "command": launch.shell_line(),
+            "environment": environment,
+        });
+        terminal::print(&format!("{plan}\n"))?;
+    } else {
+        let (toml, lines) = (to_toml(config, &command.origins), launch.environment_lines());
+        let line = launch.shell_line();
+        terminal::print(&format!(
+            "{toml}\n# run directory\n{run_dir}\n\n# environment of the ranks\n{lines}\n\
+             # command\n{line}\n"
+        ))?;
+    }
+    Ok(exit::DONE)
+}

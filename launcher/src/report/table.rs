@@ -1,0 +1,259 @@
+//! Figures as a table for a person.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::figures::{Accuracy, ClassRow, Evaluated, RunResult};
+
+/// More classes than this are not listed: the file with all of them is named instead.
+const CLASSES_LISTED_MAX: usize = 30;
+
+/// The end of a training run.
+pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
+    let file = run_dir.join("result.json");
+    let mut text = format!(
+        "{} under protocol {} (model selected on {}), accuracy on test images\n\n",
+        result.method, result.protocol, result.selected_on
+    );
+    let mut columns = vec![("as trained".to_owned(), &result.accuracy)];
+    if let Some(normalised) = &result.tau_normalised {
+        columns.push((format!("tau {}", normalised.tau), &normalised.accuracy));
+    }
+    text.push_str(&groups(&columns));
+    text.push('\n');
+    text.push_str(&classes(&result.per_class, &file));
+    let rows = [
+        ("training images", grouped(result.train_images)),
+        ("steps", grouped(result.steps)),
+        (
+            "pseudo-labels",
+            format!("{} admitted, policy {}", grouped(result.admitted_total), result.policy),
+        ),
+        ("calibration error", decimal(result.ece)),
+        ("ranks", ranks(result)),
+        ("images/s", grouped(result.images_per_second.round() as u64)),
+        ("training time", duration(result.train_seconds)),
+        ("run directory", run_dir.display().to_string()),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<18} {value}");
+    }
+    text
+}
+
+/// The answer of `lcsl eval`; `source` says where all figures are when there are too many to list.
+pub fn of_evaluation(evaluated: &Evaluated, run_dir: &Path) -> String {
+    let mut text = format!("accuracy on {} images of {}\n\n", evaluated.split, run_dir.display());
+    text.push_str(&groups(&[(evaluated.split.clone(), &evaluated.accuracy)]));
+    text.push('\n');
+    if evaluated.per_class.len() > CLASSES_LISTED_MAX {
+        let count = evaluated.per_class.len();
+        let _ = writeln!(text, "{count} classes: --json lists each of them\n");
+    } else {
+        text.push_str(&class_table(&evaluated.per_class));
+    }
+    let _ = writeln!(text, "{:<18} {}", "calibration error", decimal(evaluated.ece));
+    text
+}
+
+fn ranks(result: &RunResult) -> String {
+    let mut text = match (result.world_size, result.threads) {
+        (ranks, 1) => format!("{ranks}, with 1 thread each"),
+        (ranks, threads) => format!("{ranks}, with {threads} threads each"),
+    };
+    if result.virtual_ranks != result.world_size {
+        let _ = write!(text, ", {} logical ranks", result.virtual_ranks);
+    }
+    text
+}
+
+/// Picks one figure of several.
+type Pick = fn(&Accuracy) -> Option<f64>;
+
+/// One row per group, one column per model.
+fn groups(columns: &[(String, &Accuracy)]) -> String {
+    let mut text = format!("{:<34}", "");
+    for (name, _) in columns {
+        let _ = write!(text, " {name:>10}");
+    }
+    text.push('\n');
+    let rows: [(&str, Pick); 8] = [
+        ("all (mean over classes)", |a| a.all),
+        ("top 1 (share of images)", |a| a.top1),
+        ("many (over 100 training images)", |a| a.many),
+        ("medium (20 to 100)", |a| a.medium),
+        ("few (under 20)", |a| a.few),
+        ("head third of the classes", |a| a.head_third),
+        ("middle third", |a| a.middle_third),
+        ("tail third", |a| a.tail_third),
+    ];
+    for (name, pick) in rows {
+        let _ = write!(text, "{name:<34}");
+        for (_, accuracy) in columns {
+            let _ = write!(text, " {:>10}", decimal(pick(accuracy)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn classes(rows: &[ClassRow], file: &Path) -> String {
+    if rows.len() > CLASSES_LISTED_MAX {
+        return format!("{} classes: {} lists each of them\n\n", rows.len(), file.display());
+    }
+    class_table(rows)
+}
+
+fn class_table(rows: &[ClassRow]) -> String {
+    let widest = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(5);
+    let mut text =
+        format!("{:<widest$} {:>8} {:>9} {:>9}\n", "class", "training", "admitted", "accuracy");
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "{:<widest$} {:>8} {:>9} {:>9}",
+            row.name,
+            grouped(row.train_count),
+            grouped(row.admitted),
+            decimal(row.accuracy)
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// Four decimals, or a dash where there is no figure.
+fn decimal(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.4}"))
+}
+
+/// A count with a comma between thousands.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `45 s`, `12 m 05 s`, `3 h 07 m`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, _) if seconds < 9.95 => format!("{:.1} s", seconds.max(0.0)),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} m {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accuracy(all: f64) -> Accuracy {
+        Accuracy {
+            all: Some(all),
+            top1: Some(all),
+            many: Some(all + 0.1),
+            medium: Some(all - 0.1),
+            few: None,
+            head_third: Some(0.95),
+            middle_third: Some(0.8),
+            tail_third: Some(0.551_25),
+        }
+    }
+
+    fn class(class: u32, name: &str, train_count: u64, accuracy: Option<f64>) -> ClassRow {
+        ClassRow {
+            class,
+            name: name.to_owned(),
+            train_count,
+            admitted: u64::from(class) * 700,
+            accuracy,
+        }
+    }
+
+    fn result() -> RunResult {
+        RunResult {
+            accuracy: accuracy(0.7512),
+            per_class: vec![
+                class(0, "T-shirt/top", 5900, Some(0.912)),
+                class(1, "Trouser", 3596, Some(0.96)),
+                class(2, "Ankle boot", 60, None),
+            ],
+            ece: Some(0.0813),
+            tau_normalised: None,
+            selected_on: "validation".to_owned(),
+            protocol: "honest".to_owned(),
+            method: "lcsl".to_owned(),
+            policy: "quota".to_owned(),
+            train_images: 14786,
+            world_size: 2,
+            virtual_ranks: 2,
+            threads: 1,
+            steps: 2772,
+            admitted_total: 2100,
+            images_per_second: 1234.5,
+            train_seconds: 187.2,
+        }
+    }
+
+    #[test]
+    fn a_run_of_few_classes_lists_them() {
+        insta::assert_snapshot!(of_run(&result(), Path::new("runs/demo-1")));
+    }
+
+    #[test]
+    fn a_run_of_many_classes_names_the_file_and_a_second_model_has_a_column() {
+        let normalised = super::super::figures::TauNormalised { tau: 1.9, accuracy: accuracy(0.8) };
+        let many = RunResult {
+            per_class: (0..100).map(|id| class(id, "fish", 5, Some(0.5))).collect(),
+            tau_normalised: Some(normalised),
+            virtual_ranks: 4,
+            threads: 8,
+            train_seconds: 4.04,
+            ..result()
+        };
+        insta::assert_snapshot!(of_run(&many, Path::new("runs/big")));
+    }
+
+    #[test]
+    fn an_evaluation_has_the_same_shape() {
+        let result = result();
+        let evaluated = Evaluated {
+            split: "validation".to_owned(),
+            accuracy: result.accuracy,
+            ece: None,
+            per_class: result.per_class,
+        };
+        insta::assert_snapshot!(of_evaluation(&evaluated, Path::new("runs/demo-1")));
+    }
+
+    #[test]
+    fn counts_and_times_are_readable() {
+        let counts = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
+        let times = [0.04, 9.96, 59.4, 59.9, 725.0, 11_220.0].map(duration);
+        assert_eq!(times, ["0.0 s", "10 s", "59 s", "1 m 00 s", "12 m 05 s", "3 h 07 m"]);
+    }
+
+    #[test]
+    fn what_rank_0_writes_is_understood() {
+        let text = r#"{
+            "version": "0.1.0", "accuracy": {"all": 0.5, "top1": 0.5, "many": null, "medium": null,
+            "few": null, "head_third": null, "middle_third": null, "tail_third": null},
+            "per_class": [{"class": 0, "name": "a", "train_count": 1, "admitted": 0,
+            "test_count": 0, "accuracy": null}], "ece": null, "tau_normalised": null,
+            "selected_on": "validation", "protocol": "honest", "method": "ce", "policy": "quota",
+            "train_images": 1, "world_size": 1, "virtual_ranks": 1, "threads": 1, "steps": 1,
+            "admitted_total": 0, "images_per_second": 1.5, "train_seconds": 0.1}"#;
+        let result: RunResult = serde_json::from_str(text).unwrap();
+        assert_eq!(result.per_class[0].accuracy, None);
+        assert_eq!(result.accuracy.all, Some(0.5));
+    }
+}

@@ -1,0 +1,328 @@
+//! The run directory from the launcher's side: whether a run may begin there, and the files that
+//! the launcher writes.
+//!
+//! ```text
+//! RUN_DIR/
+//!   lock             held while a launcher is at work here; its text says which
+//!   config.toml      the merged configuration and where each value came from
+//!   ranks.json       which rank ran where
+//!   logs/            mpirun.log: what mpirun said itself; without it, lcsl-rank.log;
+//!                    rank-N.log: what rank N said, written by the rank
+//!   …                all else is written by rank 0
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use lcsl_config::{Difference, Resume, RunConfig, differences};
+use serde::Serialize;
+
+use crate::exit;
+use crate::fault::Fault;
+
+const LOCK: &str = "lock";
+
+/// A run directory that this process has to itself.
+#[derive(Debug)]
+pub struct RunDir {
+    root: PathBuf,
+    /// Released when it is dropped, or when this process dies.
+    _lock: File,
+}
+
+/// What a run directory is ready for.
+#[derive(Debug)]
+pub enum Opened {
+    /// Training may begin or go on.
+    Ready(RunDir),
+    /// The run that was asked for is there already, finished.
+    Finished,
+}
+
+/// One line of `ranks.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RankPlace {
+    /// Number of the rank.
+    pub rank: usize,
+    /// Its host.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+}
+
+/// Opens the run directory of `config` as its `resume` says, makes and locks it.
+pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
+    let root = &config.run.run_dir;
+    if root.join(LOCK).exists() {
+        // Somebody may be at work there; that is the better reason to name than "not empty".
+        drop(lock(root)?);
+    }
+    let names = entries(root)?;
+    let fresh = names.iter().all(|name| name == LOCK);
+    match &config.run.resume {
+        Resume::Never if !fresh => return Err(occupied(root)),
+        Resume::Path(_) if fresh => return Err(nothing_to_resume(root)),
+        _ => {}
+    }
+    if names.iter().any(|name| name == "config.toml") {
+        same_configuration(config, root)?;
+        if root.join("result.json").exists() {
+            return Ok(Opened::Finished);
+        }
+    } else if names.iter().any(|name| name != LOCK && name != "logs") {
+        return Err(Fault::usage(
+            format!(
+                "{} has files in it, but no config.toml: it is no run directory",
+                root.display()
+            ),
+            "choose another place with --run_dir",
+        ));
+    }
+    fs::create_dir_all(root.join("logs"))
+        .map_err(|error| Fault::disk("create", &root.join("logs"), &error))?;
+    Ok(Opened::Ready(RunDir { root: root.clone(), _lock: lock(root)? }))
+}
+
+impl RunDir {
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes `config.toml`.
+    pub fn write_config(&self, text: &str) -> Result<(), Fault> {
+        replace(&self.root.join("config.toml"), text.as_bytes())
+    }
+
+    /// Writes `ranks.json`.
+    pub fn write_ranks(&self, ranks: &[RankPlace]) -> Result<(), Fault> {
+        let text = serde_json::to_vec_pretty(ranks).expect("names and numbers are valid JSON");
+        replace(&self.root.join("ranks.json"), &text)
+    }
+
+    /// The file in `logs/` for what the started program says itself.
+    pub fn log_of(&self, program: &Path) -> PathBuf {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        self.root.join("logs").join(format!("{name}.log"))
+    }
+}
+
+/// The names in a directory; none where there is no directory.
+fn entries(root: &Path) -> Result<Vec<std::ffi::OsString>, Fault> {
+    let unreadable = |error: io::Error| Fault::disk("read", root, &error);
+    match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Fault::usage(
+            format!("{} is a file, not a directory", root.display()),
+            "choose another place with --run_dir",
+        )),
+        Err(error) => Err(unreadable(error)),
+        Ok(listing) => {
+            listing.map(|entry| entry.map(|entry| entry.file_name()).map_err(unreadable)).collect()
+        }
+    }
+}
+
+fn occupied(root: &Path) -> Fault {
+    Fault::usage(
+        format!("the run directory {} exists and is not empty", root.display()),
+        "choose another one with --run_dir, or go on with this one by --resume auto",
+    )
+}
+
+fn nothing_to_resume(root: &Path) -> Fault {
+    Fault::usage(
+        format!("--resume names {}, but there is no run", root.display()),
+        "give the directory of a run; --resume auto starts one where there is none",
+    )
+}
+
+/// Keys that say where a run takes place, not what it computes. Threads and devices belong to them
+/// unless bitwise equality was promised.
+fn may_differ(path: &str, deterministic: bool) -> bool {
+    match path {
+        "run.resume" | "run.run_dir" | "run.max_restarts" | "run.hosts" | "run.nproc" => true,
+        "run.threads" | "run.gpu" => !deterministic,
+        _ => false,
+    }
+}
+
+fn same_configuration(config: &RunConfig, root: &Path) -> Result<(), Fault> {
+    let stored = lcsl_config::load(&root.join("config.toml")).map_err(|problems| {
+        let title = format!("{} holds a configuration that cannot be used", root.display());
+        Fault::several(&title, &problems.0, exit::USAGE)
+    })?;
+    let deterministic = config.run.deterministic;
+    let differing: Vec<Difference> = differences(&stored, config)
+        .into_iter()
+        .filter(|difference| !may_differ(difference.path, deterministic))
+        .collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let lines = differing.iter().map(|Difference { path, before, after }| {
+        format!("\n  - {path} is {before} there, but {after} was asked for")
+    });
+    let what = format!(
+        "the run in {} has another configuration{}",
+        root.display(),
+        lines.collect::<String>()
+    );
+    Err(Fault::usage(
+        what,
+        "ask for the same configuration again, or start another run with --run_dir",
+    ))
+}
+
+/// Locks `root` for this process, and says in the lock file who holds it.
+fn lock(root: &Path) -> Result<File, Fault> {
+    let path = root.join(LOCK);
+    let disk = |action: &str, error: &io::Error| Fault::disk(action, &path, error);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| disk("open", &error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            return Err(in_use(root, holder.trim()));
+        }
+        Err(TryLockError::Error(error)) => return Err(disk("lock", &error)),
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let text = format!("process {} on host {host}\n", std::process::id());
+    file.set_len(0)
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .map_err(|error| disk("write", &error))?;
+    Ok(file)
+}
+
+fn in_use(root: &Path, holder: &str) -> Fault {
+    let holder = if holder.is_empty() { "another launcher" } else { holder };
+    Fault::usage(
+        format!("the run directory {} is in use by {holder}", root.display()),
+        "wait for that run to end, stop it, or choose another place with --run_dir",
+    )
+}
+
+/// Writes a file beside its name and renames it: a reader sees the old content or the new one.
+///
+/// Not synced to the disk, which would delay the start of the ranks: after a power cut before the
+/// first checkpoint there is nothing to go on with anyway, and a checkpoint syncs its own files.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let beside = path.with_extension("tmp");
+    fs::write(&beside, bytes).map_err(|error| Fault::disk("write", &beside, &error))?;
+    fs::rename(&beside, path).map_err(|error| Fault::disk("rename to", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::{Machine, TrainCommand, parse_train, to_toml};
+
+    use super::*;
+
+    fn command(root: &Path, flags: &[&str]) -> TrainCommand {
+        let run_dir = format!("--run_dir={}", root.display());
+        let mut arguments = vec!["--gpu=cpu".into(), run_dir.into()];
+        arguments.extend(flags.iter().map(Into::into));
+        parse_train(&arguments, &Machine { cores: 2, gpus: None }).unwrap()
+    }
+
+    fn refused(root: &Path, flags: &[&str]) -> String {
+        let fault = open(&command(root, flags).config).unwrap_err();
+        assert_eq!(fault.exit_code, exit::USAGE, "{fault}");
+        fault.to_string().replace(root.to_str().unwrap(), "RUN")
+    }
+
+    /// A run with these flags that was started and left.
+    fn started(root: &Path, flags: &[&str]) {
+        let command = command(root, flags);
+        let Ok(Opened::Ready(run_dir)) = open(&command.config) else { panic!("not ready") };
+        run_dir.write_config(&to_toml(&command.config, &command.origins)).unwrap();
+    }
+
+    #[test]
+    fn a_run_never_begins_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("deep/run");
+        started(&root, &[]);
+        insta::assert_snapshot!(refused(&root, &[]), @r"
+        the run directory RUN exists and is not empty
+          hint: choose another one with --run_dir, or go on with this one by --resume auto
+        ");
+    }
+
+    #[test]
+    fn a_run_goes_on_under_the_same_configuration_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        let ranks = "--virtual_ranks=2";
+        started(&root, &[ranks, "--nproc=2", "--resume=auto"]);
+        let again = command(&root, &[ranks, "--nproc=1", "--max_restarts=3", "--resume=auto"]);
+        assert!(matches!(open(&again.config), Ok(Opened::Ready(_))));
+        let other = refused(&root, &["--resume=auto", "--lr=0.5", "--method=ce"]);
+        insta::assert_snapshot!(other, @r#"
+        the run in RUN has another configuration
+          - run.virtual_ranks is 2 there, but 1 was asked for
+          - train.method is "lcsl" there, but "ce" was asked for
+          - train.lr is 0.01 there, but 0.5 was asked for
+          hint: ask for the same configuration again, or start another run with --run_dir
+        "#);
+    }
+
+    #[test]
+    fn threads_may_not_change_where_equality_was_promised() {
+        assert!(may_differ("run.threads", false) && !may_differ("run.threads", true));
+        assert!(!may_differ("train.lr", false));
+    }
+
+    #[test]
+    fn a_finished_run_is_not_run_again_but_another_one_is_not_mistaken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        started(folder.path(), &[]);
+        fs::write(folder.path().join("result.json"), "{}").unwrap();
+        let again = command(folder.path(), &["--resume=auto"]);
+        assert!(matches!(open(&again.config), Ok(Opened::Finished)));
+        let other = refused(folder.path(), &["--resume=auto", "--seed=7"]);
+        assert!(other.contains("run.seed is 0 there, but 7 was asked for"), "{other}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        let text = refused(folder.path(), &["--resume=auto"]);
+        assert!(text.contains("no config.toml"), "{text}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was made there");
+    }
+
+    #[test]
+    fn a_directory_in_use_names_its_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(&command(folder.path(), &[]).config).unwrap();
+        for flag in ["--resume=never", "--resume=auto"] {
+            let text = refused(folder.path(), &[flag]);
+            let expected = format!("RUN is in use by process {} on host ", std::process::id());
+            assert!(text.contains(&expected), "{text}");
+        }
+        drop(first);
+        let again = open(&command(folder.path(), &["--resume=auto"]).config);
+        assert!(matches!(again, Ok(Opened::Ready(_))));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let fault = open(&command(&file.join("run"), &[]).config).unwrap_err();
+        assert!(fault.what.contains("file/run"), "{fault}");
+    }
+}

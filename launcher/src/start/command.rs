@@ -1,0 +1,228 @@
+//! The command that starts the ranks: a pure function of the configuration and what was found.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
+use lcsl_config::{Devices, RunConfig};
+
+use super::libtorch::library_path;
+use crate::machine::visible_entries;
+
+/// What the command depends on besides the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The program of one rank.
+    pub rank: &'a Path,
+    /// The directory of libtorch's libraries, when it was found.
+    pub libtorch: Option<&'a Path>,
+    /// `host:port` where the launcher listens.
+    pub control: &'a str,
+    /// What a rank has to show there.
+    pub secret: &'a str,
+    /// `LD_LIBRARY_PATH` of the launcher.
+    pub inherited_library_path: Option<&'a OsStr>,
+    /// `CUDA_VISIBLE_DEVICES` of the launcher, as a scheduler may have set it.
+    pub inherited_devices: Option<&'a str>,
+    /// Whether the launcher runs as root, which mpirun refuses unless told otherwise.
+    pub is_root: bool,
+}
+
+/// A program with its arguments and the variables that are set for it, on top of the launcher's
+/// own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchCommand {
+    /// The program. `mpirun` stands without its path: Open MPI takes an absolute path as a wish for
+    /// another prefix.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables, in the order in which they are shown.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+/// Names of Open MPI's settings that every multi-rank run gets, with the reason for each.
+const MPIRUN_SETTINGS: &[(&str, &str)] = &[
+    ("OMPI_MCA_rmaps_base_oversubscribe", "1"), // more ranks than cores are allowed
+    ("OMPI_MCA_hwloc_base_binding_policy", "none"), // bound ranks of several jobs share core 0
+    // A host that is cut off is noticed after 5 + 3 × 2 seconds instead of after eight minutes.
+    ("OMPI_MCA_oob_tcp_keepalive_time", "5"),
+    ("OMPI_MCA_oob_tcp_keepalive_intvl", "2"),
+    ("OMPI_MCA_oob_tcp_keepalive_probes", "3"),
+];
+
+/// The command for a training run: one rank is started directly, several through mpirun.
+pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
+    let mut environment = rank_environment(config, on);
+    environment.push((ADDRESS_VARIABLE, on.control.into()));
+    environment.push((SECRET_VARIABLE, on.secret.into()));
+    let rank: [OsString; 3] = [on.rank.into(), "train".into(), config.run.run_dir.clone().into()];
+    if config.run.nproc == 1 {
+        let [program, arguments @ ..] = rank;
+        return LaunchCommand { program, arguments: arguments.into(), environment };
+    }
+    let mut arguments: Vec<OsString> =
+        ["-np", &config.run.nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
+    if !config.run.hosts.is_empty() {
+        arguments.extend(["--host".into(), config.run.hosts.clone().into()]);
+        // Other hosts get variables only by name; mpirun's own (OMPI_…) travel by themselves.
+        for (name, _) in &environment {
+            arguments.extend(["-x".into(), (*name).into()]);
+        }
+    }
+    arguments.extend(rank);
+    environment.extend(MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())));
+    if on.is_root {
+        environment.push(("OMPI_ALLOW_RUN_AS_ROOT", "1".into()));
+        environment.push(("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1".into()));
+    }
+    LaunchCommand { program: "mpirun".into(), arguments, environment }
+}
+
+/// A command of a single rank that reads a run: `verb` is `eval` or `export`, `rest` what follows
+/// the run directory.
+pub fn inspect(
+    config: &RunConfig,
+    on: &Circumstances<'_>,
+    verb: &str,
+    run_dir: &Path,
+    rest: Vec<OsString>,
+) -> LaunchCommand {
+    let mut arguments: Vec<OsString> = vec![verb.into(), run_dir.into()];
+    arguments.extend(rest);
+    let environment = rank_environment(config, on);
+    LaunchCommand { program: on.rank.into(), arguments, environment }
+}
+
+/// What every rank needs, wherever it runs.
+fn rank_environment(config: &RunConfig, on: &Circumstances<'_>) -> Vec<(&'static str, OsString)> {
+    let threads = config.run.threads.to_string();
+    let mut environment: Vec<(&'static str, OsString)> =
+        vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
+    if let Devices::Gpus(ordinals) = &config.run.gpu {
+        let devices = visible(ordinals, on.inherited_devices);
+        environment.push(("CUDA_VISIBLE_DEVICES", devices.into()));
+    }
+    if let Some(libtorch) = on.libtorch {
+        let path = library_path(libtorch, on.inherited_library_path);
+        environment.push(("LD_LIBRARY_PATH", path));
+    }
+    environment
+}
+
+/// The list for CUDA: our ordinals count the devices that the launcher itself may see.
+fn visible(ordinals: &[u32], inherited: Option<&str>) -> String {
+    let entries = inherited.map(visible_entries).unwrap_or_default();
+    let named = ordinals.iter().map(|ordinal| match entries.get(*ordinal as usize) {
+        Some(entry) => (*entry).to_owned(),
+        None => ordinal.to_string(),
+    });
+    named.collect::<Vec<_>>().join(",")
+}
+
+impl LaunchCommand {
+    /// The command as a line for a shell.
+    pub fn shell_line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The variables, a line each, as a shell would set them.
+    pub fn environment_lines(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.environment {
+            let _ = writeln!(text, "{name}={}", quoted(value));
+        }
+        text
+    }
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    // The only word that cannot be quoted holds a NUL byte, which no argument can.
+    shlex::try_quote(&word).map_or_else(|_| word.to_string(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::{Machine, parse_train};
+
+    use super::*;
+
+    fn shown(flags: &[&str], change: impl Fn(&mut Circumstances<'_>)) -> String {
+        let machine = Machine { cores: 8, gpus: Some(4) };
+        let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
+        let config = parse_train(&flags, &machine).unwrap().config;
+        let mut on = Circumstances {
+            rank: Path::new("/opt/lcsl/lcsl-rank"),
+            libtorch: Some(Path::new("/opt/libtorch/lib")),
+            control: "127.0.0.1:4000",
+            secret: "5ec7e7",
+            inherited_library_path: None,
+            inherited_devices: None,
+            is_root: false,
+        };
+        change(&mut on);
+        let command = train(&config, &on);
+        format!("{}{}", command.environment_lines(), command.shell_line())
+    }
+
+    #[test]
+    fn one_rank_is_started_directly() {
+        insta::assert_snapshot!(shown(&["--gpu=cpu", "--run_dir=runs/a b"], |_| ()), @r"
+        OMP_NUM_THREADS=8
+        MKL_NUM_THREADS=8
+        LD_LIBRARY_PATH=/opt/libtorch/lib
+        LCSL_CONTROL=127.0.0.1:4000
+        LCSL_CONTROL_SECRET=5ec7e7
+        /opt/lcsl/lcsl-rank train 'runs/a b'
+        ");
+    }
+
+    #[test]
+    fn several_ranks_go_through_mpirun() {
+        let text = shown(&["--gpu=cpu", "--nproc=2", "--run_dir=r"], |on| {
+            on.is_root = true;
+            on.inherited_library_path = Some(OsStr::new("/usr/local/lib"));
+        });
+        insta::assert_snapshot!(text, @r"
+        OMP_NUM_THREADS=1
+        MKL_NUM_THREADS=1
+        LD_LIBRARY_PATH=/opt/libtorch/lib:/usr/local/lib
+        LCSL_CONTROL=127.0.0.1:4000
+        LCSL_CONTROL_SECRET=5ec7e7
+        OMPI_MCA_rmaps_base_oversubscribe=1
+        OMPI_MCA_hwloc_base_binding_policy=none
+        OMPI_MCA_oob_tcp_keepalive_time=5
+        OMPI_MCA_oob_tcp_keepalive_intvl=2
+        OMPI_MCA_oob_tcp_keepalive_probes=3
+        OMPI_ALLOW_RUN_AS_ROOT=1
+        OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+        mpirun -np 2 --bind-to none /opt/lcsl/lcsl-rank train r
+        ");
+    }
+
+    #[test]
+    fn other_hosts_are_given_the_variables_by_name() {
+        let flags = ["--gpu=cpu", "--nproc=4", "--hosts=a:2,b:2", "--run_dir=r"];
+        let text = shown(&flags, |on| on.libtorch = None);
+        let line = text.lines().last().unwrap();
+        insta::assert_snapshot!(line, @"mpirun -np 4 --bind-to none --host 'a:2,b:2' -x OMP_NUM_THREADS -x MKL_NUM_THREADS -x LCSL_CONTROL -x LCSL_CONTROL_SECRET /opt/lcsl/lcsl-rank train r");
+        assert!(!line.contains("5ec7e7"), "the secret must not be seen in a list of processes");
+    }
+
+    #[test]
+    fn listed_gpus_are_made_visible_in_the_order_given() {
+        let text = shown(&["--gpu=0,1,2,3"], |_| ());
+        assert!(text.contains("\nCUDA_VISIBLE_DEVICES=0,1,2,3\n") || text.contains("'0,1,2,3'"));
+        assert!(text.contains("mpirun -np 4 "), "{text}");
+    }
+
+    #[test]
+    fn ordinals_count_what_a_scheduler_left_visible() {
+        assert_eq!(visible(&[1, 0], None), "1,0");
+        assert_eq!(visible(&[1, 0], Some("4,7")), "7,4");
+        assert_eq!(visible(&[0], Some("GPU-8932f937")), "GPU-8932f937");
+    }
+}

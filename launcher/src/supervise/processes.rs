@@ -1,0 +1,114 @@
+//! Starting the ranks, and ending all of them, also those that have left our process group.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use lcsl_collective::control::SECRET_VARIABLE;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::Child;
+
+use super::state::ChildEnd;
+use crate::start::command::LaunchCommand;
+
+/// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with
+/// both its outputs going to `log`.
+pub fn start(command: &LaunchCommand, log: &File) -> io::Result<Child> {
+    let mut starting = Command::new(&command.program);
+    starting
+        .args(&command.arguments)
+        .envs(command.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?)
+        .process_group(0);
+    tokio::process::Command::from(starting).spawn()
+}
+
+/// How a process ended.
+pub fn end_of(status: ExitStatus) -> ChildEnd {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ChildEnd::Code(code),
+        (None, Some(signal)) => ChildEnd::Signal(signal),
+        (None, None) => unreachable!("a process that has ended was not merely stopped"),
+    }
+}
+
+/// Sends SIGTERM to the group of the started program. mpirun passes it on to its ranks.
+pub fn terminate(group: Option<Pid>) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::TERM);
+    }
+}
+
+/// Sends SIGKILL to the group of the started program and to every process of this run on this host.
+///
+/// Under mpirun each rank has a process group, perhaps a session, of its own. A process belongs to
+/// the run if it was started with the run's secret in its environment; a process number alone might
+/// have been given to another by now.
+pub fn kill(group: Option<Pid>, secret: &str) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    for pid in processes_with(secret) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// The processes of this host that were started with this secret.
+fn processes_with(secret: &str) -> Vec<Pid> {
+    let variable = format!("{SECRET_VARIABLE}={secret}");
+    let Ok(listing) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    listing
+        .flatten()
+        .filter_map(|entry| {
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            // The environment of other users' processes cannot be read, and none of them is ours.
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let is_ours =
+                environment.split(|byte| *byte == 0).any(|set| set == variable.as_bytes());
+            is_ours.then_some(pid)
+        })
+        .collect()
+}
+
+/// A secret that no other process can guess: 32 hexadecimal digits from the system.
+pub fn new_secret() -> io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    File::open(Path::new("/dev/urandom"))?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_differ() {
+        let (one, other) = (new_secret().unwrap(), new_secret().unwrap());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_process_that_left_its_group_is_found_and_killed() {
+        let secret = new_secret().unwrap();
+        let mut apart = Command::new("sleep")
+            .arg("60")
+            .env(SECRET_VARIABLE, &secret)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut stranger =
+            Command::new("sleep").arg("60").env(SECRET_VARIABLE, "other").spawn().unwrap();
+        kill(None, &secret);
+        assert_eq!(end_of(apart.wait().unwrap()), ChildEnd::Signal(9));
+        assert!(stranger.try_wait().unwrap().is_none(), "only processes of this run are ended");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}

@@ -1,0 +1,339 @@
+//! What the launcher knows about its ranks and what it does about it: events in, actions out, no
+//! clock and no process.
+//!
+//! ```text
+//! Running ── trouble, or the child ended, or all finished ──> Settling
+//! Settling ── its time is up, or nobody is left to speak ──> the verdict, then
+//!     some are left ──> Ending ── all are gone, or nothing more can be done ──> Over
+//!     all are gone ──> Over
+//! ```
+//!
+//! Settling exists because the first sign of trouble is seldom its cause: a rank whose data is bad
+//! says so, and ends, and its neighbours fall over it, in any order. Whoever fell over another says
+//! so (`bystander`) or is torn from the network.
+
+use std::time::Duration;
+
+use lcsl_collective::control::{Failure, FromRank, Hello, Phase, Progress, Score};
+
+use super::verdict::{self, Verdict};
+use crate::run_dir::RankPlace;
+
+/// How long others may speak after the first sign of trouble.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long the messages of ranks that are already gone may take to reach us, when the program that
+/// held them has ended.
+const LAST_MESSAGES: Duration = Duration::from_millis(500);
+
+/// How long the child may take to end when all ranks have finished.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// How long the ranks may take to end when asked to by SIGTERM.
+const TERMINATION: Duration = Duration::from_secs(3);
+
+/// How long the system may take to end what was killed.
+const BURIAL: Duration = Duration::from_secs(2);
+
+/// What the launcher notices.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A rank has connected and shown the run's secret.
+    Joined(Hello),
+    /// A rank has said something.
+    Said {
+        /// Which rank.
+        rank: usize,
+        /// What it said.
+        message: FromRank,
+    },
+    /// The connection of a rank has closed.
+    Closed {
+        /// Which rank.
+        rank: usize,
+    },
+    /// The program that we started (mpirun, or the only rank) has ended.
+    ChildEnded(ChildEnd),
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// Nothing but time has passed.
+    TimePassed,
+}
+
+/// How the started program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// What the launcher is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Show how training goes.
+    ShowProgress(Progress),
+    /// Show an evaluation.
+    ShowEvaluation(Score),
+    /// Show a sentence.
+    Say(String),
+    /// All ranks are there: write down where.
+    RecordRanks(Vec<RankPlace>),
+    /// Ask a rank to stop at the next step boundary.
+    AskToStop {
+        /// Which rank.
+        rank: usize,
+    },
+    /// How the run ended is settled. Some processes may still have to be ended.
+    Decided(Verdict),
+    /// Ask all processes to end (SIGTERM).
+    Terminate,
+    /// End all processes (SIGKILL).
+    Kill,
+    /// Nothing is left to watch.
+    Leave,
+}
+
+/// What is known of one rank.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seat {
+    pub(super) hello: Option<Hello>,
+    pub(super) step: u64,
+    pub(super) phase: Option<Phase>,
+    pub(super) last_word: Option<LastWord>,
+    pub(super) connected: bool,
+}
+
+/// What a rank said before it left.
+#[derive(Debug, Clone)]
+pub(super) enum LastWord {
+    Failed(Failure),
+    Finished(i32),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Running,
+    Settling { until: Duration },
+    Ending { kill_at: Option<Duration>, give_up_at: Duration },
+    Over,
+}
+
+/// The ranks of a run, as the launcher sees them. Times are durations since any fixed moment.
+#[derive(Debug)]
+pub struct Supervision {
+    pub(super) seats: Vec<Seat>,
+    /// Ranks that failed by themselves, the first first.
+    pub(super) culprits: Vec<usize>,
+    /// Ranks that failed because of another rank.
+    pub(super) bystanders: Vec<usize>,
+    /// Ranks whose connection closed without a last word.
+    pub(super) lost: Vec<usize>,
+    /// A rank that cannot belong to this run.
+    pub(super) misfit: Option<Verdict>,
+    pub(super) child: Option<ChildEnd>,
+    version: &'static str,
+    interrupts: u32,
+    stage: Stage,
+}
+
+impl Supervision {
+    /// Expects `ranks` ranks of program version `version`.
+    pub fn new(ranks: usize, version: &'static str) -> Self {
+        Self {
+            seats: vec![Seat::default(); ranks],
+            culprits: Vec::new(),
+            bystanders: Vec::new(),
+            lost: Vec::new(),
+            misfit: None,
+            child: None,
+            version,
+            interrupts: 0,
+            stage: Stage::Running,
+        }
+    }
+
+    /// Takes in what happened at `now` and says what to do about it, in order.
+    pub fn on(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Joined(hello) => self.join(hello, &mut actions),
+            Event::Said { rank, message } => self.hear(rank, message, &mut actions),
+            Event::Closed { rank } => self.close(rank),
+            Event::ChildEnded(end) => self.child = Some(end),
+            Event::Interrupted => self.interrupt(now, &mut actions),
+            Event::TimePassed => {}
+        }
+        self.advance(now, &mut actions);
+        actions
+    }
+
+    /// When [`Event::TimePassed`] is wanted, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Running | Stage::Over => None,
+            Stage::Settling { until } => Some(until),
+            Stage::Ending { kill_at, give_up_at } => Some(kill_at.unwrap_or(give_up_at)),
+        }
+    }
+
+    /// Whether anybody has asked to stop.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupts > 0
+    }
+
+    fn join(&mut self, hello: Hello, actions: &mut Vec<Action>) {
+        let taken = self.seats.get(hello.rank).is_none_or(|seat| seat.hello.is_some());
+        if hello.version != self.version {
+            self.misfit.get_or_insert(verdict::other_version(&hello, self.version));
+        } else if hello.world_size != self.seats.len() || taken {
+            self.misfit.get_or_insert(verdict::other_world(&hello, self.seats.len()));
+        }
+        let rank = hello.rank;
+        let Some(seat) = self.seats.get_mut(rank) else {
+            return;
+        };
+        *seat = Seat { hello: Some(hello), connected: true, ..Seat::default() };
+        if self.interrupts > 0 {
+            actions.push(Action::AskToStop { rank });
+        }
+        let places: Option<Vec<RankPlace>> =
+            self.seats.iter().map(|seat| seat.hello.as_ref().map(place)).collect();
+        actions.extend(places.map(Action::RecordRanks));
+    }
+
+    fn hear(&mut self, rank: usize, message: FromRank, actions: &mut Vec<Action>) {
+        let Some(seat) = self.seats.get_mut(rank) else {
+            return;
+        };
+        match message {
+            FromRank::Hello(_) => {}
+            // After the verdict it would only confuse how far a dying rank still came.
+            _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
+            FromRank::Heartbeat { step, phase, .. } => {
+                (seat.step, seat.phase) = (step, Some(phase));
+            }
+            FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),
+            FromRank::Evaluation(score) => actions.push(Action::ShowEvaluation(score)),
+            FromRank::Notice { text } => actions.push(Action::Say(text)),
+            FromRank::Failed(failure) => {
+                if failure.bystander {
+                    self.bystanders.push(rank);
+                } else {
+                    self.culprits.push(rank);
+                }
+                seat.last_word = Some(LastWord::Failed(failure));
+            }
+            FromRank::Finished { exit_code } => {
+                seat.last_word = Some(LastWord::Finished(exit_code));
+            }
+        }
+    }
+
+    fn close(&mut self, rank: usize) {
+        let Some(seat) = self.seats.get_mut(rank) else {
+            return;
+        };
+        seat.connected = false;
+        if seat.last_word.is_none() && !self.lost.contains(&rank) {
+            self.lost.push(rank);
+        }
+    }
+
+    fn interrupt(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.interrupts += 1;
+        match self.stage {
+            Stage::Running if self.interrupts == 1 => {
+                let connected = (0..self.seats.len()).filter(|rank| self.seats[*rank].connected);
+                actions.extend(connected.map(|rank| Action::AskToStop { rank }));
+                actions.push(Action::Say(
+                    "stopping at the next step boundary; a checkpoint will be saved \
+                     (again to end at once)"
+                        .to_owned(),
+                ));
+            }
+            Stage::Running | Stage::Settling { .. } if self.interrupts > 1 => {
+                actions.extend([Action::Decided(Verdict::Abandoned), Action::Kill]);
+                self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
+            }
+            // What ends anyway ends faster.
+            Stage::Ending { kill_at: Some(_), .. } => {
+                actions.push(Action::Kill);
+                self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
+            }
+            _ => {}
+        }
+    }
+
+    /// Moves from stage to stage as far as `now` allows.
+    fn advance(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if let Some(patience) = self.patience() {
+            let until = match self.stage {
+                Stage::Running => Some(now + patience),
+                Stage::Settling { until } => Some(until.min(now + patience)),
+                Stage::Ending { .. } | Stage::Over => None,
+            };
+            if let Some(until) = until {
+                self.stage = Stage::Settling { until };
+            }
+        }
+        if let Stage::Settling { until } = self.stage
+            && (now >= until || self.all_have_left())
+        {
+            actions.push(Action::Decided(verdict::of(self)));
+            let kill_at = now + TERMINATION;
+            self.stage = Stage::Ending { kill_at: Some(kill_at), give_up_at: kill_at + BURIAL };
+            if !self.nobody_is_left() {
+                actions.push(Action::Terminate);
+            }
+        }
+        if let Stage::Ending { kill_at, give_up_at } = self.stage {
+            if self.nobody_is_left() || now >= give_up_at {
+                actions.push(Action::Leave);
+                self.stage = Stage::Over;
+            } else if kill_at.is_some_and(|kill_at| now >= kill_at) {
+                actions.push(Action::Kill);
+                self.stage = Stage::Ending { kill_at: None, give_up_at };
+            }
+        }
+    }
+
+    /// How long to wait for more before judging, if there is anything to judge.
+    fn patience(&self) -> Option<Duration> {
+        let trouble = !self.culprits.is_empty()
+            || !self.bystanders.is_empty()
+            || !self.lost.is_empty()
+            || self.misfit.is_some();
+        if self.child.is_some() {
+            Some(LAST_MESSAGES)
+        } else if trouble {
+            Some(GRACE)
+        } else if self.seats.iter().all(|seat| seat.last_word.is_some()) {
+            Some(GOODBYE)
+        } else {
+            None
+        }
+    }
+
+    /// Whether every rank came and went, and the child with them: then no word can be under way.
+    fn all_have_left(&self) -> bool {
+        self.nobody_is_left() && self.seats.iter().all(|seat| seat.hello.is_some())
+    }
+
+    fn nobody_is_left(&self) -> bool {
+        self.child.is_some() && !self.seats.iter().any(|seat| seat.connected)
+    }
+}
+
+fn place(hello: &Hello) -> RankPlace {
+    RankPlace {
+        rank: hello.rank,
+        host: hello.host.clone(),
+        pid: hello.pid,
+        device: hello.device.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! How a run ended, and the sentence that says it.
+
+use std::fmt::Write as _;
+
+use lcsl_collective::control::{Hello, Phase};
+
+use super::state::{ChildEnd, LastWord, Seat, Supervision};
+use crate::exit;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All ranks finished.
+    Done,
+    /// All ranks stopped on request, after a checkpoint.
+    Stopped,
+    /// A second interrupt ended everything at once.
+    Abandoned,
+    /// No rank ever reached the launcher; what the program printed must say why.
+    NeverStarted(ChildEnd),
+    /// Something went wrong.
+    Failed {
+        /// What happened and where.
+        what: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// The rank whose log tells more, if it is one rank's fault.
+        rank: Option<usize>,
+        /// The exit code.
+        exit_code: u8,
+    },
+}
+
+/// Judges a run of which no more is to be expected.
+///
+/// A rank that failed by itself beats one whose connection was lost, which beats one that fell over
+/// another; among equals the first to be heard of counts.
+pub(super) fn of(run: &Supervision) -> Verdict {
+    if let Some(misfit) = &run.misfit {
+        return misfit.clone();
+    }
+    if let Some(&rank) = run.culprits.first() {
+        return failed(run, rank);
+    }
+    let several = run.seats.len() > 1;
+    match (run.child, several) {
+        // mpirun passes signals on and then exits; when one ends mpirun itself, the ranks only
+        // follow.
+        (Some(ChildEnd::Signal(signal)), true) => return mpirun_killed(signal),
+        (Some(end), _) if run.seats.iter().all(|seat| seat.hello.is_none()) => {
+            return Verdict::NeverStarted(end);
+        }
+        _ => {}
+    }
+    if let Some(&rank) = run.lost.first() {
+        return lost(run, rank);
+    }
+    if let Some(&rank) = run.bystanders.first() {
+        return failed(run, rank);
+    }
+    let codes: Vec<i32> = run.seats.iter().filter_map(finished_with).collect();
+    if codes.len() == run.seats.len() { all_finished(run.child, &codes) } else { left_alone(run) }
+}
+
+/// A rank of another version of the program.
+pub(super) fn other_version(hello: &Hello, ours: &str) -> Verdict {
+    Verdict::Failed {
+        what: format!(
+            "lcsl-rank on host {} is version {}, but lcsl is version {ours}",
+            hello.host, hello.version
+        ),
+        hint: Some("build both together with `make build`".to_owned()),
+        rank: None,
+        exit_code: exit::USAGE,
+    }
+}
+
+/// A rank that counts itself into another world: the launch did not do what was asked.
+pub(super) fn other_world(hello: &Hello, expected: usize) -> Verdict {
+    Verdict::Failed {
+        what: format!(
+            "the process {} on host {} is rank {} of {}, but one of {expected} different ranks was \
+             expected",
+            hello.pid, hello.host, hello.rank, hello.world_size
+        ),
+        hint: Some(
+            "mpirun and the MPI library of lcsl-rank are probably two different ones; see `mpirun \
+             --version` and `ldd lcsl-rank`"
+                .to_owned(),
+        ),
+        rank: None,
+        exit_code: exit::USAGE,
+    }
+}
+
+fn failed(run: &Supervision, rank: usize) -> Verdict {
+    let seat = &run.seats[rank];
+    let Some(LastWord::Failed(failure)) = &seat.last_word else {
+        unreachable!("rank {rank} is listed as failed because it said so");
+    };
+    Verdict::Failed {
+        what: format!("{} failed{}: {}", name(seat, rank), place(seat), failure.what),
+        hint: failure.hint.clone(),
+        rank: Some(rank),
+        exit_code: u8::try_from(failure.exit_code).unwrap_or(exit::BUG),
+    }
+}
+
+fn lost(run: &Supervision, rank: usize) -> Verdict {
+    let seat = &run.seats[rank];
+    // The only rank is our own child, so how it ended is known; of others only mpirun knows.
+    let alone = run.seats.len() == 1;
+    let how = match run.child {
+        Some(ChildEnd::Signal(signal)) if alone => {
+            format!("was killed by {} (no last word)", signal_name(signal))
+        }
+        Some(ChildEnd::Code(code)) if alone => format!("ended with code {code} (no last word)"),
+        _ => "was killed (no last word)".to_owned(),
+    };
+    let mut what = format!("{} {how}{}", name(seat, rank), place(seat));
+    let absent: Vec<String> = (0..run.seats.len())
+        .filter(|rank| run.seats[*rank].hello.is_none())
+        .map(|rank| rank.to_string())
+        .collect();
+    if !absent.is_empty() {
+        let absent = absent.join(", ");
+        let _ = write!(what, "; rank {absent} had not reached the launcher by then");
+    }
+    Verdict::Failed {
+        what,
+        hint: Some(
+            "a process that dies without a word was often ended by the system for lack of memory: \
+             see `dmesg`"
+                .to_owned(),
+        ),
+        rank: Some(rank),
+        exit_code: exit::RANK_FAILED,
+    }
+}
+
+fn mpirun_killed(signal: i32) -> Verdict {
+    Verdict::Failed {
+        what: format!("mpirun was killed by {} while the ranks were at work", signal_name(signal)),
+        hint: Some("go on from the newest checkpoint with --resume auto".to_owned()),
+        rank: None,
+        exit_code: exit::RANK_FAILED,
+    }
+}
+
+fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
+    let stopped = codes.contains(&i32::from(exit::STOPPED));
+    let good = |code: i32| code == 0 || code == i32::from(exit::STOPPED);
+    match child {
+        // Every rank has said that its checkpoint is saved; mpirun's own code for ranks that end
+        // with 75 says no more.
+        Some(_) if stopped && codes.iter().all(|code| good(*code)) => Verdict::Stopped,
+        Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == 0) => Verdict::Done,
+        Some(end) => plain_failure(format!("all ranks finished, but then {}", describe(end))),
+        None => plain_failure("all ranks finished, but their processes did not end".to_owned()),
+    }
+}
+
+/// The child is gone, nobody complained, and yet not all ranks finished.
+fn left_alone(run: &Supervision) -> Verdict {
+    let absent = run.seats.iter().position(|seat| seat.hello.is_none());
+    let what = match (absent, run.child) {
+        (Some(rank), _) => format!("rank {rank} never reached the launcher"),
+        (None, Some(end)) => format!("{} while ranks were at work", describe(end)),
+        (None, None) => "the ranks stopped at different places".to_owned(),
+    };
+    plain_failure(what)
+}
+
+fn plain_failure(what: String) -> Verdict {
+    Verdict::Failed { what, hint: None, rank: None, exit_code: exit::RANK_FAILED }
+}
+
+fn finished_with(seat: &Seat) -> Option<i32> {
+    match seat.last_word {
+        Some(LastWord::Finished(code)) => Some(code),
+        _ => None,
+    }
+}
+
+/// Completes a sentence that begins with what came before.
+pub(super) fn describe(end: ChildEnd) -> String {
+    match end {
+        ChildEnd::Code(code) => format!("the launched program ended with code {code}"),
+        ChildEnd::Signal(signal) => {
+            format!("the launched program was killed by {}", signal_name(signal))
+        }
+    }
+}
+
+fn name(seat: &Seat, rank: usize) -> String {
+    match &seat.hello {
+        Some(hello) => format!("rank {rank} on host {}", hello.host),
+        None => format!("rank {rank}"),
+    }
+}
+
+/// Where a rank was when it was last heard of.
+fn place(seat: &Seat) -> String {
+    match seat.phase {
+        None | Some(Phase::Starting) => " while starting".to_owned(),
+        Some(phase) => format!(" at step {} while {phase}", seat.step),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        2 => "SIGINT".to_owned(),
+        4 => "SIGILL".to_owned(),
+        6 => "SIGABRT".to_owned(),
+        7 => "SIGBUS".to_owned(),
+        8 => "SIGFPE".to_owned(),
+        9 => "SIGKILL".to_owned(),
+        11 => "SIGSEGV".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        _ => format!("signal {signal}"),
+    }
+}

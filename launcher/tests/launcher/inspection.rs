@@ -1,0 +1,64 @@
+//! `lcsl eval` and `lcsl export`, with a rank that is played by a script.
+
+use std::fs;
+
+use crate::stage::Stage;
+
+/// A stage with a run in `runs/a` that has a checkpoint.
+fn trained() -> Stage {
+    let stage = Stage::new();
+    stage.outcome(stage.train("hello; result; finish 0", &[])).ended(0);
+    fs::create_dir_all(stage.path("runs/a/checkpoints/step-0000000007")).unwrap();
+    stage
+}
+
+#[test]
+fn a_run_is_measured_again() {
+    let stage = trained();
+    let outcome = stage.outcome(stage.lcsl(&["eval", "runs/a"]));
+    outcome.ended(0).said("rank got: eval runs/a --split test --tta true\n");
+    assert!(outcome.out.starts_with("accuracy on test images of runs/a\n"), "{}", outcome.out);
+    let flags = ["eval", "runs/a", "--split", "val", "--tta=false", "--tau_norm", "1.9", "--json"];
+    let outcome = stage.outcome(stage.lcsl(&flags));
+    outcome.ended(0).said("rank got: eval runs/a --split val --tta false --tau-norm 1.9\n");
+    let value: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(value["accuracy"]["all"], 0.5);
+    let bare = stage.outcome(stage.lcsl(&["eval", "--tta", "runs/a"]));
+    bare.ended(0).said("--tta true");
+}
+
+#[test]
+fn the_exit_code_of_a_rank_is_passed_on() {
+    let stage = trained();
+    let mut command = stage.lcsl(&["eval", "runs/a"]);
+    command.env("EVAL_CODE", "3");
+    assert_eq!(stage.outcome(command).ended(3).out, "");
+}
+
+#[test]
+fn what_is_no_run_is_not_measured() {
+    let stage = Stage::new();
+    stage.outcome(stage.lcsl(&["eval", "runs"])).refused(
+        2,
+        "error: runs is no run directory: it has no config.toml
+  hint: give the directory of a run that `lcsl train` has started",
+    );
+    stage.outcome(stage.train("hello; finish 75", &[])).ended(75);
+    let early = stage.outcome(stage.lcsl(&["eval", "runs/a"]));
+    early.ended(2).said("the run in runs/a has no checkpoint yet");
+}
+
+#[test]
+fn an_export_never_overwrites_unasked() {
+    let stage = trained();
+    let flags = ["export", "runs/a", "a.safetensors", "--teacher"];
+    let outcome = stage.outcome(stage.lcsl(&flags));
+    outcome.ended(0).said("rank got: export runs/a a.safetensors --teacher\n");
+    let again = stage.outcome(stage.lcsl(&flags));
+    again.refused(
+        2,
+        "error: a.safetensors exists already
+  hint: give another name, or --force to overwrite it",
+    );
+    stage.outcome(stage.lcsl(&[&flags[..], &["--force"]].concat())).ended(0);
+}

@@ -1,0 +1,197 @@
+//! What `lcsl` does not start, the words, and the exit code.
+
+use std::fs;
+
+use crate::stage::{Outcome, Stage};
+
+/// `lcsl train` with these flags beside a fixed run directory; no rank ever comes to play.
+fn train(stage: &Stage, flags: &[&str]) -> Outcome {
+    let fixed = ["train", "--dataset=synthetic", "--run_dir=runs/a"];
+    stage.outcome(stage.lcsl(&[&fixed[..], flags].concat()))
+}
+
+/// Whatever the configuration finds wrong is shown, ends with 2 and leaves no trace; its exact
+/// words are tested there.
+#[track_caller]
+fn refused(flags: &[&str], expected: &[&str]) {
+    let stage = Stage::new();
+    let outcome = train(&stage, flags);
+    for words in expected {
+        outcome.ended(2).said(words);
+    }
+    assert_eq!(outcome.out, "");
+    assert!(!stage.path("runs/a").exists(), "nothing is made for a refused run");
+}
+
+#[test]
+fn an_unknown_flag() {
+    refused(
+        &["--gpu=cpu", "--learning_rate=0.1"],
+        &["error: the configuration has a problem\n", "unknown flag --learning_rate\n", "hint: "],
+    );
+}
+
+#[test]
+fn several_problems_at_once() {
+    let flags = ["--gpu=cpu", "--epoch=3", "--imb_factor=2", "--conf=1.5", "--batch_size=many"];
+    let stage = Stage::new();
+    let outcome = train(&stage, &flags);
+    outcome.ended(2).said("the configuration has 4 problems").said("did you mean --epochs?");
+    for place in ["flag --imb_factor", "flag --conf", "flag --batch_size"] {
+        outcome.said(&format!("where: {place}"));
+    }
+}
+
+#[test]
+fn an_imbalance_factor_outside_its_range() {
+    refused(&["--gpu=cpu", "--imb_factor=0"], &["data.imb_factor is 0", "flag --imb_factor"]);
+}
+
+#[test]
+fn a_batch_smaller_than_the_ranks() {
+    refused(
+        &["--gpu=cpu", "--batch_size=2", "--nproc=4"],
+        &["train.batch_size (2) is smaller than the 4 ranks", "where: flag --batch_size", "hint: "],
+    );
+}
+
+#[test]
+fn a_confidence_outside_its_range() {
+    let stage = Stage::new();
+    train(&stage, &["--gpu=cpu", "--conf=-0.1"]).ended(2).said("admission.conf is -0.1");
+}
+
+#[test]
+fn a_gpu_that_is_not_there() {
+    // On a machine with GPUs, none has so high a number.
+    refused(&["--gpu=99"], &["flag --gpu", "--gpu=cpu"]);
+}
+
+#[test]
+fn ranks_that_the_world_does_not_divide() {
+    refused(
+        &["--gpu=cpu", "--nproc=2", "--virtual_ranks=3"],
+        &["run.nproc (2) does not divide run.virtual_ranks (3)", "--virtual_ranks=4"],
+    );
+}
+
+#[test]
+fn a_run_directory_that_is_not_empty() {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.path("runs/a")).unwrap();
+    fs::write(stage.path("runs/a/notes"), "mine").unwrap();
+    train(&stage, &["--gpu=cpu"]).refused(
+        2,
+        "error: the run directory runs/a exists and is not empty
+  hint: choose another one with --run_dir, or go on with this one by --resume auto",
+    );
+    assert_eq!(fs::read_dir(stage.path("runs/a")).unwrap().count(), 1);
+}
+
+#[test]
+fn mpirun_that_is_not_installed() {
+    let stage = Stage::new();
+    fs::create_dir(stage.path("empty")).unwrap();
+    let flags = ["train", "--dataset=synthetic", "--gpu=cpu", "--run_dir=runs/a", "--nproc=2"];
+    let mut command = stage.lcsl(&flags);
+    command.env("PATH", stage.path("empty"));
+    stage.outcome(command).refused(
+        2,
+        "error: what a run needs is not all installed
+  - mpirun was not found, and 2 ranks need it
+    where: PATH=STAGE/empty
+    hint: on Debian: apt-get install openmpi-bin libopenmpi-dev; --nproc=1 does without",
+    );
+    assert!(!stage.path("runs/a").exists());
+}
+
+#[test]
+fn libtorch_that_is_not_installed() {
+    let stage = Stage::new();
+    let mut command = stage.lcsl(&["train", "--gpu=cpu", "--run_dir=runs/a"]);
+    command.env("LIBTORCH", "/nowhere").env("LD_LIBRARY_PATH", "/nor/here");
+    stage.outcome(command).refused(
+        2,
+        "error: what a run needs is not all installed
+  - libtorch was not found: no libtorch_cpu.so
+    where: /nor/here (LD_LIBRARY_PATH), /nowhere/lib (LIBTORCH)
+    hint: run `make setup`, or set LIBTORCH to the folder of a libtorch 2.11.0",
+    );
+}
+
+#[test]
+fn libtorch_of_another_version() {
+    let stage = Stage::new();
+    fs::write(stage.path("torch/version.py"), "__version__ = '2.7.1+cpu'\n").unwrap();
+    train(&stage, &["--gpu=cpu"]).refused(
+        2,
+        "error: what a run needs is not all installed
+  - libtorch is version 2.7.1+cpu, but lcsl-rank needs 2.11.0
+    where: STAGE/torch/lib, from LIBTORCH
+    hint: run `make setup`, which fetches libtorch 2.11.0, or set LIBTORCH to the folder of one",
+    );
+}
+
+#[test]
+fn a_rank_program_that_was_not_built() {
+    let stage = Stage::new();
+    fs::remove_file(stage.path("bin/lcsl-rank")).unwrap();
+    train(&stage, &["--gpu=cpu"])
+        .ended(2)
+        .said("where: STAGE/bin/lcsl-rank, then PATH=STAGE/path:/usr/bin:/bin")
+        .said("make build");
+}
+
+#[test]
+fn a_run_to_resume_that_is_not_there() {
+    let stage = Stage::new();
+    let command = stage.lcsl(&["train", "--gpu=cpu", "--resume=runs/b"]);
+    stage.outcome(command).ended(2).said("--resume names runs/b, but there is no run");
+    train(&stage, &["--gpu=cpu", "--resume=runs/b"])
+        .ended(2)
+        .said("--resume names runs/b, but the run directory is runs/a");
+}
+
+#[test]
+fn a_disk_that_refuses() {
+    let stage = Stage::new();
+    fs::write(stage.path("file"), "").unwrap();
+    let command = stage.lcsl(&["train", "--gpu=cpu", "--run_dir=/proc/nothing/here"]);
+    stage.outcome(command).ended(5).said("cannot create /proc/nothing/here/logs");
+}
+
+#[test]
+fn an_unknown_command_gets_a_suggestion() {
+    let stage = Stage::new();
+    stage.outcome(stage.lcsl(&["trian"])).ended(2).said("'train'");
+    stage.outcome(stage.lcsl(&[])).ended(2).said("Usage");
+    stage.outcome(stage.lcsl(&["bench"])).ended(2).said("unrecognized subcommand");
+}
+
+#[test]
+fn help_and_version() {
+    let stage = Stage::new();
+    let version = stage.outcome(stage.lcsl(&["--version"]));
+    assert_eq!(version.out, format!("lcsl {}\n", env!("CARGO_PKG_VERSION")));
+    let help = stage.outcome(stage.lcsl(&["--help"]));
+    help.ended(0);
+    insta::assert_snapshot!(help.out);
+    let train = stage.outcome(stage.lcsl(&["train", "--help"]));
+    assert!(train.ended(0).out.contains("--imb_factor"), "{train:#?}");
+}
+
+#[test]
+fn a_plan_shows_the_command_and_touches_nothing() {
+    let stage = Stage::new();
+    fs::remove_dir_all(stage.path("torch")).unwrap();
+    let plan = train(&stage, &["--gpu=cpu", "--nproc=2", "--dry_run"]);
+    plan.ended(0).said("warning: what a run needs is not all installed");
+    assert!(plan.out.contains("nproc = 2  # from: flag --nproc\n"), "{}", plan.out);
+    let end = "mpirun -np 2 --bind-to none STAGE/bin/lcsl-rank train runs/a\n";
+    assert!(plan.out.ends_with(end), "{}", plan.out);
+    assert!(!stage.path("runs/a").exists());
+    let json = train(&stage, &["--gpu=cpu", "--nproc=2", "--dry_run", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(value["run_dir"], "runs/a");
+    assert_eq!(value["environment"]["OMP_NUM_THREADS"], "1");
+}

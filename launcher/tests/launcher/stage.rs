@@ -1,0 +1,118 @@
+//! A place to run `lcsl` in: a folder with the program, its players, and something that looks like
+//! libtorch.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A stage; everything on it is gone when it is dropped.
+pub(crate) struct Stage {
+    folder: TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Stage {
+    /// A complete stage, with which everything is found.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let at = folder.path();
+        for name in ["bin", "path", "torch/lib", "runs"] {
+            fs::create_dir_all(at.join(name)).unwrap();
+        }
+        // A link to the file itself, so that the program finds its neighbour here; a copied file
+        // could still be open for writing in a process that another test is starting just now.
+        fs::hard_link(env!("CARGO_BIN_EXE_lcsl"), at.join("bin/lcsl")).unwrap();
+        let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/launcher/fakes");
+        symlink(fakes.join("lcsl-rank"), at.join("bin/lcsl-rank")).unwrap();
+        symlink(fakes.join("mpirun"), at.join("path/mpirun")).unwrap();
+        fs::write(at.join("torch/lib/libtorch_cpu.so"), "").unwrap();
+        fs::write(at.join("torch/version.py"), "__version__ = '2.11.0+cu130'\n").unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `lcsl` with these arguments, in the folder of the stage.
+    pub(crate) fn lcsl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.path("bin/lcsl"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("path").display()))
+            .env("LIBTORCH", self.path("torch"))
+            .env("VERSION", env!("CARGO_PKG_VERSION"))
+            .env_remove("LD_LIBRARY_PATH")
+            .env_remove("CUDA_VISIBLE_DEVICES");
+        command
+    }
+
+    /// `lcsl train` on the CPU into `runs/a`, with ranks that play `scene`.
+    pub(crate) fn train(&self, scene: &str, flags: &[&str]) -> Command {
+        let fixed = ["train", "--dataset=synthetic", "--gpu=cpu", "--run_dir=runs/a"];
+        let mut command = self.lcsl(&[&fixed[..], flags].concat());
+        command.env("SCENE", scene);
+        command
+    }
+
+    /// What `command` did, with the stage's folder written as STAGE.
+    pub(crate) fn outcome(&self, mut command: Command) -> Outcome {
+        self.seen(&command.output().unwrap())
+    }
+
+    pub(crate) fn seen(&self, output: &Output) -> Outcome {
+        let place = self.folder.path().to_str().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(place, "STAGE");
+        Outcome { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Waits until a file is there.
+    pub(crate) fn await_file(&self, name: &str) {
+        let began = Instant::now();
+        while !self.path(name).exists() {
+            assert!(began.elapsed() < Duration::from_secs(20), "{name} never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether the process of a rank that said hello still runs.
+    pub(crate) fn rank_lives(&self, rank: usize) -> bool {
+        let pid = fs::read_to_string(self.path(&format!("runs/a/pid-{rank}"))).unwrap();
+        // A zombie that nobody has waited for yet has no memory left.
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim()));
+        status.is_ok_and(|status| status.contains("VmSize"))
+    }
+}
+
+impl Outcome {
+    /// Asserts an exit code and that standard error is exactly `expected`, up to blank ends.
+    #[track_caller]
+    pub(crate) fn refused(&self, code: i32, expected: &str) {
+        assert_eq!(self.err.trim_end(), expected.trim_end());
+        assert_eq!((self.code, self.out.as_str()), (Some(code), ""));
+    }
+
+    #[track_caller]
+    pub(crate) fn ended(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn said(&self, text: &str) -> &Self {
+        assert!(self.err.contains(text), "{text:?} is not in: {}", self.err);
+        self
+    }
+}

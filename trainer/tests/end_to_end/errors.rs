@@ -1,0 +1,71 @@
+//! Runs that end badly: who is named, and the exit code.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::lcsl::{FASHION_MNIST, lcsl, stderr, train};
+
+fn fashion_mnist(root: &Path, run_dir: &Path) -> std::process::Output {
+    let (root, run_dir) =
+        (format!("--set=data.root={}", root.display()), format!("--run_dir={}", run_dir.display()));
+    lcsl(&["train", "--config=demo", "--nproc=1", "--epochs=1", &root, &run_dir])
+}
+
+#[test]
+fn a_truncated_dataset_is_named_with_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
+        let file = format!("{part}-ubyte.gz");
+        symlink(Path::new(FASHION_MNIST).join(&file), folder.path().join(&file)).unwrap();
+    }
+    let header = [0, 0, 8, 3, 0, 0, 0xea, 0x60, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3];
+    fs::write(folder.path().join("train-images-idx3-ubyte"), header).unwrap();
+    let output = fashion_mnist(folder.path(), &folder.path().join("run"));
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("train-images-idx3-ubyte"), "{message}");
+    assert!(message.contains("truncated"), "{message}");
+    assert!(message.contains("hint: "), "{message}");
+}
+
+#[test]
+fn a_dataset_with_a_missing_file_is_named_with_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "train-images-idx3-ubyte.gz";
+    symlink(Path::new(FASHION_MNIST).join(file), folder.path().join(file)).unwrap();
+    let output = fashion_mnist(folder.path(), &folder.path().join("run"));
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("train-labels-idx1-ubyte"), "{message}");
+    assert!(message.contains("hint: "), "{message}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_with_4_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--run_dir={}", folder.path().join("run").display());
+    let mut arguments = vec!["train", &place];
+    arguments.extend(crate::lcsl::SMALL);
+    arguments.extend(["--lr=1e30", "--warmup_epochs=0"]);
+    let output = lcsl(&arguments);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("the loss is not finite"), "{message}");
+    assert!(message.contains("rank 0"), "{message}");
+    assert!(message.contains("hint: "), "{message}");
+}
+
+#[test]
+fn a_finished_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    train(&run_dir, &["--max_steps=1"]);
+    let before = fs::read(run_dir.join("result.json")).unwrap();
+    let place = format!("--run_dir={}", run_dir.display());
+    let mut arguments = vec!["train", &place];
+    arguments.extend(crate::lcsl::SMALL);
+    let output = lcsl(&arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(fs::read(run_dir.join("result.json")).unwrap(), before);
+}

@@ -1,0 +1,8 @@
+//! Whole runs: the real launcher, real ranks under mpirun, real files.
+
+#![allow(clippy::unwrap_used)] // whatever cannot be read or started is a failure of the test
+
+mod errors;
+mod lcsl;
+mod pytorch;
+mod runs;

@@ -1,0 +1,148 @@
+//! What a run does and leaves behind.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::lcsl::{json, lcsl, metrics, stderr, stdout, train};
+
+#[test]
+fn a_run_leaves_behind_what_it_promises_and_eval_measures_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let result = train(&run_dir, &["--nproc=2"]);
+
+    for file in ["config.toml", "metrics.jsonl", "ranks.json", "logs/rank-0.log", "logs/rank-1.log"]
+    {
+        assert!(run_dir.join(file).exists(), "{file} is missing");
+    }
+    let ranks = json(&run_dir.join("ranks.json"));
+    assert_eq!(ranks.as_array().unwrap().len(), 2);
+    assert_eq!(result["world_size"], 2);
+    assert_eq!(result["selected_on"], "validation");
+    assert_eq!(result["accuracy"]["few"], few(&result));
+    assert!(result["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
+    let accuracy = result["accuracy"]["all"].as_f64().unwrap();
+    assert!(accuracy > 0.2, "ten classes, and it has learnt nothing: {accuracy}");
+
+    let events = metrics(&run_dir);
+    assert_eq!(events[0]["event"], "start");
+    let evaluations: Vec<&Value> = events.iter().filter(|e| e["event"] == "evaluation").collect();
+    assert_eq!(evaluations.len(), 3);
+    let last_step = events.iter().rfind(|event| event["event"] == "epoch").unwrap();
+    assert_eq!(last_step["step"], result["steps"]);
+
+    let place = run_dir.to_str().unwrap();
+    let output = lcsl(&["eval", place, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let again: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(again["accuracy"], result["accuracy"]);
+    assert_eq!(again["per_class"], result["per_class"]);
+    assert_eq!(again["ece"], result["ece"]);
+}
+
+/// Null when no class has fewer than 20 training images, as `result.json` promises for empty groups.
+fn few(result: &Value) -> Value {
+    let classes = result["per_class"].as_array().unwrap();
+    let members: Vec<f64> = classes
+        .iter()
+        .filter(|class| class["train_count"].as_u64().unwrap() < 20)
+        .map(|class| class["accuracy"].as_f64().unwrap())
+        .collect();
+    if members.is_empty() {
+        return Value::Null;
+    }
+    (members.iter().sum::<f64>() / members.len() as f64).into()
+}
+
+#[test]
+fn the_world_size_does_not_change_a_deterministic_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |nproc: usize, seed: usize| {
+        let run_dir = folder.path().join(format!("world-{nproc}-seed-{seed}"));
+        let (nproc, seed) = (format!("--nproc={nproc}"), format!("--seed={seed}"));
+        // 33 images to a batch and 4 logical ranks: uneven parts, and a small last batch.
+        let arguments = ["--deterministic", "--virtual_ranks=4", "--batch_size=33", &nproc, &seed];
+        let mut result = train(&run_dir, &arguments);
+        for differs in ["world_size", "images_per_second", "train_seconds"] {
+            result.as_object_mut().unwrap().remove(differs);
+        }
+        result
+    };
+    let alone = run(1, 0);
+    assert!(alone["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
+    assert_eq!(run(2, 0), alone);
+    assert_eq!(run(4, 0), alone);
+    assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
+}
+
+#[test]
+fn an_export_has_the_digest_of_the_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let result = train(&run_dir, &["--epochs=1"]);
+    let out = folder.path().join("model.safetensors");
+    let output = lcsl(&["export", run_dir.to_str().unwrap(), out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(digest(&out), result["weights_digest"].as_str().unwrap());
+}
+
+/// The digest as DESIGN and `engine/digest.rs` define it, computed from the file alone.
+fn digest(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = tensors.names();
+    names.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        let tensor = tensors.tensor(name).unwrap();
+        hasher.update(name.as_bytes());
+        hasher.update(format!("{:?}", tensor.dtype()).as_bytes());
+        for dimension in tensor.shape() {
+            hasher.update(&(*dimension as u64).to_le_bytes());
+        }
+        hasher.update(tensor.data());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[test]
+fn max_steps_ends_a_run_with_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = train(&folder.path().join("run"), &["--max_steps=2"]);
+    assert_eq!(result["steps"], 2);
+    assert!(result["accuracy"]["all"].is_number());
+}
+
+#[test]
+fn a_test_set_is_counted_once_whatever_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = train(&folder.path().join("run"), &["--nproc=3", "--epochs=1"]);
+    for class in result["per_class"].as_array().unwrap() {
+        assert_eq!(class["test_count"], 20, "{class}");
+    }
+}
+
+#[test]
+fn the_methods_without_a_teacher_admit_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["ce", "mixup"] {
+        let flag = format!("--method={method}");
+        let result = train(&folder.path().join(method), &[&flag, "--epochs=2"]);
+        assert_eq!(result["admitted_total"], 0);
+        assert_eq!(result["method"], method);
+    }
+}
+
+#[test]
+fn the_paper_protocol_labels_from_the_first_step_and_selects_on_the_test_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--protocol=paper", "--epochs=1", "--tau=0.02"];
+    let result = train(&folder.path().join("run"), &arguments);
+    assert_eq!(result["selected_on"], "test");
+    assert_eq!(result["policy"], "reference");
+    assert!(result["admitted_total"].as_u64().unwrap() > 0, "the random teacher admits nobody");
+    // exp, 40 · 0.1^(c/9): nothing is held out for validation
+    assert_eq!(result["train_images"], 160);
+}
