@@ -142,8 +142,8 @@ pub trait Communicator: Send {
     /// Returns when every rank has called it.
     fn barrier(&mut self) -> Result<(), CollectiveError>;
 
-    /// Ends every rank of the world at once, this one included, with this exit code: for errors
-    /// that only one rank has seen. A world that lives inside one process cannot do that and merely
-    /// returns.
-    fn abort(&mut self, exit_code: i32);
+    /// Leaves the world for good, when every rank has nothing more to say. Not done by dropping the
+    /// value: leaving waits for all ranks, and a rank that drops its world because of an error must
+    /// not wait for those who wait for it.
+    fn leave(&mut self) -> Result<(), CollectiveError>;
 }

@@ -165,5 +165,7 @@ impl Communicator for ThreadRank {
         self.gather("a barrier", &[]).map(|_| ())
     }
 
-    fn abort(&mut self, _exit_code: i32) {}
+    fn leave(&mut self) -> Result<(), CollectiveError> {
+        self.barrier()
+    }
 }

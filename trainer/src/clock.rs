@@ -22,8 +22,6 @@ pub struct Lap {
     pub compute: f64,
     /// Waiting for other ranks and moving data between them.
     pub collective: f64,
-    /// Everything: also evaluation and checkpoints.
-    pub total: f64,
 }
 
 impl Clock {
@@ -45,11 +43,6 @@ impl Clock {
         &self.control
     }
 
-    /// The phase that runs now.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
     /// What was spent since the last call, and starts anew.
     pub fn lap(&mut self) -> Lap {
         self.book();
@@ -61,7 +54,6 @@ impl Clock {
             data: sum(&[Phase::Data]),
             compute: sum(&[Phase::Teacher, Phase::Compute, Phase::Optimiser]),
             collective: sum(&[Phase::Gather, Phase::AllReduce]),
-            total: sum(&Phase::ALL),
         }
     }
 

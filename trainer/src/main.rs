@@ -4,11 +4,14 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lcsl_backends::MpiWorld;
-use lcsl_collective::control::{ADDRESS_VARIABLE, Control, FromRank, Hello, SECRET_VARIABLE};
+use lcsl_collective::control::{
+    ADDRESS_VARIABLE, Control, Failure, FromRank, Hello, SECRET_VARIABLE,
+};
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::RunConfig;
@@ -17,7 +20,7 @@ use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
 use lcsl_trainer::run_dir::RunDir;
-use lcsl_trainer::run_dir::durable::DiskContext;
+use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
 /// One process of a run: libtorch on one device.
 #[derive(Parser)]
@@ -73,6 +76,7 @@ enum SplitName {
 const INTERRUPTED: i32 = 75;
 const BUG: i32 = 70;
 const USAGE: u8 = 2;
+const RANK_FAILED: u8 = 4;
 
 /// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
 /// anyone's way.
@@ -80,6 +84,7 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    report_panics();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     match arguments.command {
         Command::Train { run_dir } => train(&RunDir::at(run_dir)),
@@ -135,40 +140,31 @@ fn train(run_dir: &RunDir) -> ExitCode {
         Ok(joined) => joined,
         Err(error) => return refuse(&error, None, USAGE),
     };
-    if let Err(error) = log_to_file(run_dir, world.rank()) {
-        return refuse(&error, None, 5);
-    }
     let control = match connect(&config, world.as_ref(), local_rank) {
         Ok(control) => control,
-        Err(error) => return refuse(&error, None, 4),
+        Err(error) => return refuse(&error, None, RANK_FAILED),
     };
-    report_panics(control.clone());
-    let ended = run::device(&config, local_rank).and_then(|device| {
-        let mut run = Run::open(&config, run_dir, world, control.clone(), device)?;
-        let ending = run.train()?;
-        run.rank.world.barrier().map_err(|source| TrainError::Evaluate {
-            epoch: config.train.epochs,
-            source: source.into(),
-        })?;
-        Ok((ending, run))
-    });
-    match ended {
-        Ok((ending, run)) => {
-            let exit_code = if ending == Ending::Finished { 0 } else { INTERRUPTED };
-            control.close(&FromRank::Finished { exit_code });
-            drop(run); // leaves the MPI world in good order
-            ExitCode::from(exit_code as u8)
-        }
+    let _ = CONTROL.set(control.clone()); // set nowhere else
+    let trained = log_to_file(run_dir, world.rank())
+        .map_err(TrainError::from)
+        .and_then(|()| run::device(&config, local_rank))
+        .and_then(|device| {
+            let mut run = Run::open(&config, run_dir, world, control.clone(), device)?;
+            let ending = run.train()?;
+            run.rank.world.leave()?;
+            Ok(ending)
+        });
+    let (exit_code, last_word) = match trained {
+        Ok(Ending::Finished) => (0, FromRank::Finished { exit_code: 0 }),
+        Ok(Ending::Stopped) => (INTERRUPTED, FromRank::Finished { exit_code: INTERRUPTED }),
         Err(error) => {
-            let failure = failure::of_training(&error);
             tracing::error!("{error}");
-            let exit_code = failure.exit_code;
-            control.close(&FromRank::Failed(failure));
-            // Not `return`: leaving the MPI world in good order would wait for ranks that wait for
-            // this one.
-            std::process::exit(exit_code);
+            let failure = failure::of_training(&error);
+            (failure.exit_code, FromRank::Failed(failure))
         }
-    }
+    };
+    control.close(&last_word);
+    ExitCode::from(exit_code as u8)
 }
 
 /// Reads the configuration and sets the number of threads, which is never more than it says.
@@ -177,8 +173,7 @@ fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
     })?;
-    tch::set_num_threads(config.run.threads as i32);
-    tch::set_num_interop_threads(1);
+    run::set_threads(config.run.threads);
     Ok(config)
 }
 
@@ -202,15 +197,15 @@ fn join_world(nproc: usize) -> Result<(Box<dyn Communicator>, usize), Collective
 }
 
 /// From here on everything that this process prints goes to its log.
-fn log_to_file(run_dir: &RunDir, rank: usize) -> anyhow::Result<()> {
+fn log_to_file(run_dir: &RunDir, rank: usize) -> Result<(), DiskError> {
     let path = run_dir.log(rank);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).or_disk("create", folder)?;
     }
     let log = OpenOptions::new().create(true).append(true).open(&path).or_disk("open", &path)?;
-    rustix::stdio::dup2_stdout(&log)?;
-    rustix::stdio::dup2_stderr(&log)?;
-    Ok(())
+    let redirected =
+        rustix::stdio::dup2_stdout(&log).and_then(|()| rustix::stdio::dup2_stderr(&log));
+    redirected.map_err(std::io::Error::from).or_disk("print to", &path)
 }
 
 fn connect(
@@ -243,18 +238,23 @@ fn connect(
     Ok(Control::connect(&address, hello, orphaned)?)
 }
 
+/// Where a panic is reported, once there is a launcher to report it to.
+static CONTROL: OnceLock<Control> = OnceLock::new();
+
 /// A panic is our bug: it is reported like any other error, and the process ends instead of leaving
 /// the other ranks waiting.
-fn report_panics(control: Control) {
+fn report_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
-        control.close(&FromRank::Failed(lcsl_collective::control::Failure {
-            what: format!("internal error: {panic}"),
-            hint: Some("please report this, with logs/ of the run directory".to_owned()),
-            exit_code: BUG,
-            bystander: false,
-        }));
+        if let Some(control) = CONTROL.get() {
+            control.close(&FromRank::Failed(Failure {
+                what: format!("internal error: {panic}"),
+                hint: Some("please report this, with logs/ of the run directory".to_owned()),
+                exit_code: BUG,
+                bystander: false,
+            }));
+        }
         std::process::exit(BUG);
     }));
 }

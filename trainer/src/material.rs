@@ -7,6 +7,7 @@ use lcsl_config::{
 };
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
+use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::{self, Dataset, Name, Normalisation, synthetic};
 use lcsl_data::images::ImageSet;
 use lcsl_data::profile::{self, Kind};
@@ -43,6 +44,14 @@ pub enum MaterialError {
     /// The dataset cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Too few images.
+    #[error("{name} has no {purpose} images left under this selection")]
+    Nothing {
+        /// The dataset.
+        name: String,
+        /// What for: `training`, `validation` or `test`.
+        purpose: &'static str,
+    },
     /// The selection cannot be made.
     #[error("the long-tailed selection is impossible: {0}")]
     Split(#[from] SplitError),
@@ -65,6 +74,16 @@ pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
         order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
     };
     let split = split::split(dataset.train.labels(), classes, &request)?;
+    let validated = paper || !split.validation.is_empty();
+    for (purpose, present) in [
+        ("training", !split.train.is_empty()),
+        ("validation", validated),
+        ("test", !dataset.test.is_empty()),
+    ] {
+        if !present {
+            return Err(MaterialError::Nothing { name: config.data.name.to_string(), purpose });
+        }
+    }
     Ok(Material {
         class_names: dataset.class_names,
         train: split.train.into(),
@@ -74,7 +93,11 @@ pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
         test_indices: (0..dataset.test.len() as u32).collect(),
         images: dataset.train,
         test: dataset.test,
-        normalisation: dataset.normalisation,
+        normalisation: if paper && config.data.name == DatasetName::Cifar100 {
+            CIFAR10.normalisation // the published code never changed its constants
+        } else {
+            dataset.normalisation
+        },
         recipe: match config.data.data_aug {
             DataAugmentation::CropFlip => dataset.recipe,
             DataAugmentation::Off => Recipe::None,

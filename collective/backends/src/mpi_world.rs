@@ -265,27 +265,13 @@ impl Communicator for MpiWorld {
         check("MPI_Barrier", unsafe { ffi::MPI_Barrier(self.communicator) })
     }
 
-    fn abort(&mut self, exit_code: i32) {
-        // SAFETY: the communicator is live; the call does not return.
+    fn leave(&mut self) -> Result<(), CollectiveError> {
+        self.barrier()?;
+        // SAFETY: the communicator is live and, by contract, not used again; MPI was initialised by
+        // `init` and is finalised only here, after every rank has come this far.
         unsafe {
-            ffi::MPI_Abort(self.communicator, exit_code);
-        }
-    }
-}
-
-impl Drop for MpiWorld {
-    /// Leaves the world. A rank that is panicking does not: `MPI_Finalize` would wait for ranks
-    /// that wait for it.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        // SAFETY: the communicator is live and not used again; MPI was initialised by `init` and is
-        // finalised only here. A failure is of no consequence any more: the process is about to
-        // end.
-        unsafe {
-            ffi::MPI_Comm_free(&raw mut self.communicator);
-            ffi::MPI_Finalize();
+            check("MPI_Comm_free", ffi::MPI_Comm_free(&raw mut self.communicator))?;
+            check("MPI_Finalize", ffi::MPI_Finalize())
         }
     }
 }

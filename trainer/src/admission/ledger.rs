@@ -24,6 +24,12 @@ impl Ledger {
         Self { tokens: zeros(), credit: zeros(), epoch: zeros(), total: zeros() }
     }
 
+    /// Whether every list has one entry per class, as a ledger read from a file need not.
+    pub fn fits(&self, classes: usize) -> bool {
+        let Self { tokens, credit, epoch, total } = self;
+        [tokens, credit, epoch, total].iter().all(|list| list.len() == classes)
+    }
+
     /// Empties tokens, credit and the epoch's counts.
     pub fn begin_epoch(&mut self) {
         for list in [&mut self.tokens, &mut self.credit, &mut self.epoch] {

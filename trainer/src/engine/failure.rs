@@ -26,6 +26,7 @@ pub fn of_training(error: &TrainError) -> Failure {
             let hint = "remove that checkpoint to go on from the one before, or start a new run";
             (BAD_DATA, Some(hint.to_owned()), false)
         }
+        TrainError::Leave(_) => (RANK_FAILED, None, true),
         TrainError::NoDevice => (USAGE, Some("train on the CPU with --gpu=cpu".to_owned()), false),
     };
     Failure { what: error.to_string(), hint, exit_code, bystander }
@@ -54,6 +55,10 @@ fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
         }
         // Who waits in vain for another rank is not the one to name.
         StepError::Collective(_) => (RANK_FAILED, None, true),
+        StepError::GradientNotFinite { .. } => {
+            let hint = "a lower --lr or a longer --warmup_epochs usually helps";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
         StepError::Candidates(_) => (RANK_FAILED, None, false),
     }
 }
@@ -66,7 +71,7 @@ fn of_evaluation(error: &EvaluateError) -> (i32, Option<String>, bool) {
 fn material_hint(error: &MaterialError) -> Option<String> {
     match error {
         MaterialError::Data(error) => data_hint(error),
-        MaterialError::Split(_) => {
+        MaterialError::Split(_) | MaterialError::Nothing { .. } => {
             Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())
         }
     }

@@ -105,8 +105,12 @@ pub fn eval(
     question: Question<'_>,
 ) -> Result<Evaluated, InspectError> {
     let material = material::open(config)?;
-    let (mut network, admitted) =
-        selected_model(run_dir, config, material.class_names.len(), device)?;
+    let (mut network, admitted) = selected_model(run_dir, config, device)?;
+    let classes = material.class_names.len();
+    if admitted.len() != classes {
+        let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
+        return Err(InspectError::Unusable { path: run_dir.root().to_owned(), why });
+    }
     if let Some(tau) = question.tau {
         network = with_normalised_classifier(&network, tau);
     }
@@ -126,36 +130,29 @@ pub fn eval(
 }
 
 /// Writes the selected model of a run, under PyTorch's names, to a safetensors file; with `teacher`
-/// the copy that labels, whose classifier rows have norm 1.
+/// the copy that labels, whose classifier is normalised where `model.fc_norm` says so.
 pub fn export(
     run_dir: &RunDir,
     config: &RunConfig,
     out: &Path,
     teacher: bool,
 ) -> Result<(), InspectError> {
-    let classes = classes_of(run_dir)?;
-    let (mut network, _) = selected_model(run_dir, config, classes, Device::Cpu)?;
-    if teacher {
+    let (mut network, _) = selected_model(run_dir, config, Device::Cpu)?;
+    if teacher && config.model.fc_norm {
         network = with_normalised_classifier(&network, 1.0);
     }
-    let beside = out.with_extension("safetensors.tmp");
+    let beside = durable::beside(out);
     checkpoint::write_network(&beside, &network).or_disk("write", &beside)?;
+    std::fs::File::open(&beside).and_then(|file| file.sync_all()).or_disk("sync", &beside)?;
     std::fs::rename(&beside, out).or_disk("rename to", out)?;
     Ok(sync_directory_of(out)?)
 }
 
-/// The number of classes of a run: that of its ledger, so that an export needs no dataset.
-fn classes_of(run_dir: &RunDir) -> Result<usize, InspectError> {
-    let (found, _) = checkpoints::newest(run_dir)?;
-    let path = run_dir.root().to_owned();
-    found.map(|found| found.manifest.ledger.total.len()).ok_or(InspectError::NoModel { path })
-}
-
-/// The selected model of the newest whole checkpoint, and the admissions of each class.
+/// The selected model of the newest whole checkpoint, and the admissions of each class. The number of
+/// classes is that of the ledger, so that an export needs no dataset.
 fn selected_model(
     run_dir: &RunDir,
     config: &RunConfig,
-    classes: usize,
     device: Device,
 ) -> Result<(Network, Vec<u64>), InspectError> {
     let path = || run_dir.root().to_owned();
@@ -166,9 +163,10 @@ fn selected_model(
     if !tensors.has("best") {
         return Err(InspectError::NoModel { path: path() });
     }
-    let mut network = initial_network(config, classes, device, Role::FirstTeacher);
+    let admitted = found.manifest.ledger.total;
+    let mut network = initial_network(config, admitted.len(), device, Role::FirstTeacher);
     tensors.load("best", &mut network).map_err(unusable)?;
-    Ok((network, found.manifest.ledger.total))
+    Ok((network, admitted))
 }
 
 fn table(predictions: &[Prediction]) -> String {

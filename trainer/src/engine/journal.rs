@@ -20,6 +20,7 @@ pub struct Journal {
     control: Control,
     told: Option<Instant>,
     since_line: Window,
+    last: Option<Standing>,
 }
 
 /// Sums since the last `step` line.
@@ -29,6 +30,9 @@ struct Window {
     images: u64,
     admitted: u64,
     steps: u64,
+    data: f64,
+    compute: f64,
+    collective: f64,
 }
 
 /// Where training stands after a step, for a report.
@@ -52,7 +56,7 @@ impl Journal {
     /// Opens the metrics file, cut back to `metrics_bytes`.
     pub fn open(run_dir: &RunDir, control: Control, metrics_bytes: u64) -> Result<Self, DiskError> {
         let metrics = MetricsFile::open(run_dir, metrics_bytes)?;
-        Ok(Self { metrics, control, told: None, since_line: Window::default() })
+        Ok(Self { metrics, control, told: None, since_line: Window::default(), last: None })
     }
 
     /// Writes an event.
@@ -65,37 +69,45 @@ impl Journal {
         self.metrics.length()
     }
 
-    /// Takes note of a step; `loss` is per image. Writes a line when `every` steps have come
-    /// together: `lap` gives the times then.
+    /// Takes note of a step, its loss per image, and where its time went. Writes a line when `every`
+    /// steps have come together.
     pub fn step(
         &mut self,
         report: &StepReport,
         loss: f64,
         standing: Standing,
         every: u64,
-        lap: impl FnOnce() -> Lap,
+        lap: Lap,
     ) -> Result<(), DiskError> {
         let window = &mut self.since_line;
         window.loss += loss * report.images as f64;
         window.images += report.images;
         window.admitted += report.admitted.len() as u64;
         window.steps += 1;
+        window.data += lap.data;
+        window.compute += lap.compute;
+        window.collective += lap.collective;
+        self.last = Some(standing);
         self.tell(standing);
-        if self.since_line.steps < every {
-            return Ok(());
-        }
+        if self.since_line.steps < every { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes a line for the steps that have none yet, if there are any: before a checkpoint, so that
+    /// no step is missing after a resume, and at the end of an epoch.
+    pub fn flush(&mut self) -> Result<(), DiskError> {
         let window = std::mem::take(&mut self.since_line);
-        let lap = lap();
+        let Some(standing) = self.last.filter(|_| window.steps > 0) else { return Ok(()) };
+        let seconds = window.data + window.compute + window.collective;
         let event = Event::Step {
             epoch: standing.epoch.0,
             step: standing.step.0,
             loss: window.loss / window.images as f64,
             learning_rate: standing.learning_rate,
             admitted: window.admitted,
-            images_per_second: window.images as f64 / (lap.data + lap.compute + lap.collective),
-            data_seconds: lap.data,
-            compute_seconds: lap.compute,
-            collective_seconds: lap.collective,
+            images_per_second: window.images as f64 / seconds,
+            data_seconds: window.data,
+            compute_seconds: window.compute,
+            collective_seconds: window.collective,
         };
         self.metrics.write(standing.seconds, event)
     }

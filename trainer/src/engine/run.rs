@@ -53,6 +53,12 @@ pub struct Run<'a> {
     pub journal: Option<Journal>,
 }
 
+/// Sets how many threads libtorch uses in this process; its own default is all cores.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(threads as i32);
+    tch::set_num_interop_threads(1);
+}
+
 /// The device of a rank: GPUs are dealt out by local rank.
 pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
     let Devices::Gpus(_) = &config.run.gpu else {
@@ -136,6 +142,11 @@ impl<'a> Run<'a> {
         }
         let Some(found) = found else { return Ok(0) };
         let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
+        let fits = found.manifest.ledger.fits(classes)
+            && found.manifest.position.step_in_epoch <= self.plan.steps();
+        if !fits {
+            return Err(unusable("its manifest is not of this dataset".to_owned()));
+        }
         let tensors = checkpoint::read(&found).map_err(unusable)?;
         tensors.load("student", &mut self.rank.student).map_err(unusable)?;
         let optimiser = &mut self.rank.optimiser;
@@ -145,7 +156,7 @@ impl<'a> Run<'a> {
             let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
             tensors.load("best", &mut network).map_err(unusable)?;
             if material::labels_itself(self.config.train.method) {
-                self.rank.teacher = Some(Teacher::of(&network));
+                self.rank.teacher = Some(Teacher::of(&network, self.config.model.fc_norm));
             }
             self.best = Some((best, network));
         }
@@ -168,8 +179,12 @@ fn rank(
     let student = initial_network(config, classes, device, Role::Student);
     let paper = config.train.protocol == Protocol::Paper;
     let labels_from_the_start = paper && material::labels_itself(config.train.method);
-    let teacher = labels_from_the_start
-        .then(|| Teacher::of(&initial_network(config, classes, device, Role::FirstTeacher)));
+    let teacher = labels_from_the_start.then(|| {
+        Teacher::of(
+            &initial_network(config, classes, device, Role::FirstTeacher),
+            config.model.fc_norm,
+        )
+    });
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);

@@ -7,7 +7,7 @@ use lcsl_collective::control::Phase;
 use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_data::DataError;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use thiserror::Error;
 
 use super::batch::{Feed, Moment, Part};
@@ -88,6 +88,12 @@ pub enum StepError {
     /// Another rank sent nonsense.
     #[error(transparent)]
     Candidates(#[from] CandidateError),
+    /// The loss is finite and its gradient is not: the next weights would be useless.
+    #[error("the gradient is not finite, though the loss is ({loss})")]
+    GradientNotFinite {
+        /// Mixup loss and self-labelling loss (without α) together.
+        loss: f64,
+    },
     /// The loss is infinite or not a number.
     #[error("the loss is not finite (mixup {loss_mix}, self-labelling {loss_self})")]
     NotFinite {
@@ -142,6 +148,7 @@ pub fn global_step(
 
     // buckets → all-reduce
     all_reduce(rank.world.as_mut(), rank.order, &mut report.gradient)?;
+    report.check_gradient()?;
 
     // optimiser; metrics and checkpoints are the business of the training loop
     rank.clock.enter(Phase::Optimiser);
@@ -244,6 +251,14 @@ impl StepReport {
     /// The loss that was minimised.
     pub fn loss(&self, alpha: f64) -> f64 {
         self.loss_mix + alpha * self.loss_self
+    }
+
+    /// All ranks hold the same sum, so all of them refuse it or none.
+    fn check_gradient(&self) -> Result<(), StepError> {
+        if self.gradient.sum(Kind::Double).double_value(&[]).is_finite() {
+            return Ok(());
+        }
+        Err(StepError::GradientNotFinite { loss: self.loss_mix + self.loss_self })
     }
 
     /// Adds a micro-batch.

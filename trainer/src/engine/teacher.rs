@@ -26,9 +26,10 @@ pub struct Opinion {
 }
 
 impl Teacher {
-    /// Takes a copy of `model`.
-    pub fn of(model: &Network) -> Self {
-        Self { labelling: with_normalised_classifier(model, 1.0) }
+    /// Takes a copy of `model`. With `normalise` off, it labels with the classifier as it is.
+    pub fn of(model: &Network, normalise: bool) -> Self {
+        let tau = if normalise { 1.0 } else { 0.0 };
+        Self { labelling: with_normalised_classifier(model, tau) }
     }
 
     /// The copy with the normalised classifier.

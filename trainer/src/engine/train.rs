@@ -67,6 +67,9 @@ pub enum TrainError {
         /// What does not fit.
         why: String,
     },
+    /// The ranks could not part in good order.
+    #[error("leaving the other ranks: {0}")]
+    Leave(#[from] lcsl_collective::CollectiveError),
     /// A GPU was asked for.
     #[error("libtorch sees no CUDA device on this host")]
     NoDevice,
@@ -84,13 +87,15 @@ impl Run<'_> {
             let mut stop = false;
             while self.position.step_in_epoch < steps && !self.out_of_steps() {
                 stop = self.step()?;
-                let last_of_epoch = self.position.step_in_epoch == steps;
-                if stop && !last_of_epoch {
-                    self.checkpoint()?;
-                    return Ok(Ending::Stopped);
+                let epoch_ends = self.position.step_in_epoch == steps || self.out_of_steps();
+                if epoch_ends {
+                    break; // its evaluation comes before its checkpoint
                 }
-                if self.checkpoint_is_due() && !last_of_epoch {
+                if stop || self.checkpoint_is_due() {
                     self.checkpoint()?;
+                }
+                if stop {
+                    return Ok(Ending::Stopped);
                 }
             }
             self.end_epoch()?;
@@ -159,7 +164,7 @@ impl Run<'_> {
         if selected {
             let model = self.rank.student.frozen_copy();
             if labels_itself(self.config.train.method) {
-                self.rank.teacher = Some(Teacher::of(&model));
+                self.rank.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
             }
             self.best = Some((Best { epoch, accuracy }, model));
         }
@@ -179,10 +184,9 @@ impl Run<'_> {
     /// Writes a checkpoint; the state is the same on all ranks, and rank 0 writes it.
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         self.rank.clock.enter(Phase::Checkpoint);
-        let Some(journal) = &mut self.journal else {
-            return Ok(());
-        };
         let began = Instant::now();
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        journal.flush()?;
         let manifest = Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -201,8 +205,9 @@ impl Run<'_> {
         };
         let name =
             checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &tensors))?;
-        checkpoints::prune(self.run_dir, self.config.checkpoint.keep_last)?;
+        checkpoints::prune(self.run_dir, &name, self.config.checkpoint.keep_last)?;
         let checkpoint_seconds = began.elapsed().as_secs_f64();
+        self.tally.seconds += checkpoint_seconds;
         let event = Event::Checkpoint { step: self.position.step, name: &name, checkpoint_seconds };
         journal.event(self.tally.seconds, event)?;
         Ok(())
@@ -211,9 +216,6 @@ impl Run<'_> {
     /// Measures the best model on the test set, read here for the first time in protocol `honest`,
     /// and writes `result.json`.
     fn finish(&mut self) -> Result<(), TrainError> {
-        if self.best.is_none() {
-            self.evaluate_and_select()?; // no step was left to make, so no epoch has ended
-        }
         let began = Instant::now();
         self.rank.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
@@ -275,9 +277,14 @@ impl Run<'_> {
     }
 
     fn report_start(&mut self) -> Result<(), TrainError> {
-        let Some(journal) = &mut self.journal else {
-            return Ok(());
-        };
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        if !self.material.unscored.is_empty() {
+            let classes = &self.material.unscored;
+            let count = classes.len();
+            journal.notice(format!(
+                "{count} classes have no image to hold out and stay out of the score: {classes:?}"
+            ));
+        }
         let Position { epoch, step, .. } = self.position;
         let event = if step > 0 {
             Event::Resume { epoch, step }
@@ -308,13 +315,12 @@ impl Run<'_> {
         let Some(journal) = &mut self.journal else {
             return Ok(());
         };
-        Ok(journal.step(report, loss, standing, every, || self.rank.clock.lap())?)
+        Ok(journal.step(report, loss, standing, every, self.rank.clock.lap())?)
     }
 
     fn report_epoch(&mut self) -> Result<(), TrainError> {
-        let Some(journal) = &mut self.journal else {
-            return Ok(());
-        };
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        journal.flush()?;
         let Position { epoch, step, .. } = self.position;
         let collapse = self.rank.ledger.collapse(self.rank.rules.minority());
         if let Some(class) = collapse {

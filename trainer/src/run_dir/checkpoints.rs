@@ -123,10 +123,17 @@ pub fn write(
         .or_disk("write", &path)?;
     super::durable::write(&path, &text)?;
 
+    // A run that went back to an older checkpoint comes by here again: the old one is kept until the
+    // new one stands.
     let place = parent.join(&name);
-    remove_if_there(&place)?; // a run that went back to an older checkpoint comes by here again
+    let replaced = parent.join(format!(".{name}.replaced"));
+    remove_if_there(&replaced)?;
+    if place.exists() {
+        fs::rename(&place, &replaced).or_disk("rename", &place)?;
+    }
     fs::rename(&beside, &place).or_disk("rename to", &place)?;
     sync_directory_of(&place)?;
+    remove_if_there(&replaced)?;
     Ok(name)
 }
 
@@ -145,11 +152,16 @@ pub fn newest(run_dir: &RunDir) -> Result<(Option<Found>, Vec<String>), DiskErro
     Ok((None, broken))
 }
 
-/// Removes all but the newest `keep` checkpoints.
-pub fn prune(run_dir: &RunDir, keep: usize) -> Result<(), DiskError> {
+/// Removes all but the newest `keep` checkpoints, counted back from `written`, which was just
+/// written and is whole. What claims to be newer belongs to steps that were given up, or is broken.
+pub fn prune(run_dir: &RunDir, written: &str, keep: usize) -> Result<(), DiskError> {
+    let is_older = |directory: &&PathBuf| {
+        directory.file_name().is_some_and(|name| name.to_string_lossy().as_ref() <= written)
+    };
     let checkpoints = list(run_dir)?;
-    let surplus = checkpoints.len().saturating_sub(keep.max(1));
-    for directory in &checkpoints[..surplus] {
+    let older = checkpoints.iter().take_while(is_older).count();
+    let first = older.saturating_sub(keep.max(1));
+    for directory in checkpoints[..first].iter().chain(&checkpoints[older..]) {
         remove_if_there(directory)?;
     }
     Ok(())
@@ -267,11 +279,25 @@ mod tests {
         for step in 1..=5 {
             save(&run_dir, step);
         }
-        prune(&run_dir, 2).unwrap();
+        prune(&run_dir, "step-0000000005", 2).unwrap();
         let left = list(&run_dir).unwrap();
         assert_eq!(left.len(), 2);
         assert_eq!(newest_step(&run_dir), Some(5));
-        prune(&run_dir, 0).unwrap();
+        prune(&run_dir, "step-0000000005", 0).unwrap();
         assert_eq!(newest_step(&run_dir), Some(5), "the newest is never removed");
+    }
+
+    /// A run went back behind a broken checkpoint, wrote an older one, and pruning, which counted from
+    /// the highest number, removed the only whole one.
+    #[test]
+    fn a_broken_checkpoint_does_not_outlive_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        save(&run_dir, 9);
+        fs::remove_file(run_dir.checkpoints().join("step-0000000009").join(TENSORS)).unwrap();
+        let written = save(&run_dir, 6);
+        prune(&run_dir, &written, 1).unwrap();
+        assert_eq!(newest_step(&run_dir), Some(6));
+        assert_eq!(list(&run_dir).unwrap().len(), 1);
     }
 }

@@ -33,12 +33,19 @@ impl<T> DiskContext<T> for io::Result<T> {
 /// Writes a file beside its name, syncs it and renames it: a reader sees the old content or the new
 /// one, also after a power cut.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    let beside = path.with_extension("tmp");
+    let beside = beside(path);
     let mut file = File::create(&beside).or_disk("create", &beside)?;
     file.write_all(bytes).or_disk("write", &beside)?;
     file.sync_all().or_disk("sync", &beside)?;
     fs::rename(&beside, path).or_disk("rename to", path)?;
     sync_directory_of(path)
+}
+
+/// A hidden name in the same directory that is nobody else's: what is written there replaces `path` by a
+/// rename.
+pub fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
 /// Makes a rename in the directory of `path` durable.

@@ -119,7 +119,9 @@ impl MetricsFile {
             .write(true)
             .open(&path)
             .or_disk("open", &path)?;
-        file.set_len(length).or_disk("cut back", &path)?;
+        // A disk can lose what it promised: a file that is too short is never filled up with zeros.
+        let there = file.metadata().or_disk("read", &path)?.len();
+        file.set_len(length.min(there)).or_disk("cut back", &path)?;
         file.seek(SeekFrom::End(0)).or_disk("open", &path)?;
         Ok(Self { file, path })
     }
@@ -133,8 +135,9 @@ impl MetricsFile {
         self.file.write_all(&line).or_disk("write", &self.path)
     }
 
-    /// Bytes written so far, for the checkpoint.
+    /// Bytes written so far, for the checkpoint, and on disk when this returns.
     pub fn length(&mut self) -> Result<u64, DiskError> {
+        self.file.sync_data().or_disk("sync", &self.path)?;
         self.file.stream_position().or_disk("read", &self.path)
     }
 }

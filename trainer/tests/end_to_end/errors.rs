@@ -25,7 +25,7 @@ fn a_truncated_dataset_is_named_with_exit_code_3() {
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("train-images-idx3-ubyte"), "{message}");
-    assert!(message.contains("truncated"), "{message}");
+    assert!(message.contains("ends after 19 of 47040016 bytes"), "{message}");
     assert!(message.contains("hint: "), "{message}");
 }
 
@@ -68,4 +68,41 @@ fn a_finished_run_is_not_overwritten() {
     let output = lcsl(&arguments);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert_eq!(fs::read(run_dir.join("result.json")).unwrap(), before);
+}
+
+/// Rank 0 alone could not open its metrics file, dropped its world, and waited in `MPI_Finalize` for
+/// rank 1, which waited for rank 0 in its first step: nobody said anything, for ever.
+#[test]
+fn an_error_of_one_rank_ends_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    train(&run_dir, &["--nproc=2", "--epochs=1"]);
+    fs::remove_file(run_dir.join("result.json")).unwrap();
+    fs::remove_file(run_dir.join("metrics.jsonl")).unwrap();
+    fs::create_dir(run_dir.join("metrics.jsonl")).unwrap();
+    let place = format!("--run_dir={}", run_dir.display());
+    let mut arguments = vec!["train", &place];
+    arguments.extend(crate::lcsl::SMALL);
+    arguments.extend(["--nproc=2", "--epochs=1", "--resume=auto"]);
+    let output = lcsl(&arguments);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(5), "{message}");
+    assert!(message.contains("rank 0"), "{message}");
+    assert!(message.contains("metrics.jsonl"), "{message}");
+}
+
+#[test]
+fn images_of_the_wrong_size_are_named_with_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
+        let file = format!("{part}-ubyte.gz");
+        symlink(Path::new(FASHION_MNIST).join(&file), folder.path().join(&file)).unwrap();
+    }
+    let header = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 27, 0, 0, 0, 28];
+    let file = [header.as_slice(), &[7; 27 * 28]].concat();
+    fs::write(folder.path().join("train-images-idx3-ubyte"), file).unwrap();
+    let output = fashion_mnist(folder.path(), &folder.path().join("run"));
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("27"), "{message}");
 }

@@ -71,7 +71,7 @@ fn child() -> ! {
             law(&mut world).map_err(|why| format!("{name}: {why}"))?;
         }
         println!("{} laws hold on rank of {}", LAWS.len(), world.world_size());
-        Ok(())
+        world.leave().map_err(|error| error.to_string())
     });
     if let Err(why) = outcome {
         eprintln!("{why}");
