@@ -144,9 +144,16 @@ fn nothing_to_resume(root: &Path) -> Fault {
 /// unless bitwise equality was promised.
 fn may_differ(path: &str, deterministic: bool) -> bool {
     match path {
-        "run.resume" | "run.run_dir" | "run.max_restarts" | "run.hosts" | "run.nproc" => true,
-        "data.root" | "train.start_epoch" | "train.log_every_steps" => true,
-        "checkpoint.every_steps" | "checkpoint.keep_last" => true,
+        "run.resume"
+        | "run.run_dir"
+        | "run.max_restarts"
+        | "run.hosts"
+        | "run.nproc"
+        | "data.root"
+        | "train.start_epoch"
+        | "train.log_every_steps"
+        | "checkpoint.every_steps"
+        | "checkpoint.keep_last" => true,
         "run.threads" | "run.gpu" => !deterministic,
         _ => false,
     }

@@ -221,7 +221,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "checkpoint.keep_last",
         Kind::Integer(1, 1_000_000),
-        "Newest checkpoints kept beside the best one",
+        "Newest checkpoints kept; each holds the best model too",
     ),
     Key::new(
         "evaluation.batch_size",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// Images per forward pass, at least 1. It moves no figure, only memory and speed.
+    /// Images per forward pass, at least 1: memory and speed; logits can move in their last bits.
     pub batch_size: usize,
     /// Whether the final evaluation averages the logits of an image and its mirror image.
     pub tta: bool,

@@ -88,7 +88,7 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
 
 fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
     let student = network(case, "student.init.", true)?;
-    let teacher = Teacher::of(&network(case, "teacher.init.", false)?);
+    let teacher = Teacher::of(&network(case, "teacher.init.", false)?, true);
     let normalised = case.tensor("teacher.normalised.fc.weight")?;
     let off = distance(teacher.labelling().classifier_weight(), &normalised);
     let limit = if case.precision == Precision::Double { 1e-12 } else { 1e-6 };
