@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use lcsl_collective::control::SECRET_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -52,28 +53,54 @@ pub fn kill(group: Option<Pid>, secret: &str) {
     if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    for pid in processes_with(secret) {
-        let _ = kill_process(pid, Signal::KILL);
+    let began = Instant::now();
+    loop {
+        let found = processes_with(secret);
+        for pid in &found.ours {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        // One that was killed might have been starting another: the last look finds none of ours.
+        let settled = found.ours.is_empty() && !found.undecided;
+        if settled || began.elapsed() > SEARCH_MAX {
+            return;
+        }
+        std::thread::sleep(SEARCH_INTERVAL);
     }
 }
 
+/// How long [`kill`] looks for processes, at most: some foreign process may never show an environment.
+const SEARCH_MAX: Duration = Duration::from_millis(500);
+const SEARCH_INTERVAL: Duration = Duration::from_millis(2);
+
+/// What one look at the processes of this host has found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Those that were started with the secret, and run.
+    ours: Vec<Pid>,
+    /// Whether there was one that shows no environment yet, as between `execve` and its first instruction.
+    undecided: bool,
+}
+
 /// The processes of this host that were started with this secret.
-fn processes_with(secret: &str) -> Vec<Pid> {
+fn processes_with(secret: &str) -> Found {
     let variable = format!("{SECRET_VARIABLE}={secret}");
+    let mut found = Found::default();
     let Ok(listing) = fs::read_dir("/proc") else {
-        return Vec::new();
+        return found;
     };
-    listing
-        .flatten()
-        .filter_map(|entry| {
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            // The environment of other users' processes cannot be read, and none of them is ours.
-            let environment = fs::read(entry.path().join("environ")).ok()?;
-            let is_ours =
-                environment.split(|byte| *byte == 0).any(|set| set == variable.as_bytes());
-            is_ours.then_some(pid)
-        })
-        .collect()
+    for entry in listing.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else { continue };
+        // The environment of other users' processes cannot be read, and none of them is ours.
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        if environment.split(|byte| *byte == 0).any(|set| set == variable.as_bytes()) {
+            found.ours.push(pid);
+        } else if environment.is_empty() {
+            // Nor have threads of the kernel and zombies an environment; they have no program either.
+            found.undecided |= fs::read_link(entry.path().join("exe")).is_ok();
+        }
+    }
+    found
 }
 
 /// A secret that no other process can guess: 32 hexadecimal digits from the system.
@@ -94,8 +121,17 @@ mod tests {
         assert_ne!(one, other);
     }
 
+    /// On a machine under load this once waited the whole minute and saw the process end by itself: a
+    /// process that has just been started shows an empty environment for a moment, and one look at that
+    /// moment took it for a stranger.
     #[test]
-    fn a_process_that_left_its_group_is_found_and_killed() {
+    fn a_process_that_left_its_group_is_found_and_killed_however_young() {
+        for _ in 0..100 {
+            left_alone_it_is_found_and_killed();
+        }
+    }
+
+    fn left_alone_it_is_found_and_killed() {
         let secret = new_secret().unwrap();
         let mut apart = Command::new("sleep")
             .arg("60")
