@@ -38,10 +38,10 @@ pub struct ClassRow {
     pub accuracy: Option<f64>,
 }
 
-/// The same model with a τ-normalised classifier.
+/// The best network with one of two classifiers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct TauNormalised {
-    /// The exponent.
+pub struct Variant {
+    /// The exponent of τ-normalisation; 0 means as trained.
     pub tau: f64,
     /// By group.
     pub accuracy: Accuracy,
@@ -56,8 +56,12 @@ pub struct RunResult {
     pub per_class: Vec<ClassRow>,
     /// Expected calibration error, 0..1; none where it could not be measured.
     pub ece: Option<f64>,
+    /// τ of the selected model's classifier, to which the figures above belong; 0 means as trained.
+    pub classifier_tau: f64,
+    /// With the classifier as trained.
+    pub as_trained: Variant,
     /// With a τ-normalised classifier.
-    pub tau_normalised: Option<TauNormalised>,
+    pub tau_normalised: Variant,
     /// `validation` or `test`: what the model was selected on.
     pub selected_on: String,
     /// `honest` or `paper`.

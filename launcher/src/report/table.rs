@@ -15,12 +15,15 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
         "{} under protocol {} (model selected on {}), accuracy on test images\n\n",
         result.method, result.protocol, result.selected_on
     );
-    let mut columns = vec![("as trained".to_owned(), &result.accuracy)];
-    if let Some(normalised) = &result.tau_normalised {
-        columns.push((format!("tau {}", normalised.tau), &normalised.accuracy));
-    }
+    let (plain, normalised) = (&result.as_trained, &result.tau_normalised);
+    let normalised_name = format!("tau {}", normalised.tau);
+    let columns = [
+        ("as trained".to_owned(), &plain.accuracy),
+        (normalised_name.clone(), &normalised.accuracy),
+    ];
     text.push_str(&groups(&columns));
-    text.push('\n');
+    let selected = if result.classifier_tau > 0.0 { &normalised_name } else { "as trained" };
+    let _ = writeln!(text, "\nselected classifier: {selected}; its accuracies are the result\n");
     text.push_str(&classes(&result.per_class, &file));
     let rows = [
         ("training images", grouped(result.train_images)),
@@ -153,6 +156,7 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::Variant;
     use super::*;
 
     fn accuracy(all: f64) -> Accuracy {
@@ -187,7 +191,9 @@ mod tests {
                 class(2, "Ankle boot", 60, None),
             ],
             ece: Some(0.0813),
-            tau_normalised: None,
+            classifier_tau: 0.0,
+            as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512) },
+            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74) },
             selected_on: "validation".to_owned(),
             protocol: "honest".to_owned(),
             method: "lcsl".to_owned(),
@@ -209,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_many_classes_names_the_file_and_a_second_model_has_a_column() {
-        let normalised = super::super::figures::TauNormalised { tau: 1.9, accuracy: accuracy(0.8) };
+    fn a_run_of_many_classes_names_the_file_and_the_classifier_that_was_selected() {
         let many = RunResult {
             per_class: (0..100).map(|id| class(id, "fish", 5, Some(0.5))).collect(),
-            tau_normalised: Some(normalised),
+            classifier_tau: 1.9,
+            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.8) },
             virtual_ranks: 4,
             threads: 8,
             train_seconds: 4.04,
@@ -248,7 +254,13 @@ mod tests {
             "version": "0.1.0", "accuracy": {"all": 0.5, "top1": 0.5, "many": null, "medium": null,
             "few": null, "head_third": null, "middle_third": null, "tail_third": null},
             "per_class": [{"class": 0, "name": "a", "train_count": 1, "admitted": 0,
-            "test_count": 0, "accuracy": null}], "ece": null, "tau_normalised": null,
+            "test_count": 0, "accuracy": null}], "ece": null, "classifier_tau": 0.0,
+            "as_trained": {"tau": 0.0, "accuracy": {"all": 0.5, "top1": null, "many": null,
+            "medium": null, "few": null, "head_third": null, "middle_third": null,
+            "tail_third": null}, "ece": 0.1},
+            "tau_normalised": {"tau": 1.9, "accuracy": {"all": 0.5, "top1": null, "many": null,
+            "medium": null, "few": null, "head_third": null, "middle_third": null,
+            "tail_third": null}, "ece": 0.1},
             "selected_on": "validation", "protocol": "honest", "method": "ce", "policy": "quota",
             "train_images": 1, "world_size": 1, "virtual_ranks": 1, "threads": 1, "steps": 1,
             "admitted_total": 0, "images_per_second": 1.5, "train_seconds": 0.1}"#;

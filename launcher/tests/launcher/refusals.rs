@@ -32,6 +32,14 @@ fn an_unknown_flag() {
 }
 
 #[test]
+fn an_unknown_key() {
+    refused(
+        &["--gpu=cpu", "--set=train.learning_rate=0.1"],
+        &["train.learning_rate", "did you mean", "flag --set"],
+    );
+}
+
+#[test]
 fn several_problems_at_once() {
     let flags = ["--gpu=cpu", "--epoch=3", "--imb_factor=2", "--conf=1.5", "--batch_size=many"];
     let stage = Stage::new();
@@ -65,6 +73,14 @@ fn a_confidence_outside_its_range() {
 fn a_gpu_that_is_not_there() {
     // On a machine with GPUs, none has so high a number.
     refused(&["--gpu=99"], &["flag --gpu", "--gpu=cpu"]);
+}
+
+#[test]
+fn a_gpu_without_a_driver() {
+    if std::path::Path::new("/proc/driver/nvidia/version").exists() {
+        return refused(&["--gpu=99"], &["flag --gpu", "--gpu=cpu"]);
+    }
+    refused(&["--gpu=0"], &["flag --gpu", "driver", "--gpu=cpu"]);
 }
 
 #[test]

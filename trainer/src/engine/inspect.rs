@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use lcsl_collective::solo::Solo;
-use lcsl_config::RunConfig;
+use lcsl_config::{Protocol, RunConfig};
 use tch::Device;
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ use crate::metrics::{Accuracy, report};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints;
 use crate::run_dir::durable::{self, DiskContext, DiskError, sync_directory_of};
-use crate::run_dir::result::{Evaluated, TauNormalised};
+use crate::run_dir::result::{Evaluated, Variant};
 
 /// Why a run cannot be inspected.
 #[derive(Debug, Error)]
@@ -68,33 +68,70 @@ pub struct Question<'a> {
     pub split: Split,
     /// Whether logits are averaged with the mirror image.
     pub mirrored: bool,
-    /// τ of the classifier's normalisation, if it is to be normalised.
+    /// τ of the classifier's normalisation (0: as trained); nothing for what the run has selected.
     pub tau: Option<f64>,
     /// Where to write what the model says of each image, if anywhere: CSV with a header, columns `index`
     /// (position in the set of images), `class`, `predicted`, `confidence`.
     pub predictions: Option<&'a Path>,
 }
 
-/// The test figures of a run's best model, as trained and with a τ-normalised classifier.
-/// Collective.
-pub(super) fn final_figures(
-    run: &mut Run<'_>,
-) -> Result<(Evaluated, TauNormalised), EvaluateError> {
+/// The figures of a finished run.
+pub(super) struct Final {
+    /// τ of the selected model's classifier; 0 means as trained.
+    pub tau: f64,
+    /// The selected model on the test set.
+    pub test: Evaluated,
+    /// The best network on the test set with its classifier as trained.
+    pub as_trained: Variant,
+    /// And with the classifier τ-normalised.
+    pub tau_normalised: Variant,
+}
+
+/// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
+/// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
+/// the classifier stays as trained. Collective.
+pub(super) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
     let (_, network) = run.best.as_ref().expect("an evaluation selects the first model");
-    let counts = &run.material.train_counts;
-    let exam = run.exams.test(&run.material);
+    let (material, counts) = (&run.material, &run.material.train_counts);
     let world = run.rank.world.as_mut();
     let tau = run.config.evaluation.tau_norm;
     let normalised = tau_normalise(network.classifier_weight(), tau);
     let classifiers = [network.classifier_weight(), &normalised];
-    let [measured, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
-    let tau_normalised = TauNormalised {
+
+    let exam = run.exams.test(material);
+    let mut normalised_is_better = false;
+    if run.config.train.protocol == Protocol::Honest {
+        let (validation, _) = run.exams.selection(material);
+        let validation = Exam { mirrored: exam.mirrored, ..validation };
+        let [plain, normalised] = evaluate_classifiers(network, world, validation, classifiers)?;
+        let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
+        normalised_is_better = score(&normalised) > score(&plain);
+    }
+
+    let [plain, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
+    let variant = |tau: f64, measured: &Measured| Variant {
         tau,
-        accuracy: Accuracy::of(&normalised.confusion, counts),
-        ece: normalised.calibration.error(normalised.confusion.images()),
+        accuracy: Accuracy::of(&measured.confusion, counts),
+        ece: measured.calibration.error(measured.confusion.images()),
     };
-    let admitted = &run.rank.ledger.total;
-    Ok((evaluated("test", &measured, &run.material, admitted), tau_normalised))
+    let selected = if normalised_is_better { &normalised } else { &plain };
+    Ok(Final {
+        tau: if normalised_is_better { tau } else { 0.0 },
+        test: evaluated("test", selected, material, &run.rank.ledger.total),
+        as_trained: variant(0.0, &plain),
+        tau_normalised: variant(tau, &normalised),
+    })
+}
+
+/// τ of the classifier that a finished run has selected; 0 while it is not finished.
+fn selected_tau(run_dir: &RunDir) -> f64 {
+    #[derive(serde::Deserialize)]
+    struct Selected {
+        classifier_tau: f64,
+    }
+    let selected = std::fs::read(run_dir.result()).ok();
+    let selected = selected.and_then(|text| serde_json::from_slice::<Selected>(&text).ok());
+    selected.map_or(0.0, |selected| selected.classifier_tau)
 }
 
 /// Measures the selected model of a run again.
@@ -111,7 +148,8 @@ pub fn eval(
         let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
         return Err(InspectError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    if let Some(tau) = question.tau {
+    let tau = question.tau.unwrap_or_else(|| selected_tau(run_dir));
+    if tau > 0.0 {
         network = with_normalised_classifier(&network, tau);
     }
     let channels = material.images.shape().channels;
@@ -138,8 +176,10 @@ pub fn export(
     teacher: bool,
 ) -> Result<(), InspectError> {
     let (mut network, _) = selected_model(run_dir, config, Device::Cpu)?;
-    if teacher && config.model.fc_norm {
-        network = with_normalised_classifier(&network, 1.0);
+    let labelling_tau = if config.model.fc_norm { 1.0 } else { 0.0 };
+    let tau = if teacher { labelling_tau } else { selected_tau(run_dir) };
+    if tau > 0.0 {
+        network = with_normalised_classifier(&network, tau);
     }
     let beside = durable::beside(out);
     checkpoint::write_network(&beside, &network).or_disk("write", &beside)?;

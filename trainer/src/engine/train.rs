@@ -15,7 +15,7 @@ use super::inspect;
 use super::journal::Standing;
 use super::run::Run;
 use super::step::{StepError, StepReport, global_step};
-use super::teacher::Teacher;
+use super::teacher::{Teacher, with_normalised_classifier};
 use crate::material::{MaterialError, labels_itself};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext, DiskError};
@@ -219,20 +219,34 @@ impl Run<'_> {
         let began = Instant::now();
         self.rank.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
-        let (test, tau_normalised) = inspect::final_figures(self)
+        let figures = inspect::final_figures(self)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
         self.tally.seconds += began.elapsed().as_secs_f64();
         if self.journal.is_none() {
             return Ok(());
         }
+        let result = self.result(figures);
+        let path = self.run_dir.result();
+        let text = serde_json::to_vec_pretty(&result)
+            .map_err(std::io::Error::from)
+            .or_disk("write", &path)?;
+        durable::write(&path, &text)?;
+        Ok(())
+    }
+
+    /// All of `result.json`.
+    fn result(&self, figures: inspect::Final) -> RunResult {
         let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
+        let selected = with_normalised_classifier(network, figures.tau);
         let config = self.config;
-        let result = RunResult {
+        RunResult {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            accuracy: test.accuracy,
-            per_class: test.per_class,
-            ece: test.ece,
-            tau_normalised,
+            accuracy: figures.test.accuracy,
+            per_class: figures.test.per_class,
+            ece: figures.test.ece,
+            classifier_tau: figures.tau,
+            as_trained: figures.as_trained,
+            tau_normalised: figures.tau_normalised,
             selected_on: self.exams.selection(&self.material).1.to_owned(),
             selected_epoch: best.epoch,
             selected_accuracy: best.accuracy,
@@ -251,16 +265,10 @@ impl Run<'_> {
             admitted_total: self.rank.ledger.admitted_total(),
             images_per_second: self.images_per_second(),
             train_seconds: self.tally.seconds,
-            weights_digest: digest::weights(network),
+            weights_digest: digest::weights(&selected),
             last_weights_digest: digest::weights(&self.rank.student),
             admission_digest: self.admission_digest.to_hex(),
-        };
-        let path = self.run_dir.result();
-        let text = serde_json::to_vec_pretty(&result)
-            .map_err(std::io::Error::from)
-            .or_disk("write", &path)?;
-        durable::write(&path, &text)?;
-        Ok(())
+        }
     }
 
     fn out_of_steps(&self) -> bool {

@@ -17,12 +17,12 @@ pub struct Evaluated {
     pub per_class: Vec<ClassRow>,
 }
 
-/// The same model with a τ-normalised classifier (Kang et al., ICLR 2020).
+/// The best network with one of two classifiers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TauNormalised {
-    /// The exponent.
+pub struct Variant {
+    /// The exponent of τ-normalisation (Kang et al., ICLR 2020); 0 means as trained.
     pub tau: f64,
-    /// By group.
+    /// By group, on the test set.
     pub accuracy: Accuracy,
     /// Expected calibration error, 0..1.
     pub ece: f64,
@@ -39,8 +39,13 @@ pub struct RunResult {
     pub per_class: Vec<ClassRow>,
     /// Expected calibration error on the test set, 0..1.
     pub ece: f64,
-    /// The same model with a τ-normalised classifier.
-    pub tau_normalised: TauNormalised,
+    /// τ of the selected model's classifier: 0 for as trained. Chosen on the validation images in
+    /// protocol `honest`; always 0 in `paper`.
+    pub classifier_tau: f64,
+    /// The best network with its classifier as trained.
+    pub as_trained: Variant,
+    /// The best network with a τ-normalised classifier.
+    pub tau_normalised: Variant,
     /// What the model was selected on: `validation` or, in protocol `paper`, `test`.
     pub selected_on: String,
     /// Epoch after which the selected model was measured, from 0.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // whatever cannot be read or started is a failure of the test
 
 mod errors;
+mod interruptions;
 mod lcsl;
 mod pytorch;
 mod runs;

@@ -1,0 +1,132 @@
+//! Runs that somebody or something interrupts, with real ranks under mpirun.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::lcsl::{SMALL, json, program, stderr, train};
+
+/// More epochs than anyone waits for.
+const ENDLESS: [&str; 2] = ["--nproc=2", "--epochs=10000"];
+
+/// A run in the background.
+struct Running {
+    launcher: Child,
+    pids: Vec<u64>,
+}
+
+/// Starts an endless run and waits until its ranks have made some steps.
+fn start(run_dir: &Path) -> Running {
+    let place = format!("--run_dir={}", run_dir.display());
+    let launcher = Command::new(program())
+        .args(["train", &place])
+        .args(SMALL)
+        .args(ENDLESS)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let has_stepped = || {
+        let metrics = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap_or_default();
+        metrics.contains("\"event\":\"step\"")
+    };
+    until(Duration::from_secs(60), "the first steps", has_stepped);
+    let ranks = json(&run_dir.join("ranks.json"));
+    let pids = ranks.as_array().unwrap().iter().map(|rank| rank["pid"].as_u64().unwrap());
+    Running { launcher, pids: pids.collect() }
+}
+
+fn until(limit: Duration, what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < limit, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn signal(name: &str, pid: u64) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+impl Running {
+    /// Waits for the launcher, and checks that no rank is left.
+    fn end(self) -> Output {
+        let output = self.launcher.wait_with_output().unwrap();
+        for pid in self.pids {
+            let left = Path::new("/proc").join(pid.to_string());
+            until(Duration::from_secs(10), "the ranks to end", || !left.exists());
+        }
+        output
+    }
+}
+
+#[test]
+fn a_killed_rank_is_named_and_nobody_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(&folder.path().join("run"));
+    signal("-KILL", running.pids[1]);
+    let output = running.end();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("rank 1 on host "), "{message}");
+    assert!(message.contains("at step "), "{message}");
+}
+
+#[test]
+fn an_aborting_rank_is_named_and_nobody_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(&folder.path().join("run"));
+    signal("-ABRT", running.pids[0]);
+    let output = running.end();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("rank 0 on host "), "{message}");
+}
+
+#[test]
+fn ranks_do_not_outlive_a_killed_launcher() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(&folder.path().join("run"));
+    signal("-KILL", u64::from(running.launcher.id()));
+    running.end();
+}
+
+#[test]
+fn an_interrupt_saves_a_checkpoint_from_which_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let running = start(&run_dir);
+    signal("-INT", u64::from(running.launcher.id()));
+    let output = running.end();
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--resume auto"), "{}", stderr(&output));
+
+    let saved = std::fs::read_dir(run_dir.join("checkpoints")).unwrap().count();
+    assert!(saved > 0, "nothing was saved");
+    let place = format!("--run_dir={}", run_dir.display());
+    let status = Command::new(program())
+        .args(["train", &place, "--resume=auto"])
+        .args(SMALL)
+        .args(ENDLESS)
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map(|launcher| Running { launcher, pids: Vec::new() });
+    let resumed = status.unwrap();
+    let has_resumed = || {
+        let metrics = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap_or_default();
+        metrics.contains("\"event\":\"resume\"")
+    };
+    until(Duration::from_secs(60), "the run to go on", has_resumed);
+    signal("-INT", u64::from(resumed.launcher.id()));
+    assert_eq!(resumed.end().status.code(), Some(75));
+}
+
+#[test]
+fn a_finished_run_is_finished_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let first = train(&run_dir, &["--max_steps=2"]);
+    assert_eq!(train(&run_dir, &["--max_steps=2", "--resume=auto"]), first);
+}
