@@ -73,13 +73,19 @@ pub fn train_command(
     if !layers.incomplete {
         problems.extend(validate::between_keys(&config, &origins, &layers.bad));
     }
+    let mut notes = notes::notes(&config, &origins);
     if !layers.bad.contains("run.gpu") {
-        problems.extend(validate::devices(&config, &origins, machine));
+        match validate::devices(&config, &origins, machine) {
+            // A plan may be for another machine.
+            Some(absent) if split.dry_run => {
+                notes.push(format!("{}, so this plan is for another machine", absent.what));
+            }
+            absent => problems.extend(absent),
+        }
     }
     if !problems.is_empty() {
         return Err(Stop::Problems(Problems(problems)));
     }
-    let notes = notes::notes(&config, &origins);
     Ok(TrainCommand { dry_run: split.dry_run, json: split.json, config, origins, notes })
 }
 

@@ -1,6 +1,7 @@
 //! The flags of `lcsl train`, built from the table of keys, with the help that they make.
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use crate::keys::{KEYS, Key, Kind};
 use crate::presets::DEFAULT;
@@ -21,6 +22,21 @@ pub fn train_clap_command() -> Command {
     let switches = COMMAND_SWITCHES.iter().map(|(name, help)| switch_arg(name).help(*help));
     let defaults: toml::Table = DEFAULT.parse().expect("the embedded defaults are valid TOML");
     command.args(flags).args(switches).args(KEYS.iter().flat_map(|key| key_args(key, &defaults)))
+}
+
+/// The command for `lcsl train` as shells complete it: with the words of each choice. Reading the
+/// arguments does without them, so that a wrong word is reported together with everything else that
+/// is wrong.
+pub fn train_completion_command() -> Command {
+    KEYS.iter().fold(train_clap_command(), |command, key| {
+        key.flags.iter().fold(command, |command, name| match key.kind {
+            Kind::Choice(words) => {
+                command.mut_arg(name, |arg| arg.value_parser(PossibleValuesParser::new(words)))
+            }
+            Kind::Path => command.mut_arg(name, |arg| arg.value_hint(ValueHint::AnyPath)),
+            _ => command,
+        })
+    })
 }
 
 /// Flags that are no keys, because they say where settings come from: name, value, help.

@@ -43,7 +43,7 @@ mod value;
 
 pub use command::{Stop, TrainCommand, train_command};
 pub use dump::{Difference, differences, from_toml, to_toml};
-pub use flags::train_clap_command;
+pub use flags::{train_clap_command, train_completion_command};
 pub use machine::Machine;
 pub use origin::{Origin, Origins};
 pub use presets::PRESETS;

@@ -30,12 +30,19 @@ impl Problem {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
+impl Problems {
+    /// The line above the list.
+    pub fn title(&self) -> String {
+        match self.0.len() {
+            1 => "the configuration has a problem".to_owned(),
+            count => format!("the configuration has {count} problems"),
+        }
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            1 => formatter.write_str("the configuration has a problem")?,
-            count => write!(formatter, "the configuration has {count} problems")?,
-        }
+        formatter.write_str(&self.title())?;
         for problem in &self.0 {
             write!(formatter, "\n  - {}\n    where: {}", problem.what, problem.place)?;
             if let Some(hint) = &problem.hint {

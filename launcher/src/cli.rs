@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::{inspect, terminal, train};
+use crate::{documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -24,6 +25,16 @@ enum Command {
     Eval(Eval),
     /// Write the selected model of a run as safetensors, under PyTorch's names
     Export(Export),
+    /// Print the completions of these commands for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder
+    Man {
+        /// Folder to write into
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `lcsl eval`.
@@ -77,9 +88,12 @@ pub struct Export {
 pub fn run(arguments: &[OsString]) -> u8 {
     let done = match arguments.get(1) {
         Some(name) if name == "train" => train::run(&arguments[2..]),
+        Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
             Ok(Command::Eval(eval)) => inspect::eval(&eval),
             Ok(Command::Export(export)) => inspect::export(&export),
+            Ok(Command::Completions { shell }) => documents::completions(shell),
+            Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
             Err(error) => {
                 // Help on a closed standard output is nobody's problem.
                 let _ = error.print();
@@ -89,15 +103,29 @@ pub fn run(arguments: &[OsString]) -> u8 {
     };
     done.unwrap_or_else(|fault: Fault| {
         terminal::show_fault(&fault);
+        if wants_json(arguments) {
+            terminal::print_fault(&fault);
+        }
         fault.exit_code
     })
 }
 
+/// Whether a script asked for JSON; asked of the raw arguments, since these may be what is wrong.
+fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument == "--json" || argument == "--json=true")
+}
+
+/// All commands, with `train`, whose arguments come from the table of keys.
+pub fn command(train: clap::Command) -> clap::Command {
+    let order = ["train", "eval", "export", "completions", "man"];
+    let command = Arguments::command().subcommand(train);
+    order.iter().enumerate().fold(command, |command, (place, name)| {
+        command.mut_subcommand(name, |subcommand| subcommand.display_order(place))
+    })
+}
+
 fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
-    let command = Arguments::command()
-        .subcommand(lcsl_config::train_clap_command().display_order(0))
-        .mut_subcommand("eval", |eval| eval.display_order(1))
-        .mut_subcommand("export", |export| export.display_order(2));
+    let command = command(lcsl_config::train_clap_command());
     let mut matches = command.try_get_matches_from(arguments)?;
     Ok(Arguments::from_arg_matches_mut(&mut matches)?.command)
 }

@@ -35,6 +35,8 @@ pub struct Crew<'a> {
     pub around: Surroundings,
     /// Where they work.
     pub run_dir: RunDir,
+    /// Whether a script wants to hear how it ended.
+    pub json: bool,
 }
 
 impl Crew<'_> {
@@ -46,9 +48,12 @@ impl Crew<'_> {
         let restarts = self.config.run.max_restarts;
         let mut life = 0;
         loop {
-            let (code, interrupted) = self.live(&mut interrupts).await?;
-            if code != exit::RANK_FAILED || interrupted || life == restarts {
-                return Ok(code);
+            let (end, interrupted) = self.live(&mut interrupts).await?;
+            if end.code != exit::RANK_FAILED || interrupted || life == restarts {
+                if let Some(fault) = end.fault.filter(|_| self.json) {
+                    terminal::print_fault(&fault);
+                }
+                return Ok(end.code);
             }
             life += 1;
             terminal::show_note(&format!(
@@ -57,8 +62,8 @@ impl Crew<'_> {
         }
     }
 
-    /// One life of all ranks: its exit code, and whether somebody asked to stop.
-    async fn live(&self, interrupts: &mut Interrupts) -> Result<(u8, bool), Fault> {
+    /// One life of all ranks: how it ended, and whether somebody asked to stop.
+    async fn live(&self, interrupts: &mut Interrupts) -> Result<(End, bool), Fault> {
         let secret =
             processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
         let everywhere = !self.config.run.hosts.is_empty();
@@ -73,9 +78,9 @@ impl Crew<'_> {
             Fault::usage(what, "run `make build` again")
         })?;
         let mut display = Display::new(words(self.config));
-        let mut code = exit::DONE;
+        let mut end = End { code: exit::DONE, fault: None };
         let mut announce =
-            |verdict: &Verdict| code = announce(verdict, self.run_dir.root(), &path, log_start);
+            |verdict: &Verdict| end = announce(verdict, self.run_dir.root(), &path, log_start);
         let mut at = Watch {
             supervision: Supervision::new(self.config.run.nproc, env!("CARGO_PKG_VERSION")),
             child,
@@ -87,7 +92,7 @@ impl Crew<'_> {
         };
         watch(&mut at, interrupts).await?;
         let interrupted = at.supervision.was_interrupted();
-        Ok((code, interrupted))
+        Ok((end, interrupted))
     }
 
     fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
@@ -105,20 +110,28 @@ impl Crew<'_> {
     }
 }
 
-/// Says how a life ended, and returns its exit code.
-fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> u8 {
+/// How a life ended.
+struct End {
+    code: u8,
+    fault: Option<Fault>,
+}
+
+/// Says how a life ended.
+fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> End {
     let fault = match verdict {
-        Verdict::Done => return exit::DONE,
+        Verdict::Done => return End { code: exit::DONE, fault: None },
         Verdict::Stopped => {
             terminal::show_note(
                 "stopped, and a checkpoint is saved; go on with the same command and --resume auto",
             );
-            return exit::STOPPED;
+            return End { code: exit::STOPPED, fault: None };
         }
         Verdict::Abandoned => Fault {
-            what: "ended at once; steps after the newest checkpoint are lost".to_owned(),
             hint: Some("go on from that checkpoint with --resume auto".to_owned()),
-            exit_code: exit::ABANDONED,
+            ..Fault::new(
+                "ended at once; steps after the newest checkpoint are lost",
+                exit::ABANDONED,
+            )
         },
         Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
         Verdict::Failed { what, hint, rank, exit_code } => {
@@ -127,11 +140,11 @@ fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> u8
                 None => log.to_owned(),
             };
             let what = format!("{what}\n  log: {}", log.display());
-            Fault { what, hint: hint.clone(), exit_code: *exit_code }
+            Fault { hint: hint.clone(), ..Fault::new(what, *exit_code) }
         }
     };
     terminal::show_fault(&fault);
-    fault.exit_code
+    End { code: fault.exit_code, fault: Some(fault) }
 }
 
 /// Opens a log for more lines, and says where these will begin.
@@ -169,5 +182,5 @@ fn words(config: &RunConfig) -> Words {
 
 /// Something that the operating system did not do; `action` completes the sentence "cannot …".
 pub fn system_fault(action: &str, error: &std::io::Error) -> Fault {
-    Fault { what: format!("cannot {action}: {error}"), hint: None, exit_code: exit::BUG }
+    Fault::new(format!("cannot {action}: {error}"), exit::BUG)
 }

@@ -141,22 +141,20 @@ fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
             "a library is missing or of another version: run `make setup` and `make build` again",
         )),
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(exit::BUG)),
-        (None, signal) => Err(Fault {
-            what: format!(
+        (None, signal) => Err(Fault::new(
+            format!(
                 "{} was killed by signal {}",
                 command.program.display(),
                 signal.unwrap_or_default()
             ),
-            hint: None,
-            exit_code: exit::RANK_FAILED,
-        }),
+            exit::RANK_FAILED,
+        )),
     }
 }
 
 fn not_understood(error: &serde_json::Error) -> Fault {
     Fault {
-        what: format!("the answer of lcsl-rank cannot be understood: {error}"),
         hint: Some("build lcsl and lcsl-rank together with `make build`".to_owned()),
-        exit_code: exit::BUG,
+        ..Fault::new(format!("the answer of lcsl-rank cannot be understood: {error}"), exit::BUG)
     }
 }

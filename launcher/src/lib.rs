@@ -15,11 +15,13 @@
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
 //! - [`report`]: the figures of a finished run as a table.
 //! - [`inspect`]: `lcsl eval` and `lcsl export`.
+//! - [`documents`]: completions and manual pages; [`version`]: what `--version` says.
 //! - [`fault`], [`exit`], [`terminal`]: how all of them say what is wrong, with which exit code,
 //!   and where it is written.
 
 pub mod cli;
 pub mod crew;
+pub mod documents;
 pub mod exit;
 pub mod fault;
 pub mod inspect;
@@ -31,3 +33,4 @@ pub mod start;
 pub mod supervise;
 pub mod terminal;
 pub mod train;
+pub mod version;

@@ -21,6 +21,12 @@ pub fn show_fault(fault: &Fault) {
     show(ERROR, "error", &fault.to_string());
 }
 
+/// Writes an error to standard output, for a script that asked for JSON: one object on one line.
+pub fn print_fault(fault: &Fault) {
+    // That standard output cannot be written to is less important than what was to be said there.
+    let _ = print(&format!("{}\n", fault.to_json()));
+}
+
 /// Shows something that will become an error later.
 pub fn show_warning(text: &str) {
     show(WARNING, "warning", text);

@@ -23,8 +23,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         Ok(command) => command,
         Err(Stop::Text(text)) => return terminal::print(&text).map(|()| exit::DONE),
         Err(Stop::Problems(problems)) => {
-            let (what, exit_code) = (problems.to_string(), exit::USAGE);
-            return Err(Fault { what, hint: None, exit_code });
+            return Err(Fault::several(&problems.title(), &problems.0, exit::USAGE));
         }
     };
     settle_run_dir(&mut command.config, &command.origins)?;
@@ -46,7 +45,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         }
     };
     run_dir.write_config(&to_toml(config, &command.origins))?;
-    let crew = Crew { config, rank, libtorch, around, run_dir };
+    let crew = Crew { config, rank, libtorch, around, run_dir, json: command.json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,9 +82,8 @@ fn settle_run_dir(config: &mut RunConfig, origins: &Origins) -> Result<(), Fault
 fn report(run_dir: &Path, json: bool) -> Result<u8, Fault> {
     let path = run_dir.join("result.json");
     let unusable = |why: String| Fault {
-        what: format!("training ended, but {} {why}", path.display()),
         hint: Some("please report this, with logs/ of the run directory".to_owned()),
-        exit_code: exit::BUG,
+        ..Fault::new(format!("training ended, but {} {why}", path.display()), exit::BUG)
     };
     let text = fs::read(&path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let not_understood = |error| unusable(format!("cannot be understood: {error}"));

@@ -12,6 +12,7 @@
 //! * [`metrics`]: accuracies from a confusion matrix.
 //! * [`run_dir`]: what a run leaves behind.
 //! * [`clock`]: where a rank is, and where its time goes.
+//! * `last_words`: what a rank says when a signal ends it (feature `engine`).
 //! * `engine`: networks, teacher, optimiser, training loop: everything that touches libtorch
 //!   (feature `engine`).
 
@@ -19,6 +20,8 @@ pub mod admission;
 pub mod clock;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "engine")]
+pub mod last_words;
 pub mod long_tail;
 pub mod material;
 pub mod metrics;

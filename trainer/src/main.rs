@@ -19,6 +19,7 @@ use lcsl_trainer::engine::failure;
 use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
+use lcsl_trainer::last_words;
 use lcsl_trainer::run_dir::RunDir;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
@@ -85,7 +86,12 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     report_panics();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    // A log on a full disk must not panic over its own complaints.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .init();
     match arguments.command {
         Command::Train { run_dir } => train(&RunDir::at(run_dir)),
         Command::Eval { run_dir, split, tta, tau_norm, predictions } => {
@@ -145,6 +151,7 @@ fn train(run_dir: &RunDir) -> ExitCode {
         Err(error) => return refuse(&error, None, RANK_FAILED),
     };
     let _ = CONTROL.set(control.clone()); // set nowhere else
+    last_words::prepare(&control);
     let trained = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
         .and_then(|()| run::device(&config, local_rank))
@@ -163,6 +170,7 @@ fn train(run_dir: &RunDir) -> ExitCode {
             (failure.exit_code, FromRank::Failed(failure))
         }
     };
+    last_words::no_more();
     control.close(&last_word);
     ExitCode::from(exit_code as u8)
 }
@@ -241,17 +249,18 @@ fn connect(
 /// Where a panic is reported, once there is a launcher to report it to.
 static CONTROL: OnceLock<Control> = OnceLock::new();
 
-/// A panic is our bug: it is reported like any other error, and the process ends instead of leaving
-/// the other ranks waiting.
+/// A panic is our bug, and the failure of a rank: it is reported like any other, and the process ends
+/// instead of leaving the other ranks waiting.
 fn report_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
+        last_words::no_more();
         if let Some(control) = CONTROL.get() {
             control.close(&FromRank::Failed(Failure {
                 what: format!("internal error: {panic}"),
                 hint: Some("please report this, with logs/ of the run directory".to_owned()),
-                exit_code: BUG,
+                exit_code: i32::from(RANK_FAILED),
                 bystander: false,
             }));
         }

@@ -2,16 +2,20 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
 use super::message::{FromRank, Hello, Phase, ToRank};
 
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often the heartbeat looks whether there is news in between.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A launcher that does not read for so long is as good as gone.
@@ -53,6 +57,10 @@ impl Place {
         self.step.load(Ordering::Relaxed)
     }
 
+    fn is_starting(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::Starting as u8
+    }
+
     fn heartbeat(&self) -> FromRank {
         FromRank::Heartbeat {
             epoch: self.epoch.load(Ordering::Relaxed),
@@ -71,12 +79,13 @@ pub struct Control {
     place: Arc<Place>,
     stop: Arc<AtomicBool>,
     stream: Option<Arc<Mutex<TcpStream>>>,
+    descriptor: Option<RawFd>,
 }
 
 impl Control {
     /// No launcher: messages go nowhere, and nobody asks for a stop.
     pub fn absent() -> Self {
-        Self { place: Arc::default(), stop: Arc::default(), stream: None }
+        Self { place: Arc::default(), stop: Arc::default(), stream: None, descriptor: None }
     }
 
     /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
@@ -100,6 +109,7 @@ impl Control {
         let control = Self {
             place: Arc::default(),
             stop: Arc::default(),
+            descriptor: Some(stream.as_raw_fd()),
             stream: Some(Arc::new(Mutex::new(stream))),
         };
         control.send(&FromRank::Hello(hello));
@@ -107,11 +117,24 @@ impl Control {
         thread::spawn(move || listener.listen(incoming, orphaned));
         let beating = control.clone();
         thread::spawn(move || {
+            let mut told_starting = true;
             while beating.send(&beating.place.heartbeat()) {
-                thread::sleep(HEARTBEAT_PERIOD);
+                let until = Instant::now() + HEARTBEAT_PERIOD;
+                // That it has begun to work is news: a rank that dies in its first second does not
+                // die "while starting".
+                while Instant::now() < until && told_starting == beating.place.is_starting() {
+                    thread::sleep(LOOK_PERIOD);
+                }
+                told_starting = beating.place.is_starting();
             }
         });
         Ok(control)
+    }
+
+    /// The descriptor of the connection, for whoever must say something when nothing else works
+    /// any more; none without a launcher.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.descriptor
     }
 
     /// Where this rank is.

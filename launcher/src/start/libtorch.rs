@@ -100,7 +100,7 @@ fn absent(directories: &[(PathBuf, &'static str)]) -> Problem {
 
 /// The version of the libtorch whose libraries lie in `directory`: a Python wheel says it in
 /// `version.py`, libtorch's own archive in `build-version`.
-fn version(directory: &Path) -> Option<String> {
+pub fn version(directory: &Path) -> Option<String> {
     let above = [directory.parent().map(Path::to_owned), Some(directory.join(".."))];
     above.into_iter().flatten().find_map(|folder| {
         let wheel = fs::read_to_string(folder.join("version.py")).ok();

@@ -106,7 +106,8 @@ fn searched_path(around: &Surroundings) -> String {
     }
 }
 
-fn in_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+/// The program `name` in the folders of `path`, which has the form of `PATH`.
+pub fn in_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     let folders = std::env::split_paths(path?).filter(|folder| !folder.as_os_str().is_empty());
     folders.map(|folder| folder.join(name)).find(|candidate| is_program(candidate))
 }

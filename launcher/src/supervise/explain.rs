@@ -40,7 +40,7 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
         format!("no rank ever reached the launcher: {ended}, saying\n    {lines}")
     };
     let hint = Some(format!("all that was printed is in {}", log.display()));
-    Fault { what, hint, exit_code }
+    Fault { hint, ..Fault::new(what, exit_code) }
 }
 
 /// The lines that a rank printed about itself: `error: …` and the remedy below it. Several ranks

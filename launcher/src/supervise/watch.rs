@@ -124,9 +124,5 @@ async fn attend(
 }
 
 fn lost_child(error: &io::Error) -> Fault {
-    Fault {
-        what: format!("cannot wait for the launched program: {error}"),
-        hint: None,
-        exit_code: crate::exit::BUG,
-    }
+    Fault::new(format!("cannot wait for the launched program: {error}"), crate::exit::BUG)
 }

@@ -93,6 +93,17 @@ fn a_failing_rank_speaks_for_itself() {
 }
 
 #[test]
+fn a_script_that_asks_for_json_learns_how_the_run_failed_once() {
+    let stage = Stage::new();
+    let scene = format!("{AT_WORK} fail 4 'the disk of the mind is full'");
+    let outcome = stage.outcome(stage.train(&scene, &["--json", "--max_restarts=1"]));
+    let error = &json(&outcome.ended(4).out)["error"];
+    assert_eq!((&error["exit_code"], &error["hint"]), (&json("4"), &json("\"mend it\"")));
+    assert!(error["what"].as_str().unwrap().starts_with("rank 0 on host h1 failed at step 57"));
+    assert_eq!(outcome.err.matches("error: ").count(), 2, "a person reads of both lives");
+}
+
+#[test]
 fn a_library_that_does_not_load_is_explained() {
     let stage = Stage::new();
     let line = "lcsl-rank: error while loading shared libraries: libc10.so: cannot open";

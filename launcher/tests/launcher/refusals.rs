@@ -188,12 +188,61 @@ fn an_unknown_command_gets_a_suggestion() {
 fn help_and_version() {
     let stage = Stage::new();
     let version = stage.outcome(stage.lcsl(&["--version"]));
-    assert_eq!(version.out, format!("lcsl {}\n", env!("CARGO_PKG_VERSION")));
+    let lines: Vec<&str> = version.ended(0).out.lines().collect();
+    assert_eq!(lines[0], format!("lcsl {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(lines[1], "libtorch  2.11.0+cu130  STAGE/torch/lib");
+    assert_eq!(lines[2], "Open MPI  4.1.4         STAGE/path/mpirun");
+    assert!(lines[3].starts_with("NCCL "), "{version:#?}");
+    let short = stage.outcome(stage.lcsl(&["-V"]));
+    assert_eq!(short.ended(0).out.lines().collect::<Vec<_>>(), [lines[0]]);
     let help = stage.outcome(stage.lcsl(&["--help"]));
     help.ended(0);
     insta::assert_snapshot!(help.out);
     let train = stage.outcome(stage.lcsl(&["train", "--help"]));
     assert!(train.ended(0).out.contains("--imb_factor"), "{train:#?}");
+}
+
+#[test]
+fn a_script_that_asks_for_json_gets_errors_as_one_object() {
+    let stage = Stage::new();
+    let flags = ["--gpu=cpu", "--json", "--lr=0", "--epoch=3"];
+    let outcome = train(&stage, &flags);
+    outcome.ended(2).said("error: the configuration has 2 problems");
+    insta::assert_snapshot!(outcome.out, @r#"{"error":{"exit_code":2,"hint":null,"problems":[{"hint":"did you mean --epochs?","what":"unknown flag --epoch","where":"flag --epoch"},{"hint":null,"what":"train.lr is 0, but must be above 0","where":"flag --lr"}],"what":"the configuration has 2 problems"}}"#);
+    let outcome = stage.outcome(stage.lcsl(&["eval", "nowhere", "--json"]));
+    let error: serde_json::Value = serde_json::from_str(&outcome.ended(2).out).unwrap();
+    assert_eq!(error["error"]["what"], "nowhere is no run directory: it has no config.toml");
+}
+
+/// A plan for the machine with four cards is made on the laptop without one.
+#[test]
+fn a_plan_may_be_for_a_machine_with_other_gpus() {
+    let stage = Stage::new();
+    let plan = train(&stage, &["--gpu=0,1,2,97", "--dry_run"]);
+    plan.ended(0).said("so this plan is for another machine");
+    assert!(plan.out.contains("CUDA_VISIBLE_DEVICES='0,1,2,97'\n"), "{}", plan.out);
+    assert!(
+        plan.out.contains("\nmpirun -np 4 --bind-to none STAGE/bin/lcsl-rank "),
+        "{}",
+        plan.out
+    );
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_commands() {
+    let stage = Stage::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = stage.outcome(stage.lcsl(&["completions", shell]));
+        assert!(outcome.ended(0).out.contains("fashion_mnist"), "{shell}");
+    }
+    assert!(stage.outcome(stage.lcsl(&["man"])).ended(0).out.contains(".TH lcsl 1"));
+    stage.outcome(stage.lcsl(&["man", "pages/man1"])).ended(0);
+    let page = fs::read_to_string(stage.path("pages/man1/lcsl-train.1")).unwrap();
+    assert!(page.contains("imb_factor"), "{page}");
+    stage
+        .outcome(stage.lcsl(&["man", "/proc/nothing"]))
+        .ended(5)
+        .said("cannot create /proc/nothing");
 }
 
 #[test]

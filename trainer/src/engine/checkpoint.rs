@@ -1,10 +1,14 @@
 //! Tensors of a run, to disk and back.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
-use tch::Tensor;
+use safetensors::{Dtype, SafeTensorError, View};
+use tch::{Kind, Tensor};
 
+use super::digest;
 use super::network::Network;
 use crate::run_dir::checkpoints::{Found, TENSORS};
 
@@ -20,7 +24,7 @@ pub struct Tensors<'a> {
 
 /// Writes all tensors as safetensors: `student.*`, `momentum.*`, and `best.*` where there is one.
 /// The teacher is derived from the best network, or from the seed where there is none yet.
-pub fn write(path: &Path, tensors: &Tensors<'_>) -> std::io::Result<()> {
+pub fn write(path: &Path, tensors: &Tensors<'_>) -> io::Result<()> {
     let mut entries: Vec<(String, Tensor)> = prefixed("student", tensors.student.state());
     let mut start = 0;
     for (name, view) in tensors.student.parameters.named() {
@@ -36,7 +40,7 @@ pub fn write(path: &Path, tensors: &Tensors<'_>) -> std::io::Result<()> {
 }
 
 /// Writes one network under its plain names, as `lcsl export` does.
-pub fn write_network(path: &Path, network: &Network) -> std::io::Result<()> {
+pub fn write_network(path: &Path, network: &Network) -> io::Result<()> {
     write_file(path, &network.state())
 }
 
@@ -89,10 +93,49 @@ fn prefixed(prefix: &str, state: Vec<(String, Tensor)>) -> Vec<(String, Tensor)>
     state.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
 }
 
-fn write_file(path: &Path, entries: &[(String, Tensor)]) -> std::io::Result<()> {
-    let entries: Vec<(&str, Tensor)> = entries
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor.to_device(tch::Device::Cpu).contiguous()))
-        .collect();
-    Tensor::write_safetensors(&entries, path).map_err(std::io::Error::other)
+/// libtorch's bindings can write this format too, but hide in a text what the disk said: whether it is
+/// full decides about exit code and remedy.
+fn write_file(path: &Path, entries: &[(String, Tensor)]) -> io::Result<()> {
+    let entries = entries.iter().map(|(name, tensor)| (name.as_str(), Stored::from(tensor)));
+    safetensors::serialize_to_file(entries, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => error,
+        other => io::Error::other(other),
+    })
+}
+
+/// A tensor as the file has it: on the host, row-major, little-endian.
+struct Stored {
+    kind: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl From<&Tensor> for Stored {
+    fn from(tensor: &Tensor) -> Self {
+        let kind = match tensor.kind() {
+            Kind::Double => Dtype::F64,
+            Kind::Int64 => Dtype::I64,
+            _ => Dtype::F32,
+        };
+        let shape = tensor.size().into_iter().map(|size| size as usize).collect();
+        Self { kind, shape, bytes: digest::bytes(tensor) }
+    }
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.kind
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
 }

@@ -22,7 +22,7 @@ pub fn weights(network: &Network) -> String {
 }
 
 /// The values of a tensor in row-major order, little-endian, on whichever device it lies.
-fn bytes(tensor: &Tensor) -> Vec<u8> {
+pub(super) fn bytes(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.to_device(tch::Device::Cpu).contiguous();
     let elements = tensor.numel();
     let mut bytes = vec![0; elements * tensor.kind().elt_size_in_bytes()];

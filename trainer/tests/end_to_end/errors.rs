@@ -106,3 +106,42 @@ fn images_of_the_wrong_size_are_named_with_exit_code_3() {
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("27"), "{message}");
 }
+
+/// `lcsl` with a small file system of its own at `folder`, mounted with these options, which nobody
+/// else sees.
+fn on_a_disk(folder: &Path, options: &str, arguments: &[&str]) -> std::process::Output {
+    let script = "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"";
+    let is_root = rustix::process::geteuid().is_root();
+    std::process::Command::new("unshare")
+        .args(if is_root { ["--mount", "--"].as_slice() } else { &["--mount", "-r", "--"] })
+        .args(["sh", "-c", script, options])
+        .arg(folder)
+        .arg(crate::lcsl::program())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// The rank's own log lay on the full disk too, and the library that wrote to it panicked: the disk was
+/// reported as a bug of ours.
+#[test]
+fn a_disk_that_is_full_or_read_only_is_named_with_exit_code_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run").display().to_string();
+    let place = format!("--run_dir={run_dir}");
+    let mut arguments = vec!["train", &place];
+    arguments.extend(crate::lcsl::SMALL);
+    // Room for configuration and logs, and none for a checkpoint of 3 MB.
+    let output = on_a_disk(folder.path(), "size=1m", &arguments);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(5), "{message}");
+    assert!(message.contains(&format!("{run_dir}/checkpoints/")), "{message}");
+    assert!(message.contains("No space left on device"), "{message}");
+    assert!(message.contains("hint: make room, then go on with --resume auto"), "{message}");
+
+    let output = on_a_disk(folder.path(), "ro", &arguments);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(5), "{message}");
+    assert!(message.contains("Read-only file system"), "{message}");
+    assert!(message.contains("hint: choose another place with --run_dir"), "{message}");
+}

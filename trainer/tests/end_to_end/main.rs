@@ -5,5 +5,6 @@
 mod errors;
 mod interruptions;
 mod lcsl;
+mod published;
 mod pytorch;
 mod runs;

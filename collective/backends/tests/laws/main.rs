@@ -1,4 +1,5 @@
-//! What every world promises, checked on all of them: one rank alone, ranks as threads, and ranks as processes under mpirun.
+//! What every world promises, checked on all of them: one rank alone, ranks as threads, and ranks
+//! as processes under mpirun.
 
 mod laws;
 
