@@ -139,6 +139,11 @@ pub trait Communicator: Send {
         receive: &mut [u8],
     ) -> Result<(), CollectiveError>;
 
+    /// A second communicator over the same ranks, whose traffic never mixes with this one's, so that
+    /// each may be used from a thread of its own. It keeps this world alive underneath: it must
+    /// leave, or be dropped, before the world that was joined first leaves.
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError>;
+
     /// Returns when every rank has called it.
     fn barrier(&mut self) -> Result<(), CollectiveError>;
 

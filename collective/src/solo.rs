@@ -35,6 +35,10 @@ impl Communicator for Solo {
         })
     }
 
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
+        Ok(Box::new(Self))
+    }
+
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         Ok(())
     }

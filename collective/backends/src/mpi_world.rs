@@ -8,6 +8,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use mpi::ffi;
@@ -21,11 +22,21 @@ pub struct MpiWorld {
     communicator: ffi::MPI_Comm,
     rank: usize,
     size: usize,
+    /// Whether this world initialised MPI, and so has to finalise it.
+    first: bool,
+    library: Arc<Library>,
+}
+
+/// What all communicators of this process share: they exist as long as it has owners.
+struct Library {
+    /// The threading level that MPI granted.
+    threads: c_int,
 }
 
 // SAFETY: MPI was initialised with at least MPI_THREAD_SERIALIZED (checked in `init`), so calls may
-// come from any thread as long as they do not overlap; `Communicator` takes `&mut self`, and only
-// one `MpiWorld` exists, because `init` fails when MPI is already up.
+// come from any thread as long as they do not overlap. `Communicator` takes `&mut self`, so calls on
+// one value never overlap; those on two values may, but a second value exists only where
+// MPI_THREAD_MULTIPLE was granted (checked in `duplicate`; `init` fails when MPI is already up).
 unsafe impl Send for MpiWorld {}
 
 impl MpiWorld {
@@ -57,31 +68,30 @@ impl MpiWorld {
                 ),
             )?;
         }
-        // SAFETY: a constant of the library, readable after initialisation.
-        if granted < unsafe { ffi::RSMPI_THREAD_SERIALIZED } {
-            return Err(CollectiveError::Unsupported {
-                what: format!(
-                    "this MPI grants thread level {granted}, which is less than MPI_THREAD_SERIALIZED"
-                ),
-            });
-        }
-        Self::duplicate_world()
+        // SAFETY: constants of the library, readable after initialisation.
+        let (serialised, everybody) =
+            unsafe { (ffi::RSMPI_THREAD_SERIALIZED, ffi::RSMPI_COMM_WORLD) };
+        enough_threading(granted, (serialised, "MPI_THREAD_SERIALIZED"))?;
+        // SAFETY: MPI is initialised and its world lives; a duplicate of it inherits the handler.
+        check("MPI_Comm_set_errhandler", unsafe {
+            ffi::MPI_Comm_set_errhandler(everybody, ffi::RSMPI_ERRORS_RETURN)
+        })?;
+        let library = Arc::new(Library { threads: granted });
+        Ok(Self { first: true, ..Self::over(everybody, library)? })
     }
 
-    fn duplicate_world() -> Result<Self, CollectiveError> {
-        // SAFETY: MPI is initialised; every pointer is to a live local of the type that the call
-        // writes.
+    /// A new communicator over the ranks of `existing`. Collective.
+    fn over(existing: ffi::MPI_Comm, library: Arc<Library>) -> Result<Self, CollectiveError> {
+        // SAFETY: MPI is initialised and `existing` lives; every pointer is to a live local of the
+        // type that the call writes.
         unsafe {
             let mut communicator = ffi::RSMPI_COMM_NULL;
             let (mut rank, mut size) = (0, 0);
-            check(
-                "MPI_Comm_set_errhandler",
-                ffi::MPI_Comm_set_errhandler(ffi::RSMPI_COMM_WORLD, ffi::RSMPI_ERRORS_RETURN),
-            )?;
-            check("MPI_Comm_dup", ffi::MPI_Comm_dup(ffi::RSMPI_COMM_WORLD, &raw mut communicator))?;
+            check("MPI_Comm_dup", ffi::MPI_Comm_dup(existing, &raw mut communicator))?;
             check("MPI_Comm_rank", ffi::MPI_Comm_rank(communicator, &raw mut rank))?;
             check("MPI_Comm_size", ffi::MPI_Comm_size(communicator, &raw mut size))?;
-            Ok(Self { communicator, rank: rank as usize, size: size as usize })
+            let (rank, size) = (rank as usize, size as usize);
+            Ok(Self { communicator, rank, size, first: false, library })
         }
     }
 
@@ -260,20 +270,49 @@ impl Communicator for MpiWorld {
         Ok(())
     }
 
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
+        // SAFETY: a constant of the library, which is initialised as long as `self` lives.
+        let multiple = unsafe { ffi::RSMPI_THREAD_MULTIPLE };
+        enough_threading(self.library.threads, (multiple, "MPI_THREAD_MULTIPLE"))?;
+        Ok(Box::new(Self::over(self.communicator, self.library.clone())?))
+    }
+
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         // SAFETY: the communicator is live.
         check("MPI_Barrier", unsafe { ffi::MPI_Barrier(self.communicator) })
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {
-        self.barrier()?;
-        // SAFETY: the communicator is live and, by contract, not used again; MPI was initialised by
-        // `init` and is finalised only here, after every rank has come this far.
-        unsafe {
-            check("MPI_Comm_free", ffi::MPI_Comm_free(&raw mut self.communicator))?;
-            check("MPI_Finalize", ffi::MPI_Finalize())
+        let others = Arc::strong_count(&self.library) - 1;
+        if self.first && others > 0 {
+            return Err(CollectiveError::Unsupported {
+                what: format!("{others} duplicates of the world are in use where it leaves"),
+            });
         }
+        self.barrier()?;
+        // SAFETY: the communicator is live and, by contract, not used again.
+        check("MPI_Comm_free", unsafe { ffi::MPI_Comm_free(&raw mut self.communicator) })?;
+        if !self.first {
+            return Ok(());
+        }
+        // SAFETY: MPI was initialised by `init`, for this value, and is finalised only here, after
+        // every rank has come this far; no other value of this process is left to use it.
+        check("MPI_Finalize", unsafe { ffi::MPI_Finalize() })
     }
+}
+
+/// Refuses a threading level below the one that is needed; the standard orders them by value.
+fn enough_threading(granted: c_int, needed: (c_int, &str)) -> Result<(), CollectiveError> {
+    let (level, name) = needed;
+    if granted >= level {
+        return Ok(());
+    }
+    Err(CollectiveError::Unsupported {
+        what: format!(
+            "this MPI grants its threading level {granted}, and {name}, which is {level}, is needed; \
+             it has to be built with support for threads"
+        ),
+    })
 }
 
 /// The sentinel `MPI_IN_PLACE`, which is a macro and therefore missing from generated bindings: in
@@ -305,4 +344,21 @@ fn check(operation: &'static str, code: c_int) -> Result<(), CollectiveError> {
         library: "MPI",
         message: String::from_utf8_lossy(&text).into_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_low_a_threading_level_is_refused_in_words() {
+        assert!(enough_threading(3, (2, "MPI_THREAD_SERIALIZED")).is_ok());
+        assert!(enough_threading(3, (3, "MPI_THREAD_MULTIPLE")).is_ok());
+        let refused = enough_threading(2, (3, "MPI_THREAD_MULTIPLE")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this MPI grants its threading level 2, and MPI_THREAD_MULTIPLE, which is 3, is needed; \
+             it has to be built with support for threads"
+        );
+    }
 }
