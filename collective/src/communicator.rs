@@ -90,6 +90,14 @@ pub enum CollectiveError {
         /// What this rank expected.
         expected: String,
     },
+    /// Ranks have to be alike, and are not. All of them get this error, in the same words.
+    #[error("ranks disagree on {subject}: {camps}")]
+    Disagreement {
+        /// What they should have in common.
+        subject: String,
+        /// Who says what.
+        camps: String,
+    },
     /// The library underneath reported an error.
     #[error("{operation} failed in {library}: {message}")]
     Library {
@@ -130,8 +138,8 @@ pub trait Communicator: Send {
     /// contributions, indexed by rank.
     fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError>;
 
-    /// Sends `send` to `peer` and receives as many bytes from it into `receive`. Both sides must
-    /// call it with each other.
+    /// Sends `send` to `peer` and receives as many bytes from it into `receive`. All ranks call it,
+    /// each with its own partner; one without a partner names itself, and receives what it sends.
     fn exchange(
         &mut self,
         peer: usize,

@@ -156,7 +156,7 @@ impl Communicator for ThreadRank {
         send: &[u8],
         receive: &mut [u8],
     ) -> Result<(), CollectiveError> {
-        if peer >= self.to.len() || peer == self.rank {
+        if peer >= self.to.len() {
             return Err(CollectiveError::Unsupported {
                 what: format!(
                     "rank {} cannot exchange with rank {peer} of {}",

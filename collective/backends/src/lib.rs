@@ -7,6 +7,8 @@
 
 #[cfg(feature = "mpi")]
 pub mod mpi_world;
+#[cfg(feature = "mpi")]
+mod open_mpi;
 
 #[cfg(feature = "mpi")]
 pub use mpi_world::MpiWorld;
