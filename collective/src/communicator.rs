@@ -108,12 +108,30 @@ pub enum CollectiveError {
         /// Its own words.
         message: String,
     },
+    /// A library that the world needs is not there, or not the right one.
+    #[error("{what}")]
+    Missing {
+        /// Which, where, and what the system says.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The world cannot do what was asked of it.
     #[error("{what}")]
     Unsupported {
         /// What was asked, and why it cannot be.
         what: String,
     },
+}
+
+impl CollectiveError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { hint, .. } => Some(hint),
+            _ => None,
+        }
+    }
 }
 
 /// A group of ranks that call the same collectives in the same order.
