@@ -90,6 +90,14 @@ pub enum CollectiveError {
         /// What this rank expected.
         expected: String,
     },
+    /// Ranks have to be alike, and are not. All of them get this error, in the same words.
+    #[error("ranks disagree on {subject}: {camps}")]
+    Disagreement {
+        /// What they should have in common.
+        subject: String,
+        /// Who says what.
+        camps: String,
+    },
     /// The library underneath reported an error.
     #[error("{operation} failed in {library}: {message}")]
     Library {
@@ -100,12 +108,30 @@ pub enum CollectiveError {
         /// Its own words.
         message: String,
     },
+    /// A library that the world needs is not there, or not the right one.
+    #[error("{what}")]
+    Missing {
+        /// Which, where, and what the system says.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The world cannot do what was asked of it.
     #[error("{what}")]
     Unsupported {
         /// What was asked, and why it cannot be.
         what: String,
     },
+}
+
+impl CollectiveError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { hint, .. } => Some(hint),
+            _ => None,
+        }
+    }
 }
 
 /// A group of ranks that call the same collectives in the same order.
@@ -130,14 +156,19 @@ pub trait Communicator: Send {
     /// contributions, indexed by rank.
     fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError>;
 
-    /// Sends `send` to `peer` and receives as many bytes from it into `receive`. Both sides must
-    /// call it with each other.
+    /// Sends `send` to `peer` and receives as many bytes from it into `receive`. All ranks call it,
+    /// each with its own partner; one without a partner names itself, and receives what it sends.
     fn exchange(
         &mut self,
         peer: usize,
         send: &[u8],
         receive: &mut [u8],
     ) -> Result<(), CollectiveError>;
+
+    /// A second communicator over the same ranks, whose traffic never mixes with this one's, so that
+    /// each may be used from a thread of its own. It keeps this world alive underneath: it must
+    /// leave, or be dropped, before the world that was joined first leaves.
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError>;
 
     /// Returns when every rank has called it.
     fn barrier(&mut self) -> Result<(), CollectiveError>;

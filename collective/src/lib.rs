@@ -6,6 +6,9 @@
 //!   call.
 //! * [`solo`]: the world of one rank, in which every collective is the identity.
 //! * [`threads`]: a world of n ranks in one process, for tests of everything that is distributed.
+//! * [`checked`]: a world whose ranks say what they are about to do before they do it.
+//! * [`faulty`]: a world in which one rank misbehaves on purpose.
+//! * [`agreement`], [`placement`]: what ranks compare before they begin.
 //! * [`order`]: sums whose result does not depend on how many ranks share the work.
 //! * [`control`]: the connection of a rank to its launcher: who I am, how far I am, what went
 //!   wrong, please stop.
@@ -14,10 +17,16 @@
 //! [`control`], never links MPI. This crate is pure Rust. It must not know what an image, a label
 //! or a tensor is: it moves slices of numbers and bytes.
 
+pub mod agreement;
+mod camps;
+pub mod checked;
 pub mod communicator;
 pub mod control;
+pub mod faulty;
 pub mod order;
+pub mod placement;
 pub mod solo;
 pub mod threads;
 
+pub use checked::Checked;
 pub use communicator::{CollectiveError, Communicator, Values};

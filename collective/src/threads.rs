@@ -11,8 +11,16 @@ use crate::communicator::{CollectiveError, Communicator, Values};
 
 struct Message {
     operation: &'static str,
-    bytes: Vec<u8>,
+    content: Content,
 }
+
+enum Content {
+    Bytes(Vec<u8>),
+    /// The sending end of a channel to the rank that sends it, for a duplicate of the world.
+    Channel(Sender<Message>),
+}
+
+const DUPLICATION: &str = "a duplication of the world";
 
 /// One rank of a world of threads. Made by [`world`].
 pub struct ThreadRank {
@@ -59,19 +67,19 @@ impl ThreadRank {
         &self,
         peer: usize,
         operation: &'static str,
-        bytes: &[u8],
+        content: Content,
     ) -> Result<(), CollectiveError> {
         self.to[peer]
-            .send(Message { operation, bytes: bytes.to_vec() })
+            .send(Message { operation, content })
             .map_err(|_| CollectiveError::PeerGone { rank: peer, operation })
     }
 
-    fn receive(&self, peer: usize, operation: &'static str) -> Result<Vec<u8>, CollectiveError> {
+    fn receive(&self, peer: usize, operation: &'static str) -> Result<Content, CollectiveError> {
         let message = self.from[peer]
             .recv()
             .map_err(|_| CollectiveError::PeerGone { rank: peer, operation })?;
         if message.operation == operation {
-            return Ok(message.bytes);
+            return Ok(message.content);
         }
         Err(CollectiveError::Mismatch {
             rank: peer,
@@ -80,24 +88,33 @@ impl ThreadRank {
         })
     }
 
+    fn receive_bytes(
+        &self,
+        peer: usize,
+        operation: &'static str,
+    ) -> Result<Vec<u8>, CollectiveError> {
+        match self.receive(peer, operation)? {
+            Content::Bytes(bytes) => Ok(bytes),
+            Content::Channel(_) => unreachable!("only {DUPLICATION} sends channels"),
+        }
+    }
+
     fn gather(
         &self,
         operation: &'static str,
         mine: &[u8],
     ) -> Result<Vec<Vec<u8>>, CollectiveError> {
         for peer in (0..self.to.len()).filter(|peer| *peer != self.rank) {
-            self.send(peer, operation, mine)?;
+            self.send(peer, operation, Content::Bytes(mine.to_vec()))?;
         }
         (0..self.to.len())
-            .map(
-                |peer| {
-                    if peer == self.rank {
-                        Ok(mine.to_vec())
-                    } else {
-                        self.receive(peer, operation)
-                    }
-                },
-            )
+            .map(|peer| {
+                if peer == self.rank {
+                    Ok(mine.to_vec())
+                } else {
+                    self.receive_bytes(peer, operation)
+                }
+            })
             .collect()
     }
 }
@@ -139,7 +156,7 @@ impl Communicator for ThreadRank {
         send: &[u8],
         receive: &mut [u8],
     ) -> Result<(), CollectiveError> {
-        if peer >= self.to.len() || peer == self.rank {
+        if peer >= self.to.len() {
             return Err(CollectiveError::Unsupported {
                 what: format!(
                     "rank {} cannot exchange with rank {peer} of {}",
@@ -148,8 +165,8 @@ impl Communicator for ThreadRank {
                 ),
             });
         }
-        self.send(peer, "an exchange", send)?;
-        let bytes = self.receive(peer, "an exchange")?;
+        self.send(peer, "an exchange", Content::Bytes(send.to_vec()))?;
+        let bytes = self.receive_bytes(peer, "an exchange")?;
         if bytes.len() != receive.len() {
             return Err(CollectiveError::Mismatch {
                 rank: peer,
@@ -159,6 +176,21 @@ impl Communicator for ThreadRank {
         }
         receive.copy_from_slice(&bytes);
         Ok(())
+    }
+
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
+        let mut from = Vec::with_capacity(self.to.len());
+        for peer in 0..self.to.len() {
+            let (sending_end, receiving_end) = channel();
+            self.send(peer, DUPLICATION, Content::Channel(sending_end))?;
+            from.push(receiving_end);
+        }
+        let to = (0..self.to.len()).map(|peer| match self.receive(peer, DUPLICATION)? {
+            Content::Channel(sending_end) => Ok(sending_end),
+            Content::Bytes(_) => unreachable!("{DUPLICATION} sends nothing but channels"),
+        });
+        let to = to.collect::<Result<_, CollectiveError>>()?;
+        Ok(Box::new(Self { rank: self.rank, to, from }))
     }
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {

@@ -149,6 +149,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.max_restarts"
         | "run.hosts"
         | "run.nproc"
+        | "run.check_collectives"
         | "data.root"
         | "train.start_epoch"
         | "train.log_every_steps"

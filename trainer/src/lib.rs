@@ -6,6 +6,7 @@
 //! * `engine::step`: one optimiser step, every stage named in order. The rest is what it calls.
 //! * [`long_tail`]: which classes are minority classes, and the groups that tables report.
 //! * [`material`]: the dataset, cut into training, validation and test images.
+//! * [`likeness`]: what ranks compare before they begin.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
 //! * [`schedule`]: the learning rate of an epoch.
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod last_words;
+pub mod likeness;
 pub mod long_tail;
 pub mod material;
 pub mod metrics;

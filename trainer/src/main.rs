@@ -13,13 +13,14 @@ use lcsl_collective::control::{
     ADDRESS_VARIABLE, Control, Failure, FromRank, Hello, SECRET_VARIABLE,
 };
 use lcsl_collective::solo::Solo;
-use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::RunConfig;
 use lcsl_trainer::engine::failure;
 use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
 use lcsl_trainer::last_words;
+use lcsl_trainer::likeness;
 use lcsl_trainer::run_dir::RunDir;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
@@ -77,6 +78,7 @@ enum SplitName {
 const INTERRUPTED: i32 = 75;
 const BUG: i32 = 70;
 const USAGE: u8 = 2;
+const BAD_DATA: i32 = 3;
 const RANK_FAILED: u8 = 4;
 
 /// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
@@ -142,9 +144,9 @@ fn train(run_dir: &RunDir) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let (world, local_rank) = match join_world(config.run.nproc) {
+    let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
-        Err(error) => return refuse(&error, None, USAGE),
+        Err(error) => return refuse(&error, hint_of_start(&error), USAGE),
     };
     let control = match connect(&config, world.as_ref(), local_rank) {
         Ok(control) => control,
@@ -155,18 +157,26 @@ fn train(run_dir: &RunDir) -> ExitCode {
     let trained = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
         .and_then(|()| run::device(&config, local_rank))
-        .and_then(|device| {
-            let mut run = Run::open(&config, run_dir, world, control.clone(), device)?;
-            let ending = run.train()?;
-            run.rank.world.leave()?;
-            Ok(ending)
+        .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
+        .map_err(|error| failure::of_training(&error))
+        .and_then(|mut run| {
+            likeness::compare_data(run.rank.world.as_mut(), &run.material)
+                .map_err(|error| data_differs(&error))?;
+            Ok(run)
+        })
+        .and_then(|mut run| {
+            let ending = run.train();
+            let left = ending.and_then(|ending| {
+                run.rank.world.leave()?;
+                Ok(ending)
+            });
+            left.map_err(|error| failure::of_training(&error))
         });
     let (exit_code, last_word) = match trained {
         Ok(Ending::Finished) => (0, FromRank::Finished { exit_code: 0 }),
         Ok(Ending::Stopped) => (INTERRUPTED, FromRank::Finished { exit_code: INTERRUPTED }),
-        Err(error) => {
-            tracing::error!("{error}");
-            let failure = failure::of_training(&error);
+        Err(failure) => {
+            tracing::error!("{}", failure.what);
             (failure.exit_code, FromRank::Failed(failure))
         }
     };
@@ -187,7 +197,8 @@ fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
 
 /// The world that this process was started into, and its rank among the processes of its host. A
 /// run of one rank needs no MPI.
-fn join_world(nproc: usize) -> Result<(Box<dyn Communicator>, usize), CollectiveError> {
+fn join_world(config: &RunConfig) -> Result<(Box<dyn Communicator>, usize), CollectiveError> {
+    let nproc = config.run.nproc;
     if nproc == 1 {
         return Ok((Box::new(Solo), 0));
     }
@@ -201,7 +212,30 @@ fn join_world(nproc: usize) -> Result<(Box<dyn Communicator>, usize), Collective
         });
     }
     let (local_rank, _) = world.local_rank()?;
-    Ok((Box::new(world), local_rank))
+    let mut world: Box<dyn Communicator> = Box::new(world);
+    if config.run.check_collectives {
+        world = Box::new(Checked::new(world));
+    }
+    let version = likeness::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
+    likeness::compare_start(world.as_mut(), &version, config)?;
+    Ok((world, local_rank))
+}
+
+fn hint_of_start(error: &CollectiveError) -> Option<String> {
+    let hint = "install the same program on every host, and start it with the same configuration";
+    matches!(error, CollectiveError::Disagreement { .. }).then(|| hint.to_owned())
+}
+
+/// Every rank finds out at once, so none is a bystander.
+fn data_differs(error: &CollectiveError) -> Failure {
+    let differs = matches!(error, CollectiveError::Disagreement { .. });
+    let hint = "every host needs the same copy of the dataset under data.root";
+    Failure {
+        what: error.to_string(),
+        hint: differs.then(|| hint.to_owned()),
+        exit_code: if differs { BAD_DATA } else { RANK_FAILED.into() },
+        bystander: !differs,
+    }
 }
 
 /// From here on everything that this process prints goes to its log.

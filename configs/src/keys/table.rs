@@ -63,6 +63,12 @@ pub const KEYS: &[Key] = &[
     Key::new("run.deterministic", Kind::Switch, "Bitwise equal results for 1, 2 and 4 processes")
         .flags(&["deterministic"]),
     Key::new(
+        "run.check_collectives",
+        Kind::Switch,
+        "Ranks compare every collective call before it; names who differs",
+    )
+    .flags(&["check_collectives"]),
+    Key::new(
         "run.seed",
         Kind::Integer(0, LARGEST),
         "Seed of order, augmentation, mixing and weights",

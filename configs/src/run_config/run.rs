@@ -23,6 +23,8 @@ pub struct Run {
     /// Whether weights, admissions and metrics are bitwise equal for W = 1, 2, 4; V and W are then
     /// powers of two.
     pub deterministic: bool,
+    /// Whether ranks tell each other what they are about to do before each collective call.
+    pub check_collectives: bool,
     /// The seed of every random stream except the selection of images (`data.selection_seed`).
     pub seed: u64,
     /// What to do about a run directory that is already there.

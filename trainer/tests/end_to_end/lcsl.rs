@@ -9,9 +9,10 @@ use serde_json::Value;
 pub(crate) const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
 
 /// A tiny learnable problem: ten classes, 16×16, a few seconds on one core.
-pub(crate) const SMALL: [&str; 14] = [
+pub(crate) const SMALL: [&str; 15] = [
     "--dataset=synthetic",
     "--gpu=cpu",
+    "--check_collectives",
     "--epochs=3",
     "--batch_size=32",
     "--lr=0.05",

@@ -109,6 +109,9 @@ impl Communicator for Shared {
     ) -> Result<(), CollectiveError> {
         self.lock().exchange(peer, send, receive)
     }
+    fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
+        self.lock().duplicate()
+    }
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         self.lock().barrier()
     }

@@ -5,7 +5,7 @@ use lcsl_collective::{Communicator, Values};
 
 pub(crate) type Law = fn(&mut dyn Communicator) -> Result<(), String>;
 
-pub(crate) const LAWS: [(&str, Law); 8] = [
+pub(crate) const LAWS: [(&str, Law); 9] = [
     ("ranks are numbered", ranks_are_numbered),
     ("sums are over all ranks", sums_are_over_all_ranks),
     ("an empty sum is a sum", an_empty_sum_is_a_sum),
@@ -13,6 +13,7 @@ pub(crate) const LAWS: [(&str, Law); 8] = [
     ("a gather of nothing is nothing", a_gather_of_nothing_is_nothing),
     ("a gather where one rank is silent", a_gather_where_one_rank_is_silent),
     ("partners exchange", partners_exchange),
+    ("a duplicate keeps its traffic to itself", a_duplicate_keeps_its_traffic_to_itself),
     ("ordered sums agree to the last bit", ordered_sums_agree_to_the_last_bit),
 ];
 
@@ -80,16 +81,8 @@ fn a_gather_where_one_rank_is_silent(world: &mut dyn Communicator) -> Result<(),
 
 fn partners_exchange(world: &mut dyn Communicator) -> Result<(), String> {
     let (rank, size) = (world.rank(), world.world_size());
-    let partner = rank ^ 1;
-    if size == 1 {
-        return match world.exchange(1, &[0], &mut [0]) {
-            Err(_) => Ok(()),
-            Ok(()) => Err("exchanged with a rank that does not exist".to_owned()),
-        };
-    }
-    if partner >= size {
-        return Ok(()); // an odd one out
-    }
+    // The last of an odd number has itself.
+    let partner = if rank ^ 1 < size { rank ^ 1 } else { rank };
     let mut received = [0_u8; 3];
     let sent = [rank as u8, 7, 9];
     world.exchange(partner, &sent, &mut received).map_err(|error| error.to_string())?;
@@ -106,4 +99,34 @@ fn ordered_sums_agree_to_the_last_bit(world: &mut dyn Communicator) -> Result<()
     let bits: Vec<u8> = mine.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect();
     let everyone = gather(world, &bits)?;
     same(&everyone, &vec![bits; world.world_size()])
+}
+
+/// Two threads per rank, each with a communicator of its own; one half of the ranks starts one of
+/// them late, so that messages of both are on their way at the same time.
+fn a_duplicate_keeps_its_traffic_to_itself(world: &mut dyn Communicator) -> Result<(), String> {
+    let (rank, size) = (world.rank(), world.world_size());
+    let mut duplicate = world.duplicate().map_err(|error| error.to_string())?;
+    same(&(duplicate.rank(), duplicate.world_size()), &(rank, size))?;
+    let triangle = (size * (size - 1) / 2) as f64;
+    std::thread::scope(|scope| {
+        let sums = scope.spawn(move || {
+            if rank % 2 == 1 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            for turn in 0..100 {
+                let mut mine = vec![rank as f64 + f64::from(turn); 200];
+                duplicate
+                    .all_reduce_sum(Values::F64(&mut mine))
+                    .map_err(|error| error.to_string())?;
+                same(&mine, &vec![triangle + size as f64 * f64::from(turn); 200])?;
+            }
+            duplicate.leave().map_err(|error| error.to_string())
+        });
+        for turn in 0..100_u8 {
+            let expected: Vec<_> = (0..size).map(|rank| vec![rank as u8, turn]).collect();
+            same(&gather(world, &[rank as u8, turn])?, &expected)?;
+        }
+        sums.join().map_err(|_| "the thread of the duplicate panicked".to_owned())?
+    })?;
+    world.barrier().map_err(|error| error.to_string())
 }

@@ -1,0 +1,283 @@
+//! The libraries, and a GPU with its memory and one stream, through the CUDA driver.
+#![allow(unsafe_code)] // calls into the CUDA driver
+
+use std::ffi::{c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Arc;
+
+use lcsl_collective::CollectiveError;
+
+use super::codes::{check_driver, check_nccl};
+use super::locate;
+use super::sys::{self, Driver, Nccl};
+
+/// The oldest NCCL that is accepted, as `NCCL_VERSION_CODE` has it: 2.28, which libtorch 2.11 needs
+/// too.
+const VERSION_MIN: c_int = 22_800;
+const VERSION_END: c_int = 30_000;
+
+/// NCCL and the CUDA driver, loaded.
+pub struct Libraries {
+    pub(super) nccl: Nccl,
+    pub(super) driver: Driver,
+    /// For example `2.28.9`.
+    version: String,
+}
+
+impl Libraries {
+    /// Finds and loads both libraries, and starts the driver.
+    ///
+    /// # Errors
+    /// [`CollectiveError::Missing`] where one cannot be loaded, or is too old.
+    pub fn load() -> Result<Arc<Self>, CollectiveError> {
+        Self::load_from(&locate::candidates(), Path::new(locate::DRIVER))
+    }
+
+    /// The same from named files: the first of `nccl` that can be loaded.
+    pub fn load_from(nccl: &[PathBuf], driver: &Path) -> Result<Arc<Self>, CollectiveError> {
+        // SAFETY: the name belongs to NVIDIA's driver; whoever puts another file under it on the
+        // loader's path can run code in this process anyway.
+        let driver = unsafe { Driver::open(driver) }.map_err(|error| CollectiveError::Missing {
+            what: format!("the CUDA driver cannot be loaded: {error}"),
+            hint: "install NVIDIA's driver, or train on the CPU with --gpu=cpu",
+        })?;
+        let (nccl, path) = open_nccl(nccl)?;
+        let mut code = 0;
+        // SAFETY: writes one integer.
+        let asked = unsafe { (nccl.get_version)(&raw mut code) };
+        check_nccl(&nccl, ptr::null_mut(), "ncclGetVersion", asked)?;
+        accept_version(code, &path)?;
+        // SAFETY: the driver's start; it may be called any number of times.
+        check_driver(&driver, "cuInit", unsafe { (driver.init)(0) })?;
+        Ok(Arc::new(Self { nccl, driver, version: version_text(code) }))
+    }
+
+    /// NCCL's version, for example `2.28.9`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How many GPUs this process sees.
+    pub fn device_count(&self) -> Result<usize, CollectiveError> {
+        let mut count = 0;
+        // SAFETY: writes one integer.
+        let code = unsafe { (self.driver.device_count)(&raw mut count) };
+        check_driver(&self.driver, "cuDeviceGetCount", code)?;
+        Ok(count.max(0) as usize)
+    }
+}
+
+fn open_nccl(candidates: &[PathBuf]) -> Result<(Nccl, PathBuf), CollectiveError> {
+    let mut complaints = Vec::new();
+    for path in candidates {
+        // SAFETY: as for the driver: a file of this name is NCCL.
+        match unsafe { Nccl::open(path) } {
+            Ok(nccl) => return Ok((nccl, path.clone())),
+            Err(error) => complaints.push(error.to_string()),
+        }
+    }
+    Err(CollectiveError::Missing {
+        what: format!("NCCL cannot be loaded: {}", complaints.join("; ")),
+        hint: "install it with `pip install nvidia-nccl-cu13` beside torch, or put the folder of \
+               libnccl.so.2 into LD_LIBRARY_PATH; --gpu=cpu does without",
+    })
+}
+
+fn accept_version(code: c_int, path: &Path) -> Result<(), CollectiveError> {
+    if (VERSION_MIN..VERSION_END).contains(&code) {
+        return Ok(());
+    }
+    Err(CollectiveError::Missing {
+        what: format!(
+            "NCCL at {} is version {}, and 2.28 or a later 2.x is needed",
+            path.display(),
+            version_text(code)
+        ),
+        hint: "install it with `pip install nvidia-nccl-cu13` beside torch, and look in \
+               LD_LIBRARY_PATH for an older one",
+    })
+}
+
+/// `22809` is 2.28.9; before 2.9 a code had one digit less.
+fn version_text(code: c_int) -> String {
+    if code < 10_000 {
+        return format!("{}.{}.{}", code / 1000, code / 100 % 10, code % 100);
+    }
+    format!("{}.{}.{}", code / 10_000, code / 100 % 100, code % 100)
+}
+
+/// One GPU: its primary context, which libtorch uses too, so that both see the same memory; and a
+/// stream of its own.
+pub struct Device {
+    libraries: Arc<Libraries>,
+    context: sys::Context,
+    stream: sys::Stream,
+    /// `CUdevice`.
+    handle: c_int,
+}
+
+// SAFETY: contexts and streams of the driver may be used from any thread, once the context is current
+// there, which `enter` sees to.
+unsafe impl Send for Device {}
+// SAFETY: as above; the driver locks what its handles share.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// The GPU of this ordinal, among those that the process sees.
+    pub fn open(libraries: Arc<Libraries>, ordinal: usize) -> Result<Arc<Self>, CollectiveError> {
+        let driver = &libraries.driver;
+        let (mut handle, mut context, mut stream) = (0, ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the driver is initialised; every pointer is to a live local of the type that the
+        // call writes; the context is current on this thread when the stream is made in it.
+        unsafe {
+            let code = (driver.device_get)(&raw mut handle, ordinal as c_int);
+            check_driver(driver, "cuDeviceGet", code)?;
+            let code = (driver.retain_context)(&raw mut context, handle);
+            check_driver(driver, "cuDevicePrimaryCtxRetain", code)?;
+            check_driver(driver, "cuCtxSetCurrent", (driver.set_context)(context))?;
+            let code = (driver.create_stream)(&raw mut stream, sys::NON_BLOCKING);
+            check_driver(driver, "cuStreamCreate", code)?;
+        }
+        Ok(Arc::new(Self { libraries, context, stream, handle }))
+    }
+
+    /// The libraries that this GPU is reached through.
+    pub fn libraries(&self) -> &Arc<Libraries> {
+        &self.libraries
+    }
+
+    pub(super) fn stream(&self) -> sys::Stream {
+        self.stream
+    }
+
+    /// Makes the GPU's context current on this thread; before every other call.
+    pub(super) fn enter(&self) -> Result<(), CollectiveError> {
+        let driver = &self.libraries.driver;
+        // SAFETY: the context lives as long as `self`.
+        check_driver(driver, "cuCtxSetCurrent", unsafe { (driver.set_context)(self.context) })
+    }
+
+    /// Whether everything that `stream` was given is done.
+    pub(super) fn is_idle(&self, stream: sys::Stream) -> Result<bool, CollectiveError> {
+        let driver = &self.libraries.driver;
+        // SAFETY: the stream is this device's, or the caller's, who vouches for it.
+        match unsafe { (driver.query_stream)(stream) } {
+            sys::NOT_READY => Ok(false),
+            code => check_driver(driver, "cuStreamQuery", code).map(|()| true),
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let driver = &self.libraries.driver;
+        // SAFETY: handles of this value alone, not used again. Codes are of no use here: a process
+        // that ends after an error may find the driver in any state.
+        unsafe {
+            (driver.set_context)(self.context);
+            (driver.destroy_stream)(self.stream);
+            (driver.release_context)(self.handle);
+        }
+    }
+}
+
+/// Memory of a GPU.
+pub struct DeviceBuffer {
+    device: Arc<Device>,
+    address: u64,
+    bytes: usize,
+}
+
+impl DeviceBuffer {
+    /// `bytes` (at least 1) of uninitialised memory.
+    pub fn new(device: Arc<Device>, bytes: usize) -> Result<Self, CollectiveError> {
+        device.enter()?;
+        let mut address = 0;
+        let driver = &device.libraries.driver;
+        // SAFETY: the context is current; writes one address.
+        let code = unsafe { (driver.allocate)(&raw mut address, bytes.max(1)) };
+        check_driver(driver, "cuMemAlloc", code)?;
+        Ok(Self { device, address, bytes })
+    }
+
+    /// Where it lies on the GPU.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Copies to its beginning; returns when the bytes are there.
+    ///
+    /// # Panics
+    /// When there are more bytes than it holds.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), CollectiveError> {
+        assert!(bytes.len() <= self.bytes, "{} bytes into {}", bytes.len(), self.bytes);
+        self.device.enter()?;
+        let driver = &self.device.libraries.driver;
+        let from = bytes.as_ptr().cast::<c_void>();
+        // SAFETY: `from` is live for `bytes.len()`, and the buffer is at least as long.
+        let code = unsafe { (driver.to_device)(self.address, from, bytes.len()) };
+        check_driver(driver, "cuMemcpyHtoD", code)
+    }
+
+    /// Copies from its beginning; what was enqueued on it must be done.
+    ///
+    /// # Panics
+    /// When more bytes are asked for than it holds.
+    pub fn read(&self, bytes: &mut [u8]) -> Result<(), CollectiveError> {
+        assert!(bytes.len() <= self.bytes, "{} bytes from {}", bytes.len(), self.bytes);
+        self.device.enter()?;
+        let driver = &self.device.libraries.driver;
+        let to = bytes.as_mut_ptr().cast::<c_void>();
+        // SAFETY: `to` is live and exclusive for `bytes.len()`, and the buffer is at least as long.
+        let code = unsafe { (driver.to_host)(to, self.address, bytes.len()) };
+        check_driver(driver, "cuMemcpyDtoH", code)
+    }
+}
+
+impl Drop for DeviceBuffer {
+    fn drop(&mut self) {
+        let driver = &self.device.libraries.driver;
+        // SAFETY: the address is this value's alone, and not used again.
+        unsafe {
+            (driver.set_context)(self.device.context);
+            (driver.free)(self.address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_nccl_writes_them() {
+        assert_eq!(version_text(22_809), "2.28.9");
+        assert_eq!(version_text(21_703), "2.17.3");
+        assert_eq!(version_text(2_708), "2.7.8");
+    }
+
+    #[test]
+    fn other_versions_are_refused_in_words() {
+        let path = Path::new("/opt/libnccl.so.2");
+        assert!(accept_version(22_809, path).is_ok());
+        assert!(accept_version(23_001, path).is_ok());
+        let refused = |code| accept_version(code, path).unwrap_err().to_string();
+        assert_eq!(
+            refused(21_703),
+            "NCCL at /opt/libnccl.so.2 is version 2.17.3, and 2.28 or a later 2.x is needed"
+        );
+        assert!(refused(30_101).contains("version 3.1.1"));
+    }
+
+    #[test]
+    fn a_machine_without_the_libraries_says_what_to_install() {
+        let nowhere = Path::new("/nowhere/libcuda.so.1");
+        let error = Libraries::load_from(&[], nowhere).err().unwrap();
+        assert!(error.to_string().starts_with("the CUDA driver cannot be loaded: "), "{error}");
+        assert!(error.hint().unwrap().contains("--gpu=cpu"));
+        let error = open_nccl(&["/nowhere/libnccl.so.2".into()]).err().unwrap();
+        assert!(error.to_string().starts_with("NCCL cannot be loaded: /nowhere/libnccl.so.2"));
+        assert!(error.hint().unwrap().contains("pip install nvidia-nccl-cu13"));
+    }
+}
