@@ -56,7 +56,7 @@ fn find_libtorch(places: &Places) -> Library {
 fn find_mpi(path: Option<&OsStr>) -> Library {
     let found = match programs::in_path("mpirun", path) {
         None => Err("not found: no mpirun in PATH (needed by more than one rank)".to_owned()),
-        Some(mpirun) => match said_by(Command::new(&mpirun).arg("--version")) {
+        Some(mpirun) => match said_by(Command::new(&mpirun).arg("--version"), ANSWER_MAX) {
             Err(error) => Err(format!("{} does not say its version: {error}", mpirun.display())),
             Ok(said) => open_mpi_version(&said).map(|version| (version, mpirun)),
         },
@@ -65,15 +65,15 @@ fn find_mpi(path: Option<&OsStr>) -> Library {
 }
 
 /// What a program prints when it ends in time.
-fn said_by(command: &mut Command) -> io::Result<String> {
+fn said_by(command: &mut Command, answer_max: Duration) -> io::Result<String> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let began = Instant::now();
     while child.try_wait()?.is_none() {
-        if began.elapsed() > ANSWER_MAX {
+        if began.elapsed() > answer_max {
             let _ = child.kill();
             child.wait()?;
-            return Err(io::Error::other(format!("no answer within {} s", ANSWER_MAX.as_secs())));
+            return Err(io::Error::other(format!("no answer within {answer_max:?}")));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -155,9 +155,10 @@ mod tests {
     /// ever, and `lcsl --version` with it.
     #[test]
     fn a_program_that_does_not_answer_is_not_waited_for() {
-        let answer = said_by(Command::new("sleep").arg("60"));
-        assert_eq!(answer.unwrap_err().to_string(), "no answer within 5 s");
-        assert_eq!(said_by(Command::new("echo").arg("hello")).unwrap(), "hello\n");
+        let answer = said_by(Command::new("sleep").arg("60"), Duration::from_millis(50));
+        assert_eq!(answer.unwrap_err().to_string(), "no answer within 50ms");
+        let answer = said_by(Command::new("echo").arg("hello"), ANSWER_MAX);
+        assert_eq!(answer.unwrap(), "hello\n");
     }
 
     #[test]

@@ -30,7 +30,7 @@ const LAST_MESSAGES: Duration = Duration::from_millis(500);
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// How long the ranks may take to end when asked to by SIGTERM.
-const TERMINATION: Duration = Duration::from_secs(3);
+const TERMINATION: Duration = Duration::from_secs(2);
 
 /// How long the system may take to end what was killed.
 const BURIAL: Duration = Duration::from_secs(2);

@@ -125,12 +125,12 @@ fn when_mpirun_itself_is_killed_no_rank_is_blamed() {
 }
 
 #[test]
-fn survivors_get_three_seconds_and_are_then_killed() {
+fn survivors_get_two_seconds_and_are_then_killed() {
     let story = Story::at_work(2).closed(1).later(999);
     assert_eq!(story.verdict(), None, "others may still speak");
     let story = story.later(1);
     assert!(story.verdict().is_some() && story.has(&Action::Terminate));
-    let story = story.later(2999);
+    let story = story.later(1999);
     assert!(!story.has(&Action::Kill));
     let story = story.later(1);
     assert!(story.has(&Action::Kill));
