@@ -150,6 +150,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.hosts"
         | "run.nproc"
         | "run.check_collectives"
+        | "run.compare_every_steps"
         | "data.root"
         | "train.start_epoch"
         | "train.log_every_steps"

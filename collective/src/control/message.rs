@@ -79,6 +79,8 @@ pub enum Phase {
     Optimiser,
     /// Accuracy is measured.
     Evaluation,
+    /// The ranks compare what they hold.
+    Compare,
     /// A checkpoint is written.
     Checkpoint,
     /// Nothing is left to do.
@@ -87,7 +89,7 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, indexed by their number.
-    pub const ALL: [Phase; 10] = [
+    pub const ALL: [Phase; 11] = [
         Phase::Starting,
         Phase::Data,
         Phase::Teacher,
@@ -96,6 +98,7 @@ impl Phase {
         Phase::AllReduce,
         Phase::Optimiser,
         Phase::Evaluation,
+        Phase::Compare,
         Phase::Checkpoint,
         Phase::Leaving,
     ];
@@ -112,6 +115,7 @@ impl fmt::Display for Phase {
             Phase::AllReduce => "summing gradients",
             Phase::Optimiser => "in the optimiser",
             Phase::Evaluation => "evaluating",
+            Phase::Compare => "comparing the ranks",
             Phase::Checkpoint => "writing a checkpoint",
             Phase::Leaving => "leaving",
         })

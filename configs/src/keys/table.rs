@@ -69,6 +69,11 @@ pub const KEYS: &[Key] = &[
     )
     .flags(&["check_collectives"]),
     Key::new(
+        "run.compare_every_steps",
+        Kind::Integer(0, LARGEST),
+        "Steps between comparisons of weights, teacher and ledger over the ranks; 0 is never",
+    ),
+    Key::new(
         "run.seed",
         Kind::Integer(0, LARGEST),
         "Seed of order, augmentation, mixing and weights",

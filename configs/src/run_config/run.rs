@@ -25,6 +25,9 @@ pub struct Run {
     pub deterministic: bool,
     /// Whether ranks tell each other what they are about to do before each collective call.
     pub check_collectives: bool,
+    /// Steps between two comparisons of what the ranks hold, which precede every checkpoint too; 0 for
+    /// none at all.
+    pub compare_every_steps: u64,
     /// The seed of every random stream except the selection of images (`data.selection_seed`).
     pub seed: u64,
     /// What to do about a run directory that is already there.

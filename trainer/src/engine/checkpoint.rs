@@ -25,18 +25,26 @@ pub struct Tensors<'a> {
 /// Writes all tensors as safetensors: `student.*`, `momentum.*`, and `best.*` where there is one.
 /// The teacher is derived from the best network, or from the seed where there is none yet.
 pub fn write(path: &Path, tensors: &Tensors<'_>) -> io::Result<()> {
-    let mut entries: Vec<(String, Tensor)> = prefixed("student", tensors.student.state());
-    let mut start = 0;
-    for (name, view) in tensors.student.parameters.named() {
-        let elements = view.numel() as i64;
-        let part = tensors.velocity.narrow(0, start, elements).view(view.size().as_slice());
-        entries.push((format!("momentum.{name}"), part));
-        start += elements;
+    write_file(path, &tensors.entries())
+}
+
+impl Tensors<'_> {
+    /// All of them with their names, sorted by name in byte order.
+    pub fn entries(&self) -> Vec<(String, Tensor)> {
+        let mut entries: Vec<(String, Tensor)> = prefixed("student", self.student.state());
+        let mut start = 0;
+        for (name, view) in self.student.parameters.named() {
+            let elements = view.numel() as i64;
+            let part = self.velocity.narrow(0, start, elements).view(view.size().as_slice());
+            entries.push((format!("momentum.{name}"), part));
+            start += elements;
+        }
+        if let Some(network) = self.best {
+            entries.extend(prefixed("best", network.state()));
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        entries
     }
-    if let Some(network) = tensors.best {
-        entries.extend(prefixed("best", network.state()));
-    }
-    write_file(path, &entries)
 }
 
 /// Writes one network under its plain names, as `lcsl export` does.

@@ -1,5 +1,6 @@
 //! From an error to an exit code, a remedy, and the question of who is to blame.
 
+use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
 
@@ -26,6 +27,12 @@ pub fn of_training(error: &TrainError) -> Failure {
             let hint = "remove that checkpoint to go on from the one before, or start a new run";
             (BAD_DATA, Some(hint.to_owned()), false)
         }
+        TrainError::Apart { source: CollectiveError::Disagreement { .. }, .. } => {
+            let hint = "a memory, a cable or a library of that host is at fault: leave it out, and go on from the newest \
+                 checkpoint with --resume auto";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
+        TrainError::Apart { .. } => (RANK_FAILED, None, true),
         TrainError::Leave(_) => (RANK_FAILED, None, true),
         TrainError::NoDevice => (USAGE, Some("train on the CPU with --gpu=cpu".to_owned()), false),
     };

@@ -12,10 +12,11 @@
 //!
 //! Around the steps: [`run`] builds what a run consists of, [`train`] is the loop, [`evaluate`]
 //! measures, [`checkpoint`] saves and restores, [`journal`] reports, [`failure`] explains,
-//! [`digest`] makes weights comparable, [`inspect`] serves `lcsl eval` and `lcsl export`.
+//! [`digest`] makes weights comparable, [`compare`] compares them between ranks, [`inspect`] serves `lcsl eval` and `lcsl export`.
 
 pub mod batch;
 pub mod checkpoint;
+pub mod compare;
 pub mod digest;
 pub mod evaluate;
 pub mod failure;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lcsl_collective::CollectiveError;
 use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
 use thiserror::Error;
 
 use super::batch::Moment;
 use super::checkpoint::{self, Tensors};
+use super::compare::{State, compare};
 use super::digest;
 use super::evaluate::{EvaluateError, evaluate};
 use super::inspect;
@@ -59,6 +61,14 @@ pub enum TrainError {
     /// The disk did not do its part.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The ranks no longer hold the same.
+    #[error("after step {step}: {source}")]
+    Apart {
+        /// Optimiser steps made.
+        step: u64,
+        /// What differs, and where.
+        source: CollectiveError,
+    },
     /// A checkpoint is whole, but not of this run.
     #[error("cannot go on from checkpoint {}: {why}", path.display())]
     Checkpoint {
@@ -69,7 +79,7 @@ pub enum TrainError {
     },
     /// The ranks could not part in good order.
     #[error("leaving the other ranks: {0}")]
-    Leave(#[from] lcsl_collective::CollectiveError),
+    Leave(#[from] CollectiveError),
     /// A GPU was asked for.
     #[error("libtorch sees no CUDA device on this host")]
     NoDevice,
@@ -93,6 +103,8 @@ impl Run<'_> {
                 }
                 if stop || self.checkpoint_is_due() {
                     self.checkpoint()?;
+                } else if self.comparison_is_due() {
+                    self.compare()?;
                 }
                 if stop {
                     return Ok(Ending::Stopped);
@@ -181,8 +193,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes a checkpoint; the state is the same on all ranks, and rank 0 writes it.
+    /// Compares what the ranks hold. Collective.
+    fn compare(&mut self) -> Result<(), TrainError> {
+        self.rank.clock.enter(Phase::Compare);
+        let state = State {
+            tensors: Tensors {
+                student: &self.rank.student,
+                velocity: &self.rank.optimiser.velocity,
+                best: self.best.as_ref().map(|(_, network)| network),
+            },
+            teacher: self.rank.teacher.as_ref(),
+            ledger: &self.rank.ledger,
+        };
+        let step = self.position.step;
+        compare(self.rank.world.as_mut(), &state)
+            .map_err(|source| TrainError::Apart { step, source })
+    }
+
+    /// Writes a checkpoint; the state is the same on all ranks, which is made sure of, and rank 0
+    /// writes it.
     fn checkpoint(&mut self) -> Result<(), TrainError> {
+        if self.config.run.compare_every_steps > 0 {
+            self.compare()?;
+        }
         self.rank.clock.enter(Phase::Checkpoint);
         let began = Instant::now();
         let Some(journal) = &mut self.journal else { return Ok(()) };
@@ -277,6 +310,11 @@ impl Run<'_> {
 
     fn checkpoint_is_due(&self) -> bool {
         let every = self.config.checkpoint.every_steps;
+        every > 0 && self.position.step.is_multiple_of(every)
+    }
+
+    fn comparison_is_due(&self) -> bool {
+        let every = self.config.run.compare_every_steps;
         every > 0 && self.position.step.is_multiple_of(every)
     }
 
