@@ -1,13 +1,45 @@
-//! Lets binaries and tests find libtorch where the build found it, so that running them needs no
-//! variable.
+//! Compiles the C++ shim beside libtorch, and lets binaries and tests find libtorch where the build
+//! found it, so that running them needs no variable.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    if std::env::var_os("CARGO_FEATURE_ENGINE").is_none() {
-        return;
+    #[cfg(feature = "engine")]
+    shim();
+}
+
+#[cfg(feature = "engine")]
+fn shim() {
+    use std::path::Path;
+
+    const SOURCES: &str = "src/engine/shim";
+    println!("cargo::rerun-if-changed={SOURCES}");
+    let Some(libtorch) = std::env::var_os("LIBTORCH") else {
+        return; // torch-sys says what is missing
+    };
+    let libtorch = Path::new(&libtorch);
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+
+    let sources = Path::new(SOURCES);
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").opt_level(3).warnings(true).extra_warnings(true);
+    let mut kernels = build.clone();
+    kernels.flag("-Wno-psabi");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
+        // `supported` in winograd.cpp is asked before any of these instructions runs.
+        for flag in ["-mavx512f", "-mfma", "-mprefer-vector-width=512"] {
+            kernels.flag(flag);
+        }
     }
-    if let Some(libtorch) = std::env::var_os("LIBTORCH") {
-        let folder = std::path::Path::new(&libtorch).join("lib");
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
+    kernels.file(sources.join("winograd.cpp")).compile("lcsl_winograd");
+
+    let include = libtorch.join("include");
+    for folder in [include.join("torch/csrc/api/include"), include] {
+        build.flag("-isystem").flag(folder);
     }
+    // libtorch's loops over threads are templates that need OpenMP where they are used. The linker
+    // finds the compiler's libgomp.so.1, the loader the one beside libtorch: one of that name only.
+    build.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
+    build.files(["convolution.cpp", "shim.cpp"].map(|name| sources.join(name)));
+    build.compile("lcsl_shim");
+    println!("cargo::rustc-link-lib=gomp");
 }

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::{documents, inspect, terminal, train, version};
+use crate::{bench_step, documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ enum Command {
     Eval(Eval),
     /// Write the selected model of a run as safetensors, under PyTorch's names
     Export(Export),
+    /// Measure the parts of a run
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print the completions of these commands for a shell
     Completions {
         /// The shell
@@ -35,6 +38,13 @@ enum Command {
         /// Folder to write into
         folder: Option<PathBuf>,
     },
+}
+
+/// What `lcsl bench` measures.
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Time training steps on drawn images
+    Step(bench_step::StepBench),
 }
 
 /// Arguments of `lcsl eval`.
@@ -92,6 +102,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         _ => match parse(arguments) {
             Ok(Command::Eval(eval)) => inspect::eval(&eval),
             Ok(Command::Export(export)) => inspect::export(&export),
+            Ok(Command::Bench(Bench::Step(asked))) => bench_step::run(&asked),
             Ok(Command::Completions { shell }) => documents::completions(shell),
             Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
             Err(error) => {
@@ -117,7 +128,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// All commands, with `train`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let order = ["train", "eval", "export", "completions", "man"];
+    let order = ["train", "eval", "export", "bench", "completions", "man"];
     let command = Arguments::command().subcommand(train);
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))

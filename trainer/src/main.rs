@@ -1,6 +1,7 @@
 //! `lcsl-rank`: one process of a run. `lcsl` starts it, through mpirun when there are several; it
 //! also runs by hand.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,11 +15,11 @@ use lcsl_collective::control::{
 };
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
-use lcsl_config::RunConfig;
-use lcsl_trainer::engine::failure;
+use lcsl_config::{Machine, RunConfig};
 use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
+use lcsl_trainer::engine::{bench, failure};
 use lcsl_trainer::last_words;
 use lcsl_trainer::likeness;
 use lcsl_trainer::run_dir::RunDir;
@@ -67,6 +68,16 @@ enum Command {
         #[arg(long)]
         teacher: bool,
     },
+    /// Time training steps, together with the ranks that were started beside this one, and print the
+    /// figures as JSON.
+    BenchStep {
+        /// How many steps.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        steps: u64,
+        /// Of which run: flags as for `lcsl train`.
+        #[arg(last = true)]
+        flags: Vec<OsString>,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -106,6 +117,7 @@ fn main() -> ExitCode {
             eval(&RunDir::at(run_dir), question)
         }
         Command::Export { run_dir, out, teacher } => export(&RunDir::at(run_dir), &out, teacher),
+        Command::BenchStep { steps, flags } => bench_step(steps, &flags),
     }
 }
 
@@ -137,6 +149,27 @@ fn export(run_dir: &RunDir, out: &Path, teacher: bool) -> ExitCode {
         Ok(Err(error)) => explain(&error),
         Err(code) => code,
     }
+}
+
+fn bench_step(steps: u64, flags: &[OsString]) -> ExitCode {
+    let config = match lcsl_config::parse_train(flags, &Machine { cores: 1, gpus: None }) {
+        Ok(command) => command.config,
+        Err(stop) => return refuse(&stop, None, USAGE),
+    };
+    run::set_up_libtorch(config.run.threads);
+    let measured = join_world(&config).map_err(anyhow::Error::from).and_then(
+        |(world, local_rank)| {
+            let is_first = world.rank() == 0;
+            let device = run::device(&config, local_rank)?;
+            Ok((is_first, bench::step(&config, world, device, steps)?))
+        },
+    );
+    match measured.and_then(|(first, figures)| Ok((first, serde_json::to_string(&figures)?))) {
+        Ok((true, text)) => println!("{text}"),
+        Ok((false, _)) => {}
+        Err(error) => return refuse(&error, None, RANK_FAILED),
+    }
+    ExitCode::SUCCESS
 }
 
 fn train(run_dir: &RunDir) -> ExitCode {
@@ -185,13 +218,13 @@ fn train(run_dir: &RunDir) -> ExitCode {
     ExitCode::from(exit_code as u8)
 }
 
-/// Reads the configuration and sets the number of threads, which is never more than it says.
+/// Reads the configuration and sets libtorch up for it.
 fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
     let config = lcsl_config::load(&run_dir.config()).map_err(|problems| {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
     })?;
-    run::set_threads(config.run.threads);
+    run::set_up_libtorch(config.run.threads);
     Ok(config)
 }
 

@@ -57,10 +57,31 @@ pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
     let mut environment = rank_environment(config, on);
     environment.push((ADDRESS_VARIABLE, on.control.into()));
     environment.push((SECRET_VARIABLE, on.secret.into()));
-    let rank: [OsString; 3] = [on.rank.into(), "train".into(), config.run.run_dir.clone().into()];
+    let arguments = vec!["train".into(), config.run.run_dir.clone().into()];
+    ranks(config, on, arguments, environment)
+}
+
+/// The command that times `steps` steps of the run that `flags` describe, as for `lcsl train`.
+pub fn bench_step(
+    config: &RunConfig,
+    on: &Circumstances<'_>,
+    steps: u64,
+    flags: &[OsString],
+) -> LaunchCommand {
+    let own = ["bench-step", "--steps", &steps.to_string(), "--"].map(OsString::from);
+    let arguments = own.into_iter().chain(flags.iter().cloned()).collect();
+    ranks(config, on, arguments, rank_environment(config, on))
+}
+
+/// As many ranks as the configuration says, each with these arguments.
+fn ranks(
+    config: &RunConfig,
+    on: &Circumstances<'_>,
+    rank_arguments: Vec<OsString>,
+    mut environment: Vec<(&'static str, OsString)>,
+) -> LaunchCommand {
     if config.run.nproc == 1 {
-        let [program, arguments @ ..] = rank;
-        return LaunchCommand { program, arguments: arguments.into(), environment };
+        return LaunchCommand { program: on.rank.into(), arguments: rank_arguments, environment };
     }
     let mut arguments: Vec<OsString> =
         ["-np", &config.run.nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
@@ -71,7 +92,8 @@ pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
             arguments.extend(["-x".into(), (*name).into()]);
         }
     }
-    arguments.extend(rank);
+    arguments.push(on.rank.into());
+    arguments.extend(rank_arguments);
     environment.extend(MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())));
     if on.is_root {
         environment.push(("OMPI_ALLOW_RUN_AS_ROOT", "1".into()));

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use thiserror::Error;
 
 use super::feed::Normaliser;
-use super::network::{Mode, Network};
+use super::network::{Folded, Network};
 use crate::material::Material;
 use crate::metrics::{Calibration, Confusion};
 
@@ -132,8 +132,9 @@ pub fn evaluate_classifiers<const N: usize>(
 ) -> Result<[Measured; N], EvaluateError> {
     let mut measured = [(); N].map(|()| Measured::default());
     let (rank, size) = (world.rank(), world.world_size());
+    let folded = Folded::of(network);
     for chunk in exam.indices.chunks(exam.chunk).skip(rank).step_by(size) {
-        let features = views(network, exam, chunk);
+        let features = views(&folded, exam, chunk);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
             measured.record(exam.set, chunk, &logits);
@@ -146,14 +147,14 @@ pub fn evaluate_classifiers<const N: usize>(
 }
 
 /// Features of a chunk of images, and of their mirror images where these count.
-fn views(network: &Network, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
+fn views(network: &Folded, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
     let images = chunk.iter().map(|index| exam.set.image(*index as usize));
     let pixels: Vec<u8> = images.flatten().copied().collect();
     let images = exam.normaliser.apply(&pixels, chunk.len(), exam.set.shape());
-    let mut views = vec![network.features(&images, Mode::Evaluate)];
+    let mut views = vec![network.features(&images)];
     if exam.mirrored {
-        views.push(network.features(&images.flip([2]), Mode::Evaluate));
+        views.push(network.features(&images.flip([2])));
     }
     views
 }

@@ -9,12 +9,15 @@
 //! * [`student`]: loss, backward pass, and the sums that leave a rank.
 //! * [`sgd`]: the optimiser.
 //! * [`network`]: the networks, whose parameters lie in one flat buffer ([`flat`]).
+//! * [`shim`]: what tch lacks, in C++.
 //!
 //! Around the steps: [`run`] builds what a run consists of, [`train`] is the loop, [`evaluate`]
 //! measures, [`checkpoint`] saves and restores, [`journal`] reports, [`failure`] explains,
-//! [`digest`] makes weights comparable, [`compare`] compares them between ranks, [`inspect`] serves `lcsl eval` and `lcsl export`.
+//! [`digest`] makes weights comparable, [`compare`] compares them between ranks, [`inspect`] serves
+//! `lcsl eval` and `lcsl export`, [`bench`] times steps.
 
 pub mod batch;
+pub mod bench;
 pub mod checkpoint;
 pub mod compare;
 pub mod digest;
@@ -27,6 +30,7 @@ pub mod journal;
 pub mod network;
 pub mod run;
 pub mod sgd;
+pub mod shim;
 pub mod step;
 pub mod student;
 pub mod teacher;

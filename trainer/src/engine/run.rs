@@ -15,6 +15,7 @@ use super::journal::Journal;
 use super::network::weights::{self, Role};
 use super::network::{Architecture, Network};
 use super::sgd::Sgd;
+use super::shim;
 use super::step::Rank;
 use super::teacher::Teacher;
 use super::train::TrainError;
@@ -53,8 +54,12 @@ pub struct Run<'a> {
     pub journal: Option<Journal>,
 }
 
-/// Sets how many threads libtorch uses in this process; its own default is all cores.
-pub fn set_threads(threads: usize) {
+/// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
+/// keep the memory that it frees between two steps.
+pub fn set_up_libtorch(threads: usize) {
+    if !shim::keep_freed_memory() {
+        tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
+    }
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
 }
@@ -92,32 +97,14 @@ impl<'a> Run<'a> {
     ) -> Result<Self, TrainError> {
         let material = material::open(config)?;
         let classes = material.class_names.len();
-        let logical_ranks = config.run.virtual_ranks;
-        let plan = EpochPlan {
-            images: material.train.len() as u64,
-            batch: config.train.batch_size as u64,
-            logical_ranks,
-        };
-        let block = plan::block(logical_ranks, world.world_size(), world.rank());
-        let channels = material.images.shape().channels;
-        let normaliser = || Normaliser::new(&material.normalisation, channels, device);
-        let images = material.images.clone();
-        let indices = material.train.clone();
-        let feed = DatasetFeed {
-            batches: Batches::new(images, indices, material.recipe, config.run.seed),
-            plan,
-            block,
-            mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
-            seed: config.run.seed,
-            normaliser: normaliser(),
-        };
+        let feed = feed(config, &material, world.as_ref(), device);
         let is_first = world.rank() == 0;
         let mut run = Self {
             config,
             run_dir,
-            exams: Exams::new(config, normaliser()),
+            exams: Exams::new(config, normaliser(&material, device)),
             rank: rank(config, &material, world, control.clone(), device),
-            plan,
+            plan: feed.plan,
             feed,
             best: None,
             position: Position::default(),
@@ -168,7 +155,35 @@ impl<'a> Run<'a> {
     }
 }
 
-fn rank(
+fn normaliser(material: &Material, device: Device) -> Normaliser {
+    Normaliser::new(&material.normalisation, material.images.shape().channels, device)
+}
+
+/// The training images of one rank.
+pub(super) fn feed(
+    config: &RunConfig,
+    material: &Material,
+    world: &dyn Communicator,
+    device: Device,
+) -> DatasetFeed {
+    let logical_ranks = config.run.virtual_ranks;
+    let (images, indices) = (material.images.clone(), material.train.clone());
+    DatasetFeed {
+        plan: EpochPlan {
+            images: indices.len() as u64,
+            batch: config.train.batch_size as u64,
+            logical_ranks,
+        },
+        batches: Batches::new(images, indices, material.recipe, config.run.seed),
+        block: plan::block(logical_ranks, world.world_size(), world.rank()),
+        mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
+        seed: config.run.seed,
+        normaliser: normaliser(material, device),
+    }
+}
+
+/// Networks, optimiser and admission of one rank before its first step.
+pub(super) fn rank(
     config: &RunConfig,
     material: &Material,
     world: Box<dyn Communicator>,

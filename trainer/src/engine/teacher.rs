@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::network::{Mode, Network};
+use super::network::{Folded, Network};
 
 /// The copy of the best model so far that labels.
 ///
@@ -12,6 +12,7 @@ use super::network::{Mode, Network};
 #[derive(Debug)]
 pub struct Teacher {
     labelling: Network,
+    folded: Folded,
 }
 
 /// What the teacher thinks of the images of one part.
@@ -29,7 +30,9 @@ impl Teacher {
     /// Takes a copy of `model`. With `normalise` off, it labels with the classifier as it is.
     pub fn of(model: &Network, normalise: bool) -> Self {
         let tau = if normalise { 1.0 } else { 0.0 };
-        Self { labelling: with_normalised_classifier(model, tau) }
+        let labelling = with_normalised_classifier(model, tau);
+        let folded = Folded::of(&labelling);
+        Self { labelling, folded }
     }
 
     /// The copy with the normalised classifier.
@@ -41,23 +44,24 @@ impl Teacher {
     /// Images and mirror images go through the network as one batch.
     pub fn label(&self, mixed: &Tensor, temperature: f64) -> Opinion {
         let _guard = tch::no_grad_guard();
-        let logits = mirrored_logits(&self.labelling, mixed);
+        let logits = self.mirrored_logits(mixed);
         let probabilities = (&logits / temperature).softmax(-1, None);
         let (confidence, label) = probabilities.max_dim(1, false);
         Opinion { logits, label, confidence: confidence.to_kind(tch::Kind::Float) }
     }
-}
 
-/// Logits averaged over an image and its mirror image; N may be 0.
-fn mirrored_logits(network: &Network, images: &Tensor) -> Tensor {
-    let count = images.size()[0];
-    if count == 0 {
-        let classes = network.architecture().classes;
-        return Tensor::zeros([0, classes], (images.kind(), images.device()));
+    /// Logits averaged over an image and its mirror image; N may be 0.
+    fn mirrored_logits(&self, images: &Tensor) -> Tensor {
+        let (count, network) = (images.size()[0], &self.labelling);
+        if count == 0 {
+            let classes = network.architecture().classes;
+            return Tensor::zeros([0, classes], (images.kind(), images.device()));
+        }
+        let both = Tensor::cat(&[images, &images.flip([2])], 0);
+        let features = self.folded.features(&both);
+        let logits = network.classify(&features, network.classifier_weight());
+        (logits.narrow(0, 0, count) + logits.narrow(0, count, count)) / 2.0
     }
-    let both = Tensor::cat(&[images, &images.flip([2])], 0);
-    let logits = network.forward(&both, Mode::Evaluate);
-    (logits.narrow(0, 0, count) + logits.narrow(0, count, count)) / 2.0
 }
 
 /// A frozen copy of `model` whose classifier is τ-normalised.

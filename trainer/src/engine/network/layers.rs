@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::{Mode, Shortcut};
 use crate::engine::flat::Slot;
+use crate::engine::shim;
 
 /// PyTorch's defaults for batch normalisation.
 const EPSILON: f64 = 1e-5;
@@ -32,9 +33,9 @@ impl Slots {
 }
 
 /// A convolution without bias.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Convolution {
-    weight: usize,
+    pub(super) weight: usize,
     stride: i64,
     padding: i64,
     /// A 1×1 kernel with a stride looks at every second pixel only.
@@ -58,17 +59,32 @@ impl Convolution {
 
     /// (N, C, H, W) → (N, C′, H′, W′).
     ///
+    /// Most layers are 3×3 in multiples of 16 channels: Winograd's method then halves the time.
+    pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let weight = &parameters[self.weight];
+        if self.suits_winograd(weight) {
+            return shim::convolution(x, weight);
+        }
+        self.direct(x, weight, None)
+    }
+
+    /// Whether [`shim`] has a faster way for a weight like this one.
+    pub(super) fn suits_winograd(&self, weight: &Tensor) -> bool {
+        shim::suits(&weight.size(), self.stride, weight.kind(), weight.device())
+    }
+
+    /// libtorch's own convolution.
+    ///
     /// The pixels that a strided 1×1 kernel looks at are taken out first. The result is the same;
     /// but oneDNN's kernel for the strided case (`jit_1x1`, backward by weights, AVX2,
     /// channels-last) writes outside its memory where channels do not fill a vector.
-    pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+    pub(super) fn direct(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let padding = [self.padding; 2];
         if self.thins_first {
             let x = every_nth_pixel(x, self.stride);
-            return x.conv2d(&parameters[self.weight], None::<Tensor>, [1, 1], padding, [1, 1], 1);
+            return x.conv2d(weight, bias, [1, 1], padding, [1, 1], 1);
         }
-        let stride = [self.stride; 2];
-        x.conv2d(&parameters[self.weight], None::<Tensor>, stride, padding, [1, 1], 1)
+        x.conv2d(weight, bias, [self.stride; 2], padding, [1, 1], 1)
     }
 }
 
@@ -92,6 +108,13 @@ impl Normalisation {
         }
     }
 
+    /// Scale and shift per channel that stand for this layer when it uses the running statistics.
+    pub(super) fn folded(&self, parameters: &[Tensor], stats: &[Tensor]) -> (Tensor, Tensor) {
+        let scale = &parameters[self.weight] / (&stats[self.variance] + EPSILON).sqrt();
+        let shift = &parameters[self.bias] - &stats[self.mean] * &scale;
+        (scale, shift)
+    }
+
     /// Same shape out as in.
     pub fn forward(
         &self,
@@ -113,27 +136,34 @@ impl Normalisation {
     }
 }
 
+/// Every second pixel of (N, C, H, W), with this many zero channels before and after.
+pub(super) fn padded(x: &Tensor, channels: i64) -> Tensor {
+    every_nth_pixel(x, 2).constant_pad_nd([0, 0, 0, 0, channels, channels])
+}
+
 /// Rows and columns 0, n, 2n, … of (N, C, H, W), as a view.
 fn every_nth_pixel(x: &Tensor, n: i64) -> Tensor {
     x.slice(2, None, None, n).slice(3, None, None, n)
 }
 
+/// What is added to a block's second normalisation.
 #[derive(Debug)]
-enum Skip {
+pub(super) enum Skip {
+    /// The block's input.
     Identity,
     /// Every second pixel, with this many zero channels before and after: option A, without
     /// parameters.
     Pad(i64),
     /// A 1×1 convolution and normalisation: option B.
-    Project(Convolution, Normalisation),
+    Project((Convolution, Normalisation)),
 }
 
 /// Two 3×3 convolutions around a shortcut.
 #[derive(Debug)]
 pub struct Block {
-    first: (Convolution, Normalisation),
-    second: (Convolution, Normalisation),
-    skip: Skip,
+    pub(super) first: (Convolution, Normalisation),
+    pub(super) second: (Convolution, Normalisation),
+    pub(super) skip: Skip,
 }
 
 impl Block {
@@ -159,10 +189,10 @@ impl Block {
         let skip = match shortcut {
             _ if stride == 1 && from == to => Skip::Identity,
             Shortcut::Pad => Skip::Pad((to - from) / 2),
-            Shortcut::Project => Skip::Project(
+            Shortcut::Project => Skip::Project((
                 Convolution::new(slots, &part("shortcut.0"), [from, to], 1, stride),
                 Normalisation::new(slots, &part("shortcut.1"), to),
-            ),
+            )),
         };
         Self { first, second, skip }
     }
@@ -183,14 +213,8 @@ impl Block {
         let y = normalised(&self.second, &y);
         let skipped = match &self.skip {
             Skip::Identity => x.shallow_clone(),
-            Skip::Pad(channels) => {
-                let half = every_nth_pixel(x, 2);
-                half.constant_pad_nd([0, 0, 0, 0, *channels, *channels])
-            }
-            Skip::Project(convolution, normalisation) => {
-                let x = convolution.forward(x, parameters);
-                normalisation.forward(&x, parameters, stats, mode)
-            }
+            Skip::Pad(channels) => padded(x, *channels),
+            Skip::Project(projection) => normalised(projection, x),
         };
         (y + skipped).relu_()
     }

@@ -2,15 +2,18 @@
 //!
 //! * [`architecture`]: which layers a named model has, and their names in the state dictionary.
 //! * [`layers`]: convolution, batch normalisation, residual block.
+//! * [`folded`]: the same network when it only answers, several times as fast.
 //! * [`weights`]: initial weights, from the run's own random streams.
 
 pub mod architecture;
+pub mod folded;
 pub mod layers;
 pub mod weights;
 
 use tch::{Device, Kind, Tensor};
 
 pub use architecture::{Architecture, Shortcut};
+pub use folded::Folded;
 use layers::{Block, Convolution, Normalisation, Slots};
 
 use super::flat::Flat;

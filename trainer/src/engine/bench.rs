@@ -1,0 +1,113 @@
+//! How long a training step takes: [`global_step`] itself, timed.
+
+use std::time::Instant;
+
+use lcsl_collective::control::Control;
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_config::RunConfig;
+use serde::Serialize;
+use tch::Device;
+use thiserror::Error;
+
+use super::batch::Moment;
+use super::network::weights::Role;
+use super::run::{self, initial_network};
+use super::step::{StepError, global_step};
+use super::teacher::Teacher;
+use crate::material::{self, MaterialError};
+
+/// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
+const WARM_UP: u64 = 3;
+
+/// What was measured; `lcsl bench step --json` prints it.
+#[derive(Debug, Serialize)]
+pub struct StepFigures {
+    /// Median over the steps of rank 0.
+    pub seconds_per_step: f64,
+    /// The fastest step.
+    pub seconds_min: f64,
+    /// The slowest step.
+    pub seconds_max: f64,
+    /// Images of all ranks in a median step, per second.
+    pub images_per_second: f64,
+    /// Steps that were timed.
+    pub steps: u64,
+    /// Images of a step over all ranks.
+    pub batch_size: usize,
+    /// Height and width of an image.
+    pub image_size: usize,
+    /// Of the networks.
+    pub model: String,
+    /// What is minimised.
+    pub method: String,
+    /// Arithmetic of forward and backward passes.
+    pub precision: String,
+    /// Ranks.
+    pub world_size: usize,
+    /// Threads of a rank.
+    pub threads: usize,
+}
+
+/// Why a step could not be timed.
+#[derive(Debug, Error)]
+pub enum BenchError {
+    /// There is nothing to learn from.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// A step failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The ranks could not part in good order.
+    #[error("leaving the other ranks: {0}")]
+    Leave(#[from] CollectiveError),
+}
+
+/// Makes and times `steps` steps of the run that `config` describes, with a teacher from the first
+/// step on where the method has one. Collective.
+pub fn step(
+    config: &RunConfig,
+    world: Box<dyn Communicator>,
+    device: Device,
+    steps: u64,
+) -> Result<StepFigures, BenchError> {
+    let material = material::open(config)?;
+    let mut feed = run::feed(config, &material, world.as_ref(), device);
+    let mut rank = run::rank(config, &material, world, Control::absent(), device);
+    if material::labels_itself(config.train.method) {
+        let classes = material.class_names.len();
+        let network = initial_network(config, classes, device, Role::FirstTeacher);
+        rank.teacher = Some(Teacher::of(&network, config.model.fc_norm));
+    }
+    // Whole batches only: the last one of an epoch may be smaller.
+    let whole = (feed.plan.images / feed.plan.batch).max(1);
+    let mut seconds = Vec::new();
+    for number in 0..WARM_UP + steps {
+        let (epoch, step) = (number / whole, number % whole);
+        if step == 0 {
+            rank.ledger.begin_epoch();
+        }
+        let moment = Moment { epoch, step, steps: feed.plan.steps() };
+        let began = Instant::now();
+        global_step(&mut rank, &mut feed, moment, config.train.lr)?;
+        if number >= WARM_UP {
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+    }
+    rank.world.leave()?;
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    Ok(StepFigures {
+        seconds_per_step: median,
+        seconds_min: seconds[0],
+        seconds_max: seconds[seconds.len() - 1],
+        images_per_second: config.train.batch_size as f64 / median,
+        steps,
+        batch_size: config.train.batch_size,
+        image_size: config.data.image_size,
+        model: config.model.name.to_string(),
+        method: config.train.method.to_string(),
+        precision: config.train.precision.to_string(),
+        world_size: config.run.nproc,
+        threads: config.run.threads,
+    })
+}
