@@ -1,14 +1,16 @@
 //! The commands of `lcsl`.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::{documents, inspect, terminal, train, version};
+use crate::{bench_allreduce, documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -25,6 +27,9 @@ enum Command {
     Eval(Eval),
     /// Write the selected model of a run as safetensors, under PyTorch's names
     Export(Export),
+    /// Measure the parts of a run
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print the completions of these commands for a shell
     Completions {
         /// The shell
@@ -35,6 +40,33 @@ enum Command {
         /// Folder to write into
         folder: Option<PathBuf>,
     },
+}
+
+/// What `lcsl bench` measures.
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Time sums over all ranks, beside a bare call of MPI
+    Allreduce(AllreduceBench),
+}
+
+/// Arguments of `lcsl bench allreduce`.
+#[derive(Debug, Args)]
+pub struct AllreduceBench {
+    /// Ranks
+    #[arg(long, default_value_t = 2, value_parser = counted(1..=65_536))]
+    pub nproc: usize,
+    /// Size of the sum in MiB of float32
+    #[arg(long, default_value_t = 25, value_parser = counted(1..=8191))]
+    pub mib: usize,
+    /// Sums that are timed, after three that are not
+    #[arg(long, default_value_t = 40, value_parser = counted(1..=1_000_000))]
+    pub repeats: usize,
+    /// Hosts as for mpirun --host, such as a:4,b:4; this machine alone if left out
+    #[arg(long, default_value = "")]
+    pub hosts: String,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `lcsl eval`.
@@ -84,6 +116,11 @@ pub struct Export {
     pub force: bool,
 }
 
+/// A count within limits.
+fn counted(limits: RangeInclusive<i64>) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(i64).range(limits).map(|count| count as usize)
+}
+
 /// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
 pub fn run(arguments: &[OsString]) -> u8 {
     let done = match arguments.get(1) {
@@ -92,6 +129,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         _ => match parse(arguments) {
             Ok(Command::Eval(eval)) => inspect::eval(&eval),
             Ok(Command::Export(export)) => inspect::export(&export),
+            Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
             Ok(Command::Completions { shell }) => documents::completions(shell),
             Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
             Err(error) => {
@@ -117,7 +155,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// All commands, with `train`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let order = ["train", "eval", "export", "completions", "man"];
+    let order = ["train", "eval", "export", "bench", "completions", "man"];
     let command = Arguments::command().subcommand(train);
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))

@@ -116,7 +116,7 @@ fn prepare(
     Ok(command::inspect(config, &on, verb, run_dir, rest))
 }
 
-fn to_run(command: &LaunchCommand) -> Command {
+pub(crate) fn to_run(command: &LaunchCommand) -> Command {
     let mut running = Command::new(&command.program);
     running
         .args(&command.arguments)
@@ -125,7 +125,7 @@ fn to_run(command: &LaunchCommand) -> Command {
     running
 }
 
-fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
+pub(crate) fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
     Fault::usage(
         format!("cannot start {}: {error}", command.program.display()),
         "run `make build` again",
@@ -133,7 +133,7 @@ fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
 }
 
 /// The exit code of a rank, which has said itself what was wrong; a signal is named here.
-fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
+pub(crate) fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
     match (status.code(), status.signal()) {
         // The dynamic loader's own code; it has written which library is missing.
         (Some(127), _) => Err(Fault::usage(
@@ -152,7 +152,7 @@ fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
     }
 }
 
-fn not_understood(error: &serde_json::Error) -> Fault {
+pub(crate) fn not_understood(error: &serde_json::Error) -> Fault {
     Fault {
         hint: Some("build lcsl and lcsl-rank together with `make build`".to_owned()),
         ..Fault::new(format!("the answer of lcsl-rank cannot be understood: {error}"), exit::BUG)

@@ -14,11 +14,12 @@
 //!   and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
 //! - [`report`]: the figures of a finished run as a table.
-//! - [`inspect`]: `lcsl eval` and `lcsl export`.
+//! - [`inspect`]: `lcsl eval` and `lcsl export`. [`bench_allreduce`]: `lcsl bench allreduce`.
 //! - [`documents`]: completions and manual pages; [`version`]: what `--version` says.
 //! - [`fault`], [`exit`], [`terminal`]: how all of them say what is wrong, with which exit code,
 //!   and where it is written.
 
+pub mod bench_allreduce;
 pub mod cli;
 pub mod crew;
 pub mod documents;
