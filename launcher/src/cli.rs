@@ -1,14 +1,16 @@
 //! The commands of `lcsl`.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::{bench_step, documents, inspect, terminal, train, version};
+use crate::{bench_allreduce, bench_step, documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -45,6 +47,28 @@ enum Command {
 enum Bench {
     /// Time training steps on drawn images
     Step(bench_step::StepBench),
+    /// Time sums over all ranks, beside a bare call of MPI
+    Allreduce(AllreduceBench),
+}
+
+/// Arguments of `lcsl bench allreduce`.
+#[derive(Debug, Args)]
+pub struct AllreduceBench {
+    /// Ranks
+    #[arg(long, default_value_t = 2, value_parser = counted(1..=65_536))]
+    pub nproc: usize,
+    /// Size of the sum in MiB of float32
+    #[arg(long, default_value_t = 25, value_parser = counted(1..=8191))]
+    pub mib: usize,
+    /// Sums that are timed, after three that are not
+    #[arg(long, default_value_t = 40, value_parser = counted(1..=1_000_000))]
+    pub repeats: usize,
+    /// Hosts as for mpirun --host, such as a:4,b:4; this machine alone if left out
+    #[arg(long, default_value = "")]
+    pub hosts: String,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `lcsl eval`.
@@ -94,6 +118,11 @@ pub struct Export {
     pub force: bool,
 }
 
+/// A count within limits.
+fn counted(limits: RangeInclusive<i64>) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(i64).range(limits).map(|count| count as usize)
+}
+
 /// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
 pub fn run(arguments: &[OsString]) -> u8 {
     let done = match arguments.get(1) {
@@ -103,6 +132,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
             Ok(Command::Eval(eval)) => inspect::eval(&eval),
             Ok(Command::Export(export)) => inspect::export(&export),
             Ok(Command::Bench(Bench::Step(asked))) => bench_step::run(&asked),
+            Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
             Ok(Command::Completions { shell }) => documents::completions(shell),
             Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
             Err(error) => {

@@ -14,11 +14,12 @@
 //!   and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
 //! - [`report`]: the figures of a finished run as a table.
-//! - [`inspect`]: `lcsl eval` and `lcsl export`. [`bench_step`]: `lcsl bench step`.
+//! - [`inspect`]: `lcsl eval` and `lcsl export`. [`bench_allreduce`] and [`bench_step`]: `lcsl bench`.
 //! - [`documents`]: completions and manual pages; [`version`]: what `--version` says.
 //! - [`fault`], [`exit`], [`terminal`]: how all of them say what is wrong, with which exit code,
 //!   and where it is written.
 
+pub mod bench_allreduce;
 pub mod bench_step;
 pub mod cli;
 pub mod crew;

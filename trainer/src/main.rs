@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lcsl_backends::MpiWorld;
+use lcsl_backends::{MpiWorld, measure};
 use lcsl_collective::control::{
     ADDRESS_VARIABLE, Control, Failure, FromRank, Hello, SECRET_VARIABLE,
 };
@@ -78,6 +78,16 @@ enum Command {
         #[arg(last = true)]
         flags: Vec<OsString>,
     },
+    /// Time sums over all ranks that mpirun has started beside this one, and print the figures as
+    /// JSON.
+    BenchAllreduce {
+        /// Size of the sum in MiB of float32.
+        #[arg(long)]
+        mib: usize,
+        /// How many sums are timed.
+        #[arg(long)]
+        repeats: usize,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -118,6 +128,10 @@ fn main() -> ExitCode {
         }
         Command::Export { run_dir, out, teacher } => export(&RunDir::at(run_dir), &out, teacher),
         Command::BenchStep { steps, flags } => bench_step(steps, &flags),
+        Command::BenchAllreduce { mib, repeats } => match bench_allreduce(mib, repeats) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error, None, RANK_FAILED),
+        },
     }
 }
 
@@ -157,19 +171,35 @@ fn bench_step(steps: u64, flags: &[OsString]) -> ExitCode {
         Err(stop) => return refuse(&stop, None, USAGE),
     };
     run::set_up_libtorch(config.run.threads);
-    let measured = join_world(&config).map_err(anyhow::Error::from).and_then(
-        |(world, local_rank)| {
+    let measured =
+        join_world(&config).map_err(anyhow::Error::from).and_then(|(world, local_rank)| {
             let is_first = world.rank() == 0;
             let device = run::device(&config, local_rank)?;
             Ok((is_first, bench::step(&config, world, device, steps)?))
-        },
-    );
+        });
     match measured.and_then(|(first, figures)| Ok((first, serde_json::to_string(&figures)?))) {
         Ok((true, text)) => println!("{text}"),
         Ok((false, _)) => {}
         Err(error) => return refuse(&error, None, RANK_FAILED),
     }
     ExitCode::SUCCESS
+}
+
+fn bench_allreduce(mib: usize, repeats: usize) -> Result<(), CollectiveError> {
+    let mut world = MpiWorld::init()?;
+    let times = measure::all_reduce(&mut world, (mib << 20) / size_of::<f32>(), repeats)?;
+    if world.rank() == 0 {
+        let figures = serde_json::json!({
+            "seconds": times.seconds,
+            "bare_seconds": times.bare_seconds,
+            "ratio": times.ratio(),
+            "mib": mib,
+            "world_size": world.world_size(),
+            "repeats": repeats,
+        });
+        println!("{figures}");
+    }
+    world.leave()
 }
 
 fn train(run_dir: &RunDir) -> ExitCode {
@@ -195,15 +225,11 @@ fn train(run_dir: &RunDir) -> ExitCode {
         .and_then(|mut run| {
             likeness::compare_data(run.rank.world.as_mut(), &run.material)
                 .map_err(|error| data_differs(&error))?;
-            Ok(run)
-        })
-        .and_then(|mut run| {
-            let ending = run.train();
-            let left = ending.and_then(|ending| {
+            let ended = run.train().and_then(|ending| {
                 run.rank.world.leave()?;
                 Ok(ending)
             });
-            left.map_err(|error| failure::of_training(&error))
+            ended.map_err(|error| failure::of_training(&error))
         });
     let (exit_code, last_word) = match trained {
         Ok(Ending::Finished) => (0, FromRank::Finished { exit_code: 0 }),

@@ -111,6 +111,24 @@ impl MpiWorld {
         Self { piece: elements.clamp(1, PIECE), ..self }
     }
 
+    /// Sums `values` over all ranks by one bare call in place, on the communicator of the whole world
+    /// and without anything around it: what the others are measured against.
+    pub fn bare_all_reduce(&mut self, values: &mut [f32]) -> Result<(), CollectiveError> {
+        // SAFETY: as in `all_reduce`; the caller's slice is live and exclusive, and MPI's own world
+        // lives until `leave`.
+        let code = unsafe {
+            ffi::MPI_Allreduce(
+                in_place(),
+                values.as_mut_ptr().cast::<c_void>(),
+                values.len() as c_int,
+                ffi::RSMPI_FLOAT,
+                ffi::RSMPI_SUM,
+                ffi::RSMPI_COMM_WORLD,
+            )
+        };
+        check("MPI_Allreduce", code)
+    }
+
     /// This rank's number among the ranks that share its host's memory, and how many they are.
     /// Collective.
     ///

@@ -78,15 +78,36 @@ fn ranks(
     config: &RunConfig,
     on: &Circumstances<'_>,
     rank_arguments: Vec<OsString>,
-    mut environment: Vec<(&'static str, OsString)>,
+    environment: Vec<(&'static str, OsString)>,
 ) -> LaunchCommand {
     if config.run.nproc == 1 {
         return LaunchCommand { program: on.rank.into(), arguments: rank_arguments, environment };
     }
+    through_mpirun(config.run.nproc, &config.run.hosts, on, rank_arguments, environment)
+}
+
+/// The command that times sums over `nproc` ranks: `words` are the verb and what follows it.
+pub fn bench_allreduce<const N: usize>(
+    nproc: usize,
+    hosts: &str,
+    on: &Circumstances<'_>,
+    words: [OsString; N],
+) -> LaunchCommand {
+    through_mpirun(nproc, hosts, on, words.into(), libtorch_environment(on))
+}
+
+/// Starts `nproc` ranks with these arguments.
+fn through_mpirun(
+    nproc: usize,
+    hosts: &str,
+    on: &Circumstances<'_>,
+    rank_arguments: Vec<OsString>,
+    mut environment: Vec<(&'static str, OsString)>,
+) -> LaunchCommand {
     let mut arguments: Vec<OsString> =
-        ["-np", &config.run.nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
-    if !config.run.hosts.is_empty() {
-        arguments.extend(["--host".into(), config.run.hosts.clone().into()]);
+        ["-np", &nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
+    if !hosts.is_empty() {
+        arguments.extend(["--host".into(), hosts.into()]);
         // Other hosts get variables only by name; mpirun's own (OMPI_…) travel by themselves.
         for (name, _) in &environment {
             arguments.extend(["-x".into(), (*name).into()]);
@@ -126,11 +147,14 @@ fn rank_environment(config: &RunConfig, on: &Circumstances<'_>) -> Vec<(&'static
         let devices = visible(ordinals, on.inherited_devices);
         environment.push(("CUDA_VISIBLE_DEVICES", devices.into()));
     }
-    if let Some(libtorch) = on.libtorch {
-        let path = library_path(libtorch, on.inherited_library_path);
-        environment.push(("LD_LIBRARY_PATH", path));
-    }
+    environment.extend(libtorch_environment(on));
     environment
+}
+
+/// Where a rank finds libtorch.
+fn libtorch_environment(on: &Circumstances<'_>) -> Vec<(&'static str, OsString)> {
+    let path = on.libtorch.map(|libtorch| library_path(libtorch, on.inherited_library_path));
+    path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
 }
 
 /// The list for CUDA: our ordinals count the devices that the launcher itself may see.
@@ -232,6 +256,30 @@ mod tests {
         let line = text.lines().last().unwrap();
         insta::assert_snapshot!(line, @"mpirun -np 4 --bind-to none --host 'a:2,b:2' -x OMP_NUM_THREADS -x MKL_NUM_THREADS -x LCSL_CONTROL -x LCSL_CONTROL_SECRET /opt/lcsl/lcsl-rank train r");
         assert!(!line.contains("5ec7e7"), "the secret must not be seen in a list of processes");
+    }
+
+    #[test]
+    fn sums_are_timed_under_the_settings_of_a_run() {
+        let on = Circumstances {
+            rank: Path::new("/opt/lcsl/lcsl-rank"),
+            libtorch: Some(Path::new("/opt/libtorch/lib")),
+            control: "",
+            secret: "",
+            inherited_library_path: None,
+            inherited_devices: None,
+            is_root: false,
+        };
+        let command = bench_allreduce(2, "a:1,b:1", &on, ["bench-allreduce".into()]);
+        let text = format!("{}{}", command.environment_lines(), command.shell_line());
+        insta::assert_snapshot!(text, @r"
+        LD_LIBRARY_PATH=/opt/libtorch/lib
+        OMPI_MCA_rmaps_base_oversubscribe=1
+        OMPI_MCA_hwloc_base_binding_policy=none
+        OMPI_MCA_oob_tcp_keepalive_time=5
+        OMPI_MCA_oob_tcp_keepalive_intvl=2
+        OMPI_MCA_oob_tcp_keepalive_probes=3
+        mpirun -np 2 --bind-to none --host 'a:1,b:1' -x LD_LIBRARY_PATH /opt/lcsl/lcsl-rank bench-allreduce
+        ");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `lcsl eval` and `lcsl export`, with a rank that is played by a script.
+//! `lcsl eval`, `lcsl export` and `lcsl bench`, with a rank that is played by a script.
 
 use std::fs;
 
@@ -61,4 +61,19 @@ fn an_export_never_overwrites_unasked() {
   hint: give another name, or --force to overwrite it",
     );
     stage.outcome(stage.lcsl(&[&flags[..], &["--force"]].concat())).ended(0);
+}
+
+#[test]
+fn sums_are_timed_under_mpirun() {
+    let stage = Stage::new();
+    let flags = ["bench", "allreduce", "--nproc=2", "--mib=3", "--repeats=7"];
+    let outcome = stage.outcome(stage.lcsl(&flags));
+    outcome.ended(0).said("rank got: bench-allreduce --mib 3 --repeats 7\n");
+    let sentence = "4.000 ms to sum 3 MiB of float32 over 2 ranks (median of 7); ";
+    assert!(outcome.out.starts_with(sentence), "{}", outcome.out);
+    let outcome = stage.outcome(stage.lcsl(&[&flags[..], &["--json"]].concat()));
+    let value: serde_json::Value = serde_json::from_str(&outcome.ended(0).out).unwrap();
+    assert_eq!(value["ratio"], 1.25);
+    let none = stage.outcome(stage.lcsl(&["bench", "allreduce", "--nproc=0"]));
+    none.ended(2).said("0 is not in 1..=65536");
 }

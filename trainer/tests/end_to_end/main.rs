@@ -9,3 +9,4 @@ mod lcsl;
 mod published;
 mod pytorch;
 mod runs;
+mod sums;
