@@ -52,8 +52,8 @@ impl MpiWorld {
     /// start.
     ///
     /// # Errors
-    /// When the library is not Open MPI, cannot start, was started before, or grants less than serialised use from several
-    /// threads.
+    /// When the library is not Open MPI, cannot start, was started before, or grants less than
+    /// serialised use from several threads.
     pub fn init() -> Result<Self, CollectiveError> {
         open_mpi::refuse_others(&description()?)?;
         let mut started = 0;
