@@ -39,7 +39,9 @@ fn shim() {
     // libtorch's loops over threads are templates that need OpenMP where they are used. The linker
     // finds the compiler's libgomp.so.1, the loader the one beside libtorch: one of that name only.
     build.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
-    build.files(["convolution.cpp", "shim.cpp"].map(|name| sources.join(name)));
+    build.files(
+        ["convolution.cpp", "hooks.cpp", "sgd.cpp", "shim.cpp"].map(|name| sources.join(name)),
+    );
     build.compile("lcsl_shim");
     println!("cargo::rustc-link-lib=gomp");
 }

@@ -8,7 +8,9 @@
 //! * [`threads`]: a world of n ranks in one process, for tests of everything that is distributed.
 //! * [`checked`]: a world whose ranks say what they are about to do before they do it.
 //! * [`faulty`]: a world in which one rank misbehaves on purpose.
+//! * [`delayed`]: a world whose sums take longer.
 //! * [`agreement`], [`placement`]: what ranks compare before they begin.
+//! * [`buckets`]: which gradients are summed together, and when.
 //! * [`order`]: sums whose result does not depend on how many ranks share the work.
 //! * [`control`]: the connection of a rank to its launcher: who I am, how far I am, what went
 //!   wrong, please stop.
@@ -18,10 +20,12 @@
 //! or a tensor is: it moves slices of numbers and bytes.
 
 pub mod agreement;
+pub mod buckets;
 mod camps;
 pub mod checked;
 pub mod communicator;
 pub mod control;
+pub mod delayed;
 pub mod faulty;
 pub mod order;
 pub mod placement;

@@ -42,6 +42,9 @@ pub struct StepBench {
     /// Steps that are timed, after three that are not
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
+    /// Wait so many milliseconds before each sum over ranks
+    #[arg(long = "delay_ms", alias = "delay-ms", default_value_t = 0)]
+    pub delay_ms: u64,
     /// Answer with one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -82,7 +85,7 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
         inherited_devices: devices.as_deref(),
         is_root: rustix::process::getuid().is_root(),
     };
-    let command = command::bench_step(&config, &on, asked.steps, &flags);
+    let command = command::bench_step(&config, &on, [asked.steps, asked.delay_ms], &flags);
     let ranks = to_run(&command).stdout(Stdio::piped()).spawn();
     let output = ranks.and_then(std::process::Child::wait_with_output);
     let output = output.map_err(|error| cannot_start(&command, &error))?;
@@ -145,6 +148,7 @@ mod tests {
             threads: 2,
             nproc: 2,
             steps: 20,
+            delay_ms: 0,
             json: true,
         };
         let parsed = parse_train(&flags(&asked), &Machine { cores: 1, gpus: None });

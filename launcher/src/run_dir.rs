@@ -151,6 +151,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.nproc"
         | "run.check_collectives"
         | "run.compare_every_steps"
+        | "run.bucket_times"
         | "data.root"
         | "train.start_epoch"
         | "train.log_every_steps"

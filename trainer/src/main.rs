@@ -74,6 +74,9 @@ enum Command {
         /// How many steps.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         steps: u64,
+        /// Wait so many milliseconds before each sum over ranks.
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
         /// Of which run: flags as for `lcsl train`.
         #[arg(last = true)]
         flags: Vec<OsString>,
@@ -127,7 +130,9 @@ fn main() -> ExitCode {
             eval(&RunDir::at(run_dir), question)
         }
         Command::Export { run_dir, out, teacher } => export(&RunDir::at(run_dir), &out, teacher),
-        Command::BenchStep { steps, flags } => bench_step(steps, &flags),
+        Command::BenchStep { steps, delay_ms, flags } => {
+            bench_step(steps, Duration::from_millis(delay_ms), &flags)
+        }
         Command::BenchAllreduce { mib, repeats } => match bench_allreduce(mib, repeats) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, None, RANK_FAILED),
@@ -165,7 +170,7 @@ fn export(run_dir: &RunDir, out: &Path, teacher: bool) -> ExitCode {
     }
 }
 
-fn bench_step(steps: u64, flags: &[OsString]) -> ExitCode {
+fn bench_step(steps: u64, delay: Duration, flags: &[OsString]) -> ExitCode {
     let config = match lcsl_config::parse_train(flags, &Machine { cores: 1, gpus: None }) {
         Ok(command) => command.config,
         Err(stop) => return refuse(&stop, None, USAGE),
@@ -175,7 +180,7 @@ fn bench_step(steps: u64, flags: &[OsString]) -> ExitCode {
         join_world(&config).map_err(anyhow::Error::from).and_then(|(world, local_rank)| {
             let is_first = world.rank() == 0;
             let device = run::device(&config, local_rank)?;
-            Ok((is_first, bench::step(&config, world, device, steps)?))
+            Ok((is_first, bench::step(&config, world, device, steps, delay)?))
         });
     match measured.and_then(|(first, figures)| Ok((first, serde_json::to_string(&figures)?))) {
         Ok((true, text)) => println!("{text}"),
@@ -226,7 +231,7 @@ fn train(run_dir: &RunDir) -> ExitCode {
             likeness::compare_data(run.rank.world.as_mut(), &run.material)
                 .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
-                run.rank.world.leave()?;
+                run.rank.leave()?;
                 Ok(ending)
             });
             ended.map_err(|error| failure::of_training(&error))

@@ -12,14 +12,16 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 8] = [
+const UNSAFE: [&str; 10] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/device.rs", // calls into the CUDA driver
     "collective/backends/src/nccl/sys.rs",  // functions of shared libraries
     "collective/backends/src/nccl/world.rs", // calls into NCCL
     "collective/backends/tests/nccl/order.rs", // memory of a GPU, by address
+    "trainer/src/engine/overlap.rs",        // two threads share the memory of the gradients
     "trainer/src/engine/shim.rs",           // the shim beside libtorch is C++
+    "trainer/src/engine/shim/gradients.rs", // the shim again
     "trainer/src/last_words.rs",            // handlers of fatal signals
 ];
 

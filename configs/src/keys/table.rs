@@ -74,6 +74,13 @@ pub const KEYS: &[Key] = &[
         "Steps between comparisons of weights, teacher and ledger over the ranks; 0 is never",
     ),
     Key::new(
+        "run.bucket_mib",
+        Kind::Integer(1, 65_536),
+        "MiB of gradients that are summed over ranks in one call",
+    ),
+    Key::new("run.first_bucket_mib", Kind::Integer(1, 65_536), "MiB of the first such call"),
+    Key::new("run.bucket_times", Kind::Switch, "Times of the buckets in metrics.jsonl"),
+    Key::new(
         "run.seed",
         Kind::Integer(0, LARGEST),
         "Seed of order, augmentation, mixing and weights",

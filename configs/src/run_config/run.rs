@@ -28,6 +28,12 @@ pub struct Run {
     /// Steps between two comparisons of what the ranks hold, which precede every checkpoint too; 0 for
     /// none at all.
     pub compare_every_steps: u64,
+    /// MiB of gradients that are summed over ranks in one call, at least 1.
+    pub bucket_mib: usize,
+    /// The same for the first call of a step.
+    pub first_bucket_mib: usize,
+    /// Whether `metrics.jsonl` says when the buckets of the logged steps were ready and summed.
+    pub bucket_times: bool,
     /// The seed of every random stream except the selection of images (`data.selection_seed`).
     pub seed: u64,
     /// What to do about a run directory that is already there.

@@ -61,14 +61,17 @@ pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
     ranks(config, on, arguments, environment)
 }
 
-/// The command that times `steps` steps of the run that `flags` describe, as for `lcsl train`.
+/// The command that times `steps` steps of the run that `flags` describe, as for `lcsl train`, with a
+/// delay before each sum over ranks.
 pub fn bench_step(
     config: &RunConfig,
     on: &Circumstances<'_>,
-    steps: u64,
+    [steps, delay_ms]: [u64; 2],
     flags: &[OsString],
 ) -> LaunchCommand {
-    let own = ["bench-step", "--steps", &steps.to_string(), "--"].map(OsString::from);
+    let own =
+        ["bench-step", "--steps", &steps.to_string(), "--delay-ms", &delay_ms.to_string(), "--"]
+            .map(OsString::from);
     let arguments = own.into_iter().chain(flags.iter().cloned()).collect();
     ranks(config, on, arguments, rank_environment(config, on))
 }

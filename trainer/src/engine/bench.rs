@@ -1,8 +1,9 @@
 //! How long a training step takes: [`global_step`] itself, timed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lcsl_collective::control::Control;
+use lcsl_collective::delayed::Delayed;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::RunConfig;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use super::run::{self, initial_network};
 use super::step::{StepError, global_step};
 use super::teacher::Teacher;
 use crate::material::{self, MaterialError};
+use crate::run_dir::metrics::BucketTimes;
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;
@@ -46,6 +48,8 @@ pub struct StepFigures {
     pub world_size: usize,
     /// Threads of a rank.
     pub threads: usize,
+    /// When the buckets of the last step were summed over ranks, on rank 0; none where there is one rank.
+    pub buckets: Vec<BucketTimes>,
 }
 
 /// Why a step could not be timed.
@@ -57,22 +61,26 @@ pub enum BenchError {
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
-    /// The ranks could not part in good order.
-    #[error("leaving the other ranks: {0}")]
-    Leave(#[from] CollectiveError),
+    /// The ranks could not come together, or part, in good order.
+    #[error("before or after the steps: {0}")]
+    World(#[from] CollectiveError),
 }
 
 /// Makes and times `steps` steps of the run that `config` describes, with a teacher from the first
-/// step on where the method has one. Collective.
+/// step on where the method has one. Every sum over ranks begins with a `delay`. Collective.
 pub fn step(
     config: &RunConfig,
-    world: Box<dyn Communicator>,
+    mut world: Box<dyn Communicator>,
     device: Device,
     steps: u64,
+    delay: Duration,
 ) -> Result<StepFigures, BenchError> {
+    if !delay.is_zero() {
+        world = Box::new(Delayed::new(world, delay));
+    }
     let material = material::open(config)?;
     let mut feed = run::feed(config, &material, world.as_ref(), device);
-    let mut rank = run::rank(config, &material, world, Control::absent(), device);
+    let mut rank = run::rank(config, &material, world, Control::absent(), device)?;
     if material::labels_itself(config.train.method) {
         let classes = material.class_names.len();
         let network = initial_network(config, classes, device, Role::FirstTeacher);
@@ -93,7 +101,8 @@ pub fn step(
             seconds.push(began.elapsed().as_secs_f64());
         }
     }
-    rank.world.leave()?;
+    let buckets = rank.reduction.bucket_times().to_vec();
+    rank.leave()?;
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     Ok(StepFigures {
@@ -109,5 +118,6 @@ pub fn step(
         precision: config.train.precision.to_string(),
         world_size: config.run.nproc,
         threads: config.run.threads,
+        buckets,
     })
 }

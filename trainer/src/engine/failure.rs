@@ -28,12 +28,13 @@ pub fn of_training(error: &TrainError) -> Failure {
             (BAD_DATA, Some(hint.to_owned()), false)
         }
         TrainError::Apart { source: CollectiveError::Disagreement { .. }, .. } => {
-            let hint = "a memory, a cable or a library of that host is at fault: leave it out, and go on from the newest \
-                 checkpoint with --resume auto";
+            let hint = "a memory, a cable or a library of that host is at fault: leave it out, and go on \
+                        from the newest checkpoint with --resume auto";
             (RANK_FAILED, Some(hint.to_owned()), false)
         }
-        TrainError::Apart { .. } => (RANK_FAILED, None, true),
-        TrainError::Leave(_) => (RANK_FAILED, None, true),
+        TrainError::Apart { .. } | TrainError::Join(_) | TrainError::Leave(_) => {
+            (RANK_FAILED, None, true)
+        }
         TrainError::NoDevice => (USAGE, Some("train on the CPU with --gpu=cpu".to_owned()), false),
     };
     Failure { what: error.to_string(), hint, exit_code, bystander }

@@ -7,6 +7,7 @@
 //!   dataset.
 //! * [`teacher`]: labels mixed images.
 //! * [`student`]: loss, backward pass, and the sums that leave a rank.
+//! * [`reduction`]: how the gradients of all parts become one; [`overlap`]: while they are being made.
 //! * [`sgd`]: the optimiser.
 //! * [`network`]: the networks, whose parameters lie in one flat buffer ([`flat`]).
 //! * [`shim`]: what tch lacks, in C++.
@@ -28,6 +29,8 @@ pub mod flat;
 pub mod inspect;
 pub mod journal;
 pub mod network;
+pub mod overlap;
+pub mod reduction;
 pub mod run;
 pub mod sgd;
 pub mod shim;

@@ -1,9 +1,9 @@
 //! A run from its configuration to a rank that is ready for its first step, or for the step after
 //! its checkpoint.
 
-use lcsl_collective::Communicator;
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::Order;
+use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
 use lcsl_data::batch::Batches;
 use tch::{Device, Kind};
@@ -14,6 +14,8 @@ use super::feed::{DatasetFeed, Mixing, Normaliser};
 use super::journal::Journal;
 use super::network::weights::{self, Role};
 use super::network::{Architecture, Network};
+use super::overlap;
+use super::reduction::Reduction;
 use super::sgd::Sgd;
 use super::shim;
 use super::step::Rank;
@@ -103,7 +105,8 @@ impl<'a> Run<'a> {
             config,
             run_dir,
             exams: Exams::new(config, normaliser(&material, device)),
-            rank: rank(config, &material, world, control.clone(), device),
+            rank: rank(config, &material, world, control.clone(), device)
+                .map_err(TrainError::Join)?,
             plan: feed.plan,
             feed,
             best: None,
@@ -186,10 +189,10 @@ pub(super) fn feed(
 pub(super) fn rank(
     config: &RunConfig,
     material: &Material,
-    world: Box<dyn Communicator>,
+    mut world: Box<dyn Communicator>,
     control: Control,
     device: Device,
-) -> Rank {
+) -> Result<Rank, CollectiveError> {
     let classes = material.class_names.len();
     let student = initial_network(config, classes, device, Role::Student);
     let paper = config.train.protocol == Protocol::Paper;
@@ -203,9 +206,15 @@ pub(super) fn rank(
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
-    Rank {
+    let order = if config.run.deterministic { Order::Tree } else { Order::Library };
+    let mib = |mib: usize| mib << 20;
+    let buckets = overlap::Settings {
+        first_bytes: mib(config.run.first_bucket_mib),
+        bytes: mib(config.run.bucket_mib),
+    };
+    Ok(Rank {
+        reduction: Reduction::new(&student, world.as_mut(), order, buckets)?,
         world,
-        order: if config.run.deterministic { Order::Tree } else { Order::Library },
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher,
@@ -215,7 +224,7 @@ pub(super) fn rank(
         temperature: config.admission.temperature,
         clean_forward: paper,
         clock,
-    }
+    })
 }
 
 fn settings(admission: &Admission) -> Settings {

@@ -1,9 +1,12 @@
-//! What tch lacks, in C++ beside libtorch (`shim/`): convolutions by Winograd's method.
+//! What tch lacks, in C++ beside libtorch (`shim/`): convolutions by Winograd's method; in
+//! [`gradients`], hooks of the backward pass and the optimiser's loop.
 //!
 //! The C++ side takes and gives pointers to `at::Tensor`, which is what a [`Tensor`] holds, and turns
-//! exceptions into messages. This file is the only one that calls it.
+//! exceptions into messages. This file and [`gradients`] are the only ones that call it.
 
 #![allow(unsafe_code)] // the shim is C++
+
+pub mod gradients;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
@@ -113,11 +116,16 @@ fn pointer(tensor: &Tensor) -> In {
 /// memory, as it is when tch panics.
 fn take(call: impl FnOnce(Out) -> *mut c_char) -> Tensor {
     let mut result = ptr::null_mut();
-    let message = call(&raw mut result);
+    checked_message(call(&raw mut result));
+    // SAFETY: without a message the callee has stored a tensor made by `new`, which is ours now; a
+    // `Tensor` deletes it.
+    unsafe { Tensor::from_ptr(result.cast()) }
+}
+
+/// Ends with a panic if the callee left a message.
+fn checked_message(message: *mut c_char) {
     if message.is_null() {
-        // SAFETY: without a message the callee has stored a tensor made by `new`, which is ours now;
-        // a `Tensor` deletes it.
-        return unsafe { Tensor::from_ptr(result.cast()) };
+        return;
     }
     // SAFETY: a message is a C string made by `strdup`, released once.
     let text = unsafe {

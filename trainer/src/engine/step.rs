@@ -4,7 +4,6 @@
 //! Training, the golden tests and the benchmarks all call this one function.
 
 use lcsl_collective::control::Phase;
-use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_data::DataError;
 use tch::{Kind, Tensor};
@@ -12,8 +11,9 @@ use thiserror::Error;
 
 use super::batch::{Feed, Moment, Part};
 use super::network::Network;
+use super::reduction::Reduction;
 use super::sgd::Sgd;
-use super::student::{self, LossScale, Sums, Totals, all_reduce};
+use super::student::{self, LossScale, Sums, Totals};
 use super::teacher::{Opinion, Teacher};
 use crate::admission::candidate::{self, CandidateError};
 use crate::admission::{self, Admitted, Candidate, Ledger, Rules};
@@ -23,8 +23,8 @@ use crate::clock::Clock;
 pub struct Rank {
     /// The ranks it trains with.
     pub world: Box<dyn Communicator>,
-    /// How sums over ranks are ordered.
-    pub order: Order,
+    /// How gradients are summed over parts and ranks.
+    pub reduction: Reduction,
     /// The network that trains.
     pub student: Network,
     /// The network that labels; none before the first evaluation of protocol `honest`, and none in
@@ -57,7 +57,7 @@ pub struct StepReport {
     pub loss_self: f64,
     /// Who was admitted, by ascending key.
     pub admitted: Vec<Admitted>,
-    /// Gradient summed over all parts (flat).
+    /// Gradient summed over all parts (flat); the next step overwrites it.
     pub gradient: Tensor,
     /// Whether any rank was asked to stop after this step.
     pub stop: bool,
@@ -74,6 +74,14 @@ pub struct PartReport {
     pub mask: Tensor,
     /// The student's logits (N × classes).
     pub logits: Tensor,
+}
+
+impl Rank {
+    /// Leaves the world, with all communicators, when every rank has nothing more to say. Collective.
+    pub fn leave(&mut self) -> Result<(), CollectiveError> {
+        self.reduction.leave()?;
+        self.world.leave()
+    }
 }
 
 /// Why a step could not be made.
@@ -117,7 +125,8 @@ pub fn global_step(
     let micro_batches = feed.micro_batches();
     let images = (0..micro_batches).map(|micro| feed.global_images(moment, micro)).sum();
     let scale = LossScale { alpha: rank.alpha, images, clean_forward: rank.clean_forward };
-    let mut report = StepReport::empty(images, &rank.student);
+    let mut report = StepReport::empty(images, &rank.reduction);
+    rank.reduction.begin();
 
     for micro in 0..micro_batches {
         // shard → sampler → decode → augment → batch
@@ -134,20 +143,20 @@ pub fn global_step(
         rank.clock.enter(Phase::Gather);
         let admitted = admit(rank, &candidates, moment, feed.global_images(moment, micro))?;
 
-        // loss → backward
+        // loss → backward → buckets, which leave in the last micro-batch while backward goes on
         rank.clock.enter(Phase::Compute);
-        let sums = teach_student(rank, &parts, &mixed, opinions, &admitted, scale, &mut report);
+        let is_last = micro + 1 == micro_batches;
+        let work = Work { parts: &parts, mixed: &mixed, admitted: &admitted, scale, is_last };
+        let sums = teach_student(rank, &work, opinions, &mut report);
 
-        // running statistics: the mean over the parts of all ranks
+        // all-reduce; running statistics become the mean over the parts of all ranks
         rank.clock.enter(Phase::AllReduce);
         let stop = rank.clock.control().stop_requested();
-        let (totals, gradient) = sums.finish(rank.world.as_mut(), rank.order, stop)?;
+        let (world, reduction) = (rank.world.as_mut(), &mut rank.reduction);
+        let totals = sums.finish(stop, |tail| reduction.finish(world, tail, is_last))?;
         rank.student.statistics.copy_from(&Tensor::from_slice(&totals.statistics));
-        report.take(&totals, &gradient, admitted)?;
+        report.take(&totals, admitted)?;
     }
-
-    // buckets → all-reduce
-    all_reduce(rank.world.as_mut(), rank.order, &mut report.gradient)?;
     report.check_gradient()?;
 
     // optimiser; metrics and checkpoints are the business of the training loop
@@ -198,34 +207,48 @@ fn admit(
     Ok(rank.rules.admit(&everyone, &mut rank.ledger, moment))
 }
 
+/// What the student works on in one micro-batch.
+struct Work<'a> {
+    parts: &'a [Part],
+    mixed: &'a [Tensor],
+    admitted: &'a [Admitted],
+    scale: LossScale,
+    /// Whether it is the last micro-batch of the step.
+    is_last: bool,
+}
+
 /// Forward and backward pass of every part, each from the same running statistics.
 fn teach_student(
     rank: &mut Rank,
-    parts: &[Part],
-    mixed: &[Tensor],
+    work: &Work<'_>,
     opinions: Vec<Option<Opinion>>,
-    admitted: &[Admitted],
-    scale: LossScale,
     report: &mut StepReport,
 ) -> Sums {
+    let last = work.parts.iter().rposition(|part| part.images() > 0);
     let start = rank.student.statistics.buffer.copy();
     let classes = rank.student.architecture().classes;
     let mut sums = Sums::default();
-    for ((part, mixed), opinion) in parts.iter().zip(mixed).zip(opinions) {
-        let mask = mask(part, admitted, mixed);
+    for (index, ((part, mixed), opinion)) in
+        work.parts.iter().zip(work.mixed).zip(opinions).enumerate()
+    {
+        let mask = mask(part, work.admitted, mixed);
         let pseudo = opinion.as_ref().map_or(&part.labels, |opinion| &opinion.label);
         let mut lesson = if part.images() == 0 {
+            rank.reduction.skip();
             student::nothing_learnt(&rank.student, classes)
         } else {
             rank.student.statistics.copy_from(&start);
-            student::learn(&mut rank.student, part, mixed, pseudo, &mask, scale)
+            let (student, reduction) = (&rank.student, &mut rank.reduction);
+            let is_last = work.is_last && last == Some(index);
+            let backward = |loss: &Tensor| reduction.backward(loss, student, is_last);
+            student::learn(student, part, mixed, pseudo, &mask, work.scale, backward)
         };
         let logits = std::mem::replace(&mut lesson.logits, Tensor::new());
         report.parts.push(PartReport { opinion, mask, logits });
         sums.push(lesson);
     }
     // All ranks count alike, also those whose parts were empty.
-    rank.student.passes += if scale.clean_forward { 2 } else { 1 };
+    rank.student.passes += if work.scale.clean_forward { 2 } else { 1 };
     sums
 }
 
@@ -241,8 +264,8 @@ fn mask(part: &Part, admitted: &[Admitted], like: &Tensor) -> Tensor {
 }
 
 impl StepReport {
-    fn empty(images: u64, student: &Network) -> Self {
-        let gradient = student.parameters.buffer.zeros_like();
+    fn empty(images: u64, reduction: &Reduction) -> Self {
+        let gradient = reduction.gradient().shallow_clone();
         let (admitted, parts) = (Vec::new(), Vec::new());
         let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
         Self { images, loss_mix, loss_self, admitted, gradient, stop, parts }
@@ -262,12 +285,7 @@ impl StepReport {
     }
 
     /// Adds a micro-batch.
-    fn take(
-        &mut self,
-        totals: &Totals,
-        gradient: &Tensor,
-        admitted: Vec<Admitted>,
-    ) -> Result<(), StepError> {
+    fn take(&mut self, totals: &Totals, admitted: Vec<Admitted>) -> Result<(), StepError> {
         self.loss_mix += totals.loss_mix;
         self.loss_self += totals.loss_self;
         self.stop |= totals.stop;
@@ -275,7 +293,6 @@ impl StepReport {
         if !(loss_mix + loss_self).is_finite() {
             return Err(StepError::NotFinite { loss_mix, loss_self, here: !totals.finite_here });
         }
-        let _ = self.gradient.g_add_(gradient);
         self.admitted.extend(admitted);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What one logical rank does with its part: loss and backward pass; and what leaves the rank.
 
-use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
-use lcsl_collective::{CollectiveError, Communicator, Values};
+use lcsl_collective::CollectiveError;
+use lcsl_collective::order::BinaryCounter;
 use tch::{Kind, Tensor};
 
 use super::batch::Part;
@@ -23,11 +23,9 @@ pub struct LossScale {
     pub clean_forward: bool,
 }
 
-/// What a part has taught the student.
+/// What a part has taught the student, besides its gradient.
 #[derive(Debug)]
 pub struct Lesson {
-    /// Gradient of this part's loss, flat.
-    gradient: Tensor,
     /// Running statistics as this part alone would have left them (flat, float64), then the
     /// [`EXTRAS`]: 1 for a part that has images, the two losses, and room for the wish to stop.
     tail: Vec<f64>,
@@ -38,15 +36,16 @@ pub struct Lesson {
 /// Forward and backward pass of a part: loss = Σ [λ·CE(out, y) + (1 − λ)·CE(out, y∘permutation) +
 /// α·mask·CE(out, ŷ)] / images.
 ///
-/// `pseudo` is ŷ and `mask` (0 or 1) says who was admitted; both have one entry per image. Leaves
-/// the student's running statistics moved.
+/// `pseudo` is ŷ and `mask` (0 or 1) says who was admitted; both have one entry per image. `backward`
+/// is given the loss. Leaves the student's running statistics moved.
 pub fn learn(
-    student: &mut Network,
+    student: &Network,
     part: &Part,
     mixed: &Tensor,
     pseudo: &Tensor,
     mask: &Tensor,
     scale: LossScale,
+    backward: impl FnOnce(&Tensor),
 ) -> Lesson {
     if scale.clean_forward {
         let _guard = tch::no_grad_guard();
@@ -61,27 +60,24 @@ pub fn learn(
     let mixture = (own * part.lambda + other * (1.0 - part.lambda)).sum(None::<Kind>);
     let admitted = (pseudo * mask).sum(None::<Kind>);
     let loss = &mixture + &admitted * scale.alpha;
-    let gradients = Tensor::run_backward(&[loss], student.parameters.views(), false, false);
-    let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
+    backward(&loss);
     let mut tail = to_f64(&student.statistics.buffer);
     tail.extend([1.0, mixture.double_value(&[]), admitted.double_value(&[]), 0.0]);
-    Lesson { gradient: Tensor::cat(&flat, 0), tail, logits: logits.detach() }
+    Lesson { tail, logits: logits.detach() }
 }
 
 /// The lesson of an empty part: it weighs nothing, but takes its place in the tree of sums.
 pub fn nothing_learnt(student: &Network, classes: i64) -> Lesson {
     let (parameters, statistics) = (&student.parameters.buffer, &student.statistics.buffer);
     Lesson {
-        gradient: parameters.zeros_like(),
         tail: vec![0.0; statistics.numel() + EXTRAS],
         logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
     }
 }
 
-/// The sums of a micro-batch over the logical ranks of this rank.
+/// Statistics and losses of a micro-batch, added over the logical ranks of this rank.
 #[derive(Debug, Default)]
 pub struct Sums {
-    gradient: BinaryCounter<Tensor>,
     tail: BinaryCounter<Vec<f64>>,
 }
 
@@ -103,41 +99,30 @@ pub struct Totals {
 impl Sums {
     /// Adds the next logical rank's lesson.
     pub fn push(&mut self, lesson: Lesson) {
-        self.gradient.push(lesson.gradient, add_tensors);
         self.tail.push(lesson.tail, add_lists);
     }
 
-    /// Sums statistics and losses over the world and hands over this rank's gradient, which is
-    /// summed once per step. A rank that wants to `stop` says so here, and all ranks learn of it in
-    /// the same step.
+    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. A rank that
+    /// wants to `stop` says so here, and all ranks learn of it in the same step.
     pub fn finish(
         self,
-        world: &mut dyn Communicator,
-        order: Order,
         stop: bool,
-    ) -> Result<(Totals, Tensor), CollectiveError> {
-        let gradient = self.gradient.finish(add_tensors).expect("every rank has a logical rank");
+        sum_over_ranks: impl FnOnce(&mut Vec<f64>) -> Result<(), CollectiveError>,
+    ) -> Result<Totals, CollectiveError> {
         let mut tail = self.tail.finish(add_lists).expect("every rank has a logical rank");
         let statistics = tail.len() - EXTRAS;
         tail[statistics + 3] = f64::from(u8::from(stop));
         let finite_here = tail.iter().all(|value| value.is_finite());
-        sum_over_ranks(world, order, Values::F64(&mut tail))?;
+        sum_over_ranks(&mut tail)?;
         let extras = tail.split_off(statistics);
-        let mean = tail.iter().map(|sum| sum / extras[0]).collect();
-        let totals = Totals {
-            statistics: mean,
+        Ok(Totals {
+            statistics: tail.iter().map(|sum| sum / extras[0]).collect(),
             loss_mix: extras[1],
             loss_self: extras[2],
             stop: extras[3] > 0.0,
             finite_here,
-        };
-        Ok((totals, gradient))
+        })
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape that `BinaryCounter` asks for
-fn add_tensors(earlier: &mut Tensor, later: Tensor) {
-    let _ = earlier.g_add_(&later);
 }
 
 #[allow(clippy::ptr_arg)] // the shape that `BinaryCounter` asks for
@@ -145,30 +130,6 @@ fn add_lists(earlier: &mut Vec<f64>, later: Vec<f64>) {
     for (sum, value) in earlier.iter_mut().zip(later) {
         *sum += value;
     }
-}
-
-/// Sums a flat tensor over all ranks, in place. Collective.
-pub fn all_reduce(
-    world: &mut dyn Communicator,
-    order: Order,
-    flat: &mut Tensor,
-) -> Result<(), CollectiveError> {
-    if world.world_size() == 1 {
-        return Ok(());
-    }
-    let elements = flat.numel();
-    if flat.kind() == Kind::Double {
-        let mut values = vec![0_f64; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F64(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    } else {
-        let mut values = vec![0_f32; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F32(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    }
-    Ok(())
 }
 
 fn to_f64(flat: &Tensor) -> Vec<f64> {

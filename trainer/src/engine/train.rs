@@ -77,6 +77,9 @@ pub enum TrainError {
         /// What does not fit.
         why: String,
     },
+    /// The ranks could not set up their traffic.
+    #[error("before the first step: {0}")]
+    Join(lcsl_collective::CollectiveError),
     /// The ranks could not part in good order.
     #[error("leaving the other ranks: {0}")]
     Leave(#[from] CollectiveError),
@@ -361,7 +364,12 @@ impl Run<'_> {
         let Some(journal) = &mut self.journal else {
             return Ok(());
         };
-        Ok(journal.step(report, loss, standing, every, self.rank.clock.lap())?)
+        journal.step(report, loss, standing, every, self.rank.clock.lap())?;
+        let (step, buckets) = (self.position.step, self.rank.reduction.bucket_times());
+        if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
+            journal.event(self.tally.seconds, Event::Buckets { step, buckets })?;
+        }
+        Ok(())
     }
 
     fn report_epoch(&mut self) -> Result<(), TrainError> {

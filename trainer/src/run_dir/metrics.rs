@@ -13,6 +13,19 @@ use serde::Serialize;
 use super::RunDir;
 use super::durable::{DiskContext, DiskError};
 
+/// When a bucket was summed, in seconds since the step's first backward pass began.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BucketTimes {
+    /// Bytes in the bucket.
+    pub bytes: usize,
+    /// The hook of its last gradient ran; `end` of the backward pass on a rank without images.
+    pub hook: f64,
+    /// Its sum over ranks began.
+    pub start: f64,
+    /// Its sum over ranks was there.
+    pub end: f64,
+}
+
 /// The events.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -55,6 +68,14 @@ pub enum Event<'a> {
         compute_seconds: f64,
         /// With other ranks.
         collective_seconds: f64,
+    },
+    /// When the buckets of the step before were summed over ranks, on rank 0.
+    Buckets {
+        /// Optimiser steps made since the run began.
+        step: u64,
+        /// One entry for each bucket, in the order in which they are summed; seconds since the backward
+        /// pass began.
+        buckets: &'a [BucketTimes],
     },
     /// An epoch has ended.
     Epoch {

@@ -7,6 +7,8 @@ use lcsl_trainer::admission::{Ledger, Rules};
 use lcsl_trainer::clock::Clock;
 use lcsl_trainer::engine::flat::Flat;
 use lcsl_trainer::engine::network::Network;
+use lcsl_trainer::engine::overlap::Settings;
+use lcsl_trainer::engine::reduction::Reduction;
 use lcsl_trainer::engine::sgd::Sgd;
 use lcsl_trainer::engine::step::{Rank, StepReport, global_step};
 use lcsl_trainer::engine::teacher::Teacher;
@@ -62,7 +64,7 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
             check.state(&rank)?;
         }
     }
-    Ok(())
+    rank.reduction.leave().map_err(|error| error.to_string())
 }
 
 /// The optimiser alone, fed with the stored gradients.
@@ -86,7 +88,10 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
+/// Small enough that even these networks have several buckets.
+const BUCKETS: Settings = Settings { first_bytes: 1 << 10, bytes: 1 << 12 };
+
+fn rank(case: &Case, mut world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
     let student = network(case, "student.init.", true)?;
     let teacher = Teacher::of(&network(case, "teacher.init.", false)?, true);
     let normalised = case.tensor("teacher.normalised.fc.weight")?;
@@ -94,9 +99,10 @@ fn rank(case: &Case, world: Box<dyn Communicator>, order: Order) -> Result<Rank,
     let limit = if case.precision == Precision::Double { 1e-12 } else { 1e-6 };
     within("the teacher's normalised classifier", off, limit)?;
     let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
+    let reduction = Reduction::new(&student, world.as_mut(), order, BUCKETS);
     Ok(Rank {
         world,
-        order,
+        reduction: reduction.map_err(|error| error.to_string())?,
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher: Some(teacher),

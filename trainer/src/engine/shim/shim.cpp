@@ -9,6 +9,8 @@
 #include <exception>
 
 #include "convolution.h"
+#include "hooks.h"
+#include "sgd.h"
 #include "winograd.h"
 
 namespace {
@@ -53,6 +55,33 @@ char* lcsl_folded_convolution(const at::Tensor* x, const at::Tensor* kernel, con
   return guarded([&] {
     *result = new at::Tensor(
         lcsl::folded_convolution(*x, *kernel, *bias, optional(residual), relu));
+  });
+}
+
+char* lcsl_hooks_new(const at::Tensor* const* leaves, const at::Tensor* const* slots, size_t count,
+                     lcsl::GradientHooks::Announce announce, void* context,
+                     lcsl::GradientHooks** result) {
+  return guarded([&] {
+    std::vector<at::Tensor> all_leaves, all_slots;
+    for (size_t leaf = 0; leaf < count; leaf++) {
+      all_leaves.push_back(*leaves[leaf]);
+      all_slots.push_back(*slots[leaf]);
+    }
+    *result = new lcsl::GradientHooks(all_leaves, std::move(all_slots), announce, context);
+  });
+}
+
+void lcsl_hooks_prepare(lcsl::GradientHooks* hooks, bool adds, bool announces) {
+  hooks->prepare(adds, announces);
+}
+
+void lcsl_hooks_delete(lcsl::GradientHooks* hooks) { delete hooks; }
+
+char* lcsl_sgd_step(const at::Tensor* parameters, const at::Tensor* velocity,
+                    const at::Tensor* gradient, double momentum, double weight_decay,
+                    double learning_rate) {
+  return guarded([&] {
+    lcsl::sgd_step(*parameters, *velocity, *gradient, momentum, weight_decay, learning_rate);
   });
 }
 

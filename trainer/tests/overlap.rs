@@ -1,0 +1,104 @@
+//! Gradients are summed over ranks while the backward pass goes on. That the sums are right is what
+//! the golden tests show, with several buckets, parts without images and gradient accumulation.
+
+use std::thread;
+
+use lcsl_collective::order::Order;
+use lcsl_collective::threads::{self, ThreadRank};
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_trainer::engine::network::weights::{Role, initialise};
+use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
+use lcsl_trainer::engine::overlap::Settings;
+use lcsl_trainer::engine::reduction::Reduction;
+use tch::{Device, Kind, Tensor};
+
+const BUCKETS: Settings = Settings { first_bytes: 4 << 10, bytes: 16 << 10 };
+
+fn student() -> Network {
+    let architecture = Architecture::cifar(1, 16, Shortcut::Pad, 10);
+    let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, true);
+    initialise(&mut network, 0, Role::Student);
+    network
+}
+
+fn loss(student: &Network, rank: usize) -> Tensor {
+    let images = Tensor::arange(4 * 16 * 16 * 3, (Kind::Float, Device::Cpu)) + rank as f64;
+    let logits = student.forward(&images.sin().view([4, 16, 16, 3]), Mode::Train);
+    (&logits * &logits).sum(Kind::Float)
+}
+
+/// Runs a rank of a world of two on each of two threads.
+fn on_two_ranks<T: Send + 'static>(rank: fn(ThreadRank) -> T) -> Vec<T> {
+    let ranks: Vec<_> =
+        threads::world(2).into_iter().map(|world| thread::spawn(move || rank(world))).collect();
+    ranks.into_iter().map(|rank| rank.join().expect("no rank panics")).collect()
+}
+
+#[test]
+fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
+    let times = on_two_ranks(|mut world| {
+        let student = student();
+        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            reduction.begin();
+            reduction.backward(&loss(&student, world.rank()), &student, true);
+            reduction.finish(&mut world, &mut vec![1.0], true).unwrap();
+            times.push(reduction.bucket_times().to_vec());
+        }
+        reduction.leave().unwrap();
+        times
+    });
+    for buckets in times.iter().flatten() {
+        assert!(buckets.len() > 3, "{} buckets", buckets.len());
+        assert!(buckets[0].bytes <= BUCKETS.first_bytes, "{buckets:?}");
+        assert!(buckets.iter().all(|one| one.hook <= one.start && one.start <= one.end));
+        assert!(buckets.is_sorted_by_key(|one| one.start), "{buckets:?}");
+    }
+    // Other work on the machine may delay the thread in some steps, not in all of them.
+    let early = |buckets: &&Vec<_>| {
+        let buckets: &[lcsl_trainer::run_dir::metrics::BucketTimes] = buckets;
+        buckets[0].start < buckets[buckets.len() - 1].hook
+    };
+    assert!(times.iter().all(|steps| steps.iter().filter(early).count() > 0), "{times:?}");
+}
+
+/// A rank without images still takes part in every sum, and its old gradient is not counted again.
+#[test]
+fn a_rank_with_nothing_to_learn_adds_nothing() {
+    let gradients = on_two_ranks(|mut world| {
+        let student = student();
+        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut norms = Vec::new();
+        for busy in [true, false] {
+            reduction.begin();
+            if busy || world.rank() == 0 {
+                reduction.backward(&loss(&student, 0), &student, true);
+            } else {
+                reduction.skip();
+            }
+            reduction.finish(&mut world, &mut vec![1.0], true).unwrap();
+            norms.push(reduction.gradient().norm().double_value(&[]));
+        }
+        reduction.leave().unwrap();
+        norms
+    });
+    for norms in &gradients {
+        assert!((norms[0] / norms[1] - 2.0).abs() < 1e-5, "{norms:?}");
+    }
+}
+
+#[test]
+fn a_rank_that_is_gone_ends_the_sum_with_an_error() {
+    let outcomes = on_two_ranks(|mut world| {
+        let student = student();
+        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        if world.rank() == 1 {
+            return Ok(()); // without a word
+        }
+        reduction.begin();
+        reduction.backward(&loss(&student, 0), &student, true);
+        reduction.finish(&mut world, &mut vec![1.0], true)
+    });
+    assert!(matches!(outcomes[0], Err(CollectiveError::PeerGone { rank: 1, .. })), "{outcomes:?}");
+}
