@@ -19,8 +19,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly torch=2.11.0
 # The two libraries that libtorch_cpu.so of the PyPI wheel cannot load without, in the versions that this wheel requires.
 readonly cuda_libraries=(nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
-# g++ stands here because torch-sys compiles C++, and Debian's gcc does not bring it.
-readonly packages=(libopenmpi-dev openmpi-bin libclang-dev dataset-fashion-mnist pkg-config g++)
+# g++ stands here because torch-sys compiles C++, and Debian's gcc does not bring it. cmake and nasm build libjpeg-turbo.
+readonly packages=(libopenmpi-dev openmpi-bin libclang-dev dataset-fashion-mnist pkg-config g++ cmake nasm)
 readonly venv=.deps/venv
 readonly link=.deps/libtorch
 
@@ -43,6 +43,7 @@ main() {
     fi
     if [ "${1-libtorch}" = pytorch ]; then
         set_up_pytorch
+        set_up_webdataset
     fi
 }
 
@@ -224,6 +225,13 @@ set_up_pytorch() {
             "remove .deps and run \`make pytorch\` again"
     : >"$venv/.pytorch-done"
     rm -f "$venv/.pytorch-begun"
+}
+
+# The tests read our shards with it. A venv from before it was needed gets it as well.
+set_up_webdataset() {
+    "$venv/bin/python" -c 'import webdataset' 2>/dev/null && return
+    say "fetching webdataset from PyPI into $venv"
+    pip_install webdataset==1.0.2
 }
 
 # --- Folders with libtorch --------------------------------------------------------------------------------------------

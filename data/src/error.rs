@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::shard::ShardError;
+
 /// A dataset cannot be used. Every message names the file, and the place in it where that helps.
 ///
 /// Sizes and offsets are in bytes of the file's content; for a compressed file that is the content
@@ -157,6 +159,25 @@ pub enum DataError {
         /// Where the official archive can be had.
         source_archive: Archive,
     },
+    /// A dataset that lies in shards has not been prepared.
+    #[error("{dataset} has not been prepared: there is no manifest.json in {}", path.display())]
+    NotPrepared {
+        /// The dataset's name as it is written on a command line.
+        dataset: &'static str,
+        /// Where it is expected.
+        path: PathBuf,
+    },
+    /// A dataset lies in shards, and images in memory were asked for.
+    #[error("{dataset} lies in shards at {}, and does not fit into memory", path.display())]
+    InShards {
+        /// The dataset's name as it is written on a command line.
+        dataset: &'static str,
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// An index or a shard cannot be used.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
 }
 
 /// An official archive: where it lies and how to recognise it.
@@ -180,6 +201,15 @@ impl DataError {
     /// What to do about it, where more can be said than the message does.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Shard(error) => error.hint(),
+            Self::NotPrepared { dataset, path } => Some(format!(
+                "prepare it: lcsl data prepare {dataset} --root FOLDER --out {}, where FOLDER has \
+                 it as it was published; or name the folder above it with --set data.root=FOLDER",
+                path.display()
+            )),
+            Self::InShards { path, .. } => {
+                Some(format!("look at it with `lcsl data inspect {}`", path.display()))
+            }
             Self::Missing { source_archive, .. } => Some(format!(
                 "{source_archive}; or name the folder that holds it with --set data.root=FOLDER"
             )),

@@ -16,6 +16,8 @@
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
 //! 8. [`augment`]: one image, cropped and mirrored.
 //! 9. [`batch`]: all of it together: positions of an epoch in, bytes and labels out.
+//! 10. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
+//!     [`verify`] compares their checksums, [`survey`] tells what is inside.
 //!
 //! ```
 //! use lcsl_data::{batch::Batches, datasets, profile, split};
@@ -46,10 +48,14 @@ pub mod datasets;
 pub mod error;
 pub mod idx;
 pub mod images;
+pub mod prepare;
 pub mod profile;
 pub mod random;
 pub mod sampler;
+pub mod shard;
 pub mod share;
 pub mod split;
+pub mod survey;
+pub mod verify;
 
 pub use error::DataError;

@@ -43,6 +43,8 @@ pub enum Purpose {
     Weights = 6,
     /// The images of the synthetic dataset: (part of the dataset, class, number of the image).
     Synthetic = 7,
+    /// The order in which a preparation stores training images: (0, 0, 0).
+    Storage = 20,
 }
 
 /// A stream of random numbers; see the module's documentation for its exact definition.

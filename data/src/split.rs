@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(split.train_counts, expected);
         assert_eq!(split.train.len(), 14_786);
         assert_eq!(split.validation.len(), 1_000);
-        assert_eq!(split.unscored, []);
+        assert!(split.unscored.is_empty());
     }
 
     #[test]

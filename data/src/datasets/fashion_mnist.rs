@@ -79,6 +79,11 @@ const PARTS: [[Part; 2]; 2] = [
     ],
 ];
 
+/// The four files as they are published: gzipped.
+pub fn archives() -> impl Iterator<Item = (String, Archive)> {
+    PARTS.iter().flatten().map(|part| (format!("{}.gz", part.file), part.archive))
+}
+
 /// Opens Fashion-MNIST from `root`, or from [`SYSTEM_FOLDER`] where `root` has none of its files.
 ///
 /// # Errors

@@ -77,13 +77,15 @@ fn images(options: &Options, patterns: &[Pattern], part: u64, per_class: usize) 
 /// What the images of one class have in common: levels around 0 on a grid that is larger than an
 /// image by the largest shift on every side. Whole numbers from here on: an image is exact
 /// arithmetic on them.
-struct Pattern {
+#[derive(Debug)]
+pub(crate) struct Pattern {
     size: usize,
     levels: Vec<i32>,
 }
 
 impl Pattern {
-    fn new(seed: u64, class: u64, size: usize) -> Self {
+    /// The pattern of `class` for images of `size` by `size` pixels.
+    pub(crate) fn new(seed: u64, class: u64, size: usize) -> Self {
         let mut stream = Stream::new(seed, Purpose::Synthetic, PATTERNS, class, 0);
         let grid = size + 2 * SHIFT_MAX;
         let mut levels = vec![0; grid * grid * CHANNELS];
@@ -105,7 +107,7 @@ impl Pattern {
     }
 
     /// Draws one image of this class.
-    fn draw(&self, stream: &mut Stream, image: &mut [u8]) {
+    pub(crate) fn draw(&self, stream: &mut Stream, image: &mut [u8]) {
         let shift = |stream: &mut Stream| stream.below(2 * SHIFT_MAX as u64 + 1) as usize;
         let (top, left) = (shift(stream), shift(stream));
         // In 256ths: from 0.6 to 1.4.

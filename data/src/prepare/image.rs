@@ -1,0 +1,224 @@
+//! An image as it comes, made into what is stored.
+//!
+//! Stored as it is wherever possible: a JPEG keeps its bytes, whatever its colours, unless it is
+//! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
+//! is decoded here; EXIF orientation is ignored, as training does.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use turbojpeg::{Colorspace, Decompressor, PixelFormat, Subsamp};
+
+use crate::shard::Form;
+use crate::shard::record::FLAG_ENCODED_AGAIN;
+
+/// An image announces at most this many pixels; a larger one is taken for a decompression bomb.
+pub const PIXELS_MAX: u64 = 178_956_970;
+
+const PNG_MAGIC: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
+/// Cameras put a few bytes behind the end of an image.
+const END_MARKER_WITHIN: usize = 4096;
+
+/// What is stored of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// Compressed or raw.
+    pub form: Form,
+    /// The longest side of a compressed image.
+    pub max_side: Option<u32>,
+    /// Quality of JPEGs that are encoded here.
+    pub quality: u8,
+}
+
+/// An image, ready to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// Flags of its record.
+    pub flags: u16,
+}
+
+/// Pixels in rows of `width`, three bytes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgb {
+    /// Width in pixels, above 0.
+    pub width: u32,
+    /// Height in pixels, above 0.
+    pub height: u32,
+    /// The bytes.
+    pub pixels: Vec<u8>,
+}
+
+/// Makes a JPEG or PNG file's bytes into what is stored.
+///
+/// # Errors
+/// In words that go on after the file's name: not an image, damaged, cut off, too large.
+pub fn store(file: Vec<u8>, encoding: &Encoding) -> Result<Stored, String> {
+    if file.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let is_png = file.starts_with(&PNG_MAGIC);
+    let Form::Jpeg = encoding.form else {
+        return store_pixels(&decode(&file)?, encoding);
+    };
+    if is_png {
+        return store_pixels(&decode(&file)?, encoding);
+    }
+    let (width, height) = jpeg_size(&file)?;
+    if encoding.max_side.is_some_and(|side| width.max(height) > side) {
+        return store_pixels(&decode(&file)?, encoding);
+    }
+    let tail = &file[file.len().saturating_sub(END_MARKER_WITHIN)..];
+    if !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
+        // No end: decoding says whether that matters.
+        decode(&file)?;
+    }
+    Ok(Stored { bytes: file, width, height, flags: 0 })
+}
+
+/// Makes pixels into what is stored.
+///
+/// # Errors
+/// When the encoder fails.
+pub fn store_pixels(rgb: &Rgb, encoding: &Encoding) -> Result<Stored, String> {
+    match encoding.form {
+        Form::Raw { side } => {
+            let bytes = resize(rgb, side, side)?.pixels;
+            Ok(Stored { bytes, width: side, height: side, flags: FLAG_ENCODED_AGAIN })
+        }
+        Form::Jpeg => {
+            let longest = rgb.width.max(rgb.height);
+            let smaller = match encoding.max_side {
+                Some(side) if longest > side => {
+                    let scaled = |length: u32| {
+                        let product = u64::from(length) * u64::from(side);
+                        ((product + u64::from(longest) / 2) / u64::from(longest)).max(1) as u32
+                    };
+                    Some(resize(rgb, scaled(rgb.width), scaled(rgb.height))?)
+                }
+                _ => None,
+            };
+            let rgb = smaller.as_ref().unwrap_or(rgb);
+            let bytes = encode(rgb, encoding.quality)?;
+            Ok(Stored { bytes, width: rgb.width, height: rgb.height, flags: FLAG_ENCODED_AGAIN })
+        }
+    }
+}
+
+/// Decodes a JPEG or PNG.
+///
+/// # Errors
+/// As for [`store`].
+pub fn decode(file: &[u8]) -> Result<Rgb, String> {
+    if file.starts_with(&PNG_MAGIC) { decode_png(file) } else { decode_jpeg(file) }
+}
+
+/// Encodes a JPEG with colour at half resolution, as cameras do.
+///
+/// # Errors
+/// When the encoder fails.
+pub fn encode(rgb: &Rgb, quality: u8) -> Result<Vec<u8>, String> {
+    let (width, height) = (rgb.width as usize, rgb.height as usize);
+    let pixels = rgb.pixels.as_slice();
+    let image =
+        turbojpeg::Image { pixels, width, pitch: width * 3, height, format: PixelFormat::RGB };
+    let encoded = turbojpeg::compress(image, i32::from(quality), Subsamp::Sub2x2);
+    encoded.map(|bytes| bytes.to_vec()).map_err(|error| format!("cannot be encoded: {error}"))
+}
+
+/// Cuts the middle of the wanted shape and resizes it, with a triangle filter as wide as the
+/// pixels that it joins: what torchvision's and Pillow's bilinear resizing does.
+pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot be resized: {error}");
+    let source = ImageRef::new(rgb.width, rgb.height, &rgb.pixels, PixelType::U8x3)
+        .map_err(|error| failed(&error))?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .fit_into_destination(None);
+    Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
+    Ok(Rgb { width, height, pixels: target.into_vec() })
+}
+
+/// Width and height of a JPEG.
+///
+/// # Errors
+/// When it is none, or a damaged one, or announces more than [`PIXELS_MAX`].
+pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
+    let header = turbojpeg::read_header(file)
+        .map_err(|error| format!("is neither a JPEG nor a PNG that can be read: {error}"))?;
+    bounded(header.width as u64, header.height as u64)
+}
+
+fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
+    if width == 0 || height == 0 || width.saturating_mul(height) > PIXELS_MAX {
+        return Err(format!("announces {width} by {height} pixels"));
+    }
+    Ok((width as u32, height as u32))
+}
+
+fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
+    let damaged = |error: turbojpeg::Error| format!("is a damaged JPEG: {error}");
+    let (width, height) = jpeg_size(file)?;
+    let mut decompressor = Decompressor::new().map_err(damaged)?;
+    let header = decompressor.read_header(file).map_err(damaged)?;
+    let is_cmyk = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
+    let (format, bytes) = if is_cmyk { (PixelFormat::CMYK, 4) } else { (PixelFormat::RGB, 3) };
+    let pitch = width as usize * bytes;
+    let mut pixels = vec![0; pitch * height as usize];
+    let image = turbojpeg::Image {
+        pixels: pixels.as_mut_slice(),
+        width: width as usize,
+        pitch,
+        height: height as usize,
+        format,
+    };
+    match decompressor.decompress(file, image) {
+        // A warning that costs no pixel: some cameras put such bytes there, and Pillow takes it.
+        Err(error) if error.to_string().contains("extraneous bytes before marker") => {}
+        decoded => decoded.map_err(damaged)?,
+    }
+    if is_cmyk {
+        pixels = pixels.chunks_exact(4).flat_map(cmyk_to_rgb).collect();
+    }
+    Ok(Rgb { width, height, pixels })
+}
+
+/// JPEGs hold inks upside down, as Adobe began it: 255 is no ink. Pillow assumes the same.
+fn cmyk_to_rgb(inks: &[u8]) -> [u8; 3] {
+    let times = |ink: u8| {
+        let product = u32::from(ink) * u32::from(inks[3]) + 128;
+        ((product + (product >> 8)) >> 8) as u8
+    };
+    [times(inks[0]), times(inks[1]), times(inks[2])]
+}
+
+fn decode_png(file: &[u8]) -> Result<Rgb, String> {
+    let damaged = |error: png::DecodingError| format!("is a damaged PNG: {error}");
+    let mut decoder =
+        png::Decoder::new_with_limits(std::io::Cursor::new(file), png::Limits { bytes: 1 << 30 });
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(damaged)?;
+    let (width, height) = bounded(u64::from(reader.info().width), u64::from(reader.info().height))?;
+    let bytes = reader.output_buffer_size().ok_or("announces too many pixels")?;
+    let mut pixels = vec![0; bytes];
+    let frame = reader.next_frame(&mut pixels).map_err(damaged)?;
+    pixels.truncate(frame.buffer_size());
+    // Transparency is dropped, as Pillow's conversion to RGB drops it.
+    let pixels = match frame.color_type {
+        png::ColorType::Rgb => pixels,
+        png::ColorType::Rgba => {
+            pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+        }
+        png::ColorType::Grayscale => pixels.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        png::ColorType::GrayscaleAlpha => {
+            pixels.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect()
+        }
+        png::ColorType::Indexed => return Err("is a PNG with a palette that is missing".to_owned()),
+    };
+    Ok(Rgb { width, height, pixels })
+}

@@ -1,0 +1,169 @@
+//! `manifest.json`: what a prepared dataset is, for people and programs.
+//!
+//! It is written last, so a folder that has one is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::duplicates::Duplicates;
+use super::error::PrepareError;
+use crate::shard::ShardError;
+
+/// The file's name in the folder of a prepared dataset.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// A manifest is never longer than this.
+const BYTES_MAX: u64 = 64 << 20;
+/// The version that this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// What a prepared dataset is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this file.
+    pub format: u32,
+    /// The dataset's name.
+    pub dataset: String,
+    /// `jpeg`, `raw` or `arrays`.
+    pub form: String,
+    /// Everything else that was asked for, in words.
+    pub settings: String,
+    /// What it was made from.
+    pub source: Source,
+    /// The name of each class, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Its parts, each in the folder of its name.
+    pub parts: Vec<PartEntry>,
+    /// Images that are stored more than once.
+    pub duplicates: Duplicates,
+    /// What was unusual.
+    pub warnings: Vec<String>,
+    /// Says whether another preparation would store the same.
+    pub fingerprint: String,
+}
+
+/// What a dataset was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The folder, as it was given.
+    pub root: String,
+    /// The lists that were followed.
+    pub lists: Vec<ListFile>,
+}
+
+/// A list that was followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListFile {
+    /// Its file, from the root.
+    pub file: String,
+    /// How many images it names.
+    pub entries: u64,
+    /// What git calls its content: SHA-1 over `blob `, its length, a zero byte and its bytes.
+    pub git_blob: String,
+}
+
+/// One part of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartEntry {
+    /// `train`, `val` or `test`.
+    pub name: String,
+    /// Number of images.
+    pub images: u64,
+    /// Number of shards; 0 for arrays.
+    pub shards: u64,
+    /// Bytes of all images.
+    pub bytes: u64,
+    /// Images of each class.
+    pub counts: Vec<u64>,
+    /// BLAKE3 over, for each image in order, its label (u32) and content digest (u64),
+    /// little-endian; as hexadecimal digits. For arrays: over both files.
+    pub digest: String,
+}
+
+impl Manifest {
+    /// An empty manifest of this version.
+    pub fn new(dataset: &str, form: &str, settings: String, source: Source) -> Self {
+        Self {
+            format: FORMAT,
+            dataset: dataset.to_owned(),
+            form: form.to_owned(),
+            settings,
+            source,
+            class_names: Vec::new(),
+            parts: Vec::new(),
+            duplicates: Duplicates::default(),
+            warnings: Vec::new(),
+            fingerprint: String::new(),
+        }
+    }
+
+    /// Reads the manifest of the dataset in `folder`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood.
+    pub fn read(folder: &Path) -> Result<Option<Self>, ShardError> {
+        let path = folder.join(MANIFEST_FILE);
+        let refused = |what: String| ShardError::Head { path: path.clone(), what };
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > BYTES_MAX => {
+                return Err(refused(format!("it has {} bytes", metadata.len())));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(_) | Err(_) => {}
+        }
+        let text = fs::read(&path).map_err(|source| ShardError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let manifest = Self::parse(&text).map_err(refused)?;
+        Ok(Some(manifest))
+    }
+
+    /// Reads a manifest's text.
+    ///
+    /// # Errors
+    /// In words, when it cannot be understood or contradicts itself.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if manifest.format != FORMAT {
+            return Err(format!("it is of version {}", manifest.format));
+        }
+        let classes = manifest.class_names.len();
+        for part in &manifest.parts {
+            let sum = part.counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
+            if !matches!(part.name.as_str(), "train" | "val" | "test") {
+                return Err(format!("it has a part {:?}", part.name));
+            }
+            if part.counts.len() != classes || sum != Some(part.images) {
+                return Err(format!("the counts of part {} do not add up", part.name));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Writes it into `folder`: beside its name, synced, then renamed.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), PrepareError> {
+        let path = folder.join(MANIFEST_FILE);
+        let mut text = serde_json::to_vec_pretty(self).expect("plain values become JSON");
+        text.push(b'\n');
+        write_whole(&path, &text).map_err(|error| PrepareError::disk("write", &path, error))
+    }
+}
+
+/// Writes a file beside its name, syncs it and renames it: a reader sees the old or the new.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let mut file = File::create(&part)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}

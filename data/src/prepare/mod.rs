@@ -1,0 +1,35 @@
+//! From a dataset as it is published to sets of shards: `lcsl data prepare`.
+//!
+//! A preparation is planned first (which images, in which order, with which labels), which finds
+//! everything that is wrong with lists and folders before a byte is written. Then threads write
+//! shards, each on its own, so that a preparation that was killed goes on where it was. In reading
+//! order:
+//!
+//! 1. [`request`]: what is asked for. [`plan`]: the images of each part.
+//! 2. [`sources`]: a file for each kind of dataset, from its folder to a plan.
+//! 3. [`image`]: an image as it comes, made into what is stored.
+//! 4. [`work`]: shards written by threads, and found again after a kill.
+//! 5. [`arrays`]: small sets of images of one size, as `images.npy` and `labels.npy`.
+//! 6. [`manifest`]: what is written down about the result, [`duplicates`] among it.
+//! 7. [`run`]: all of it in order.
+//! 8. [`foreign`]: an index for shards that something else wrote.
+//! 9. [`problems`] and [`error`]: what can be wrong, all of it at once.
+
+pub mod arrays;
+pub mod duplicates;
+pub mod error;
+pub mod foreign;
+pub mod image;
+pub mod manifest;
+pub mod plan;
+pub mod problems;
+pub mod request;
+pub mod run;
+pub mod sources;
+pub mod work;
+
+pub use error::PrepareError;
+pub use manifest::Manifest;
+pub use request::{Kind, Request};
+pub use run::{Outcome, prepare};
+pub use work::Progress;

@@ -1,0 +1,83 @@
+//! Which images a preparation stores, in which order, with which labels.
+
+use crate::random::{Purpose, Stream};
+
+use super::manifest::ListFile;
+use super::problems::Problems;
+
+/// The whole of a preparation, before anything is written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The name of each class, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Training, validation and test images, as far as there are any.
+    pub parts: Vec<Part>,
+    /// The lists that the plan was made from.
+    pub lists: Vec<ListFile>,
+    /// What is unusual about them, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// The images of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// `train`, `val` or `test`: also the name of its folder.
+    pub name: &'static str,
+    /// The images in the order in which they are stored.
+    pub items: Vec<Item>,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its file, from the root of the dataset; for drawn images, a name only.
+    pub name: String,
+    /// Its class.
+    pub label: u32,
+    /// For drawn images, its number in its class; otherwise 0.
+    pub number: u64,
+}
+
+impl Plan {
+    /// Puts the training images into a random order that belongs to `seed`: whoever reads shards
+    /// from front to back then sees classes mixed. Other parts stay as listed.
+    pub fn shuffle(&mut self, seed: u64) {
+        for part in self.parts.iter_mut().filter(|part| part.name == "train") {
+            Stream::new(seed, Purpose::Storage, 0, 0, 0).shuffle(&mut part.items);
+        }
+    }
+
+    /// Adds a problem for each class without a training image.
+    pub fn find_empty_classes(&self, problems: &mut Problems) {
+        let mut counts = vec![0_u64; self.class_names.len()];
+        for item in self.parts.iter().filter(|part| part.name == "train").flat_map(|p| &p.items) {
+            counts[item.label as usize] += 1;
+        }
+        for (class, _) in counts.iter().enumerate().filter(|(_, count)| **count == 0) {
+            let name = &self.class_names[class];
+            problems.add("classes without a training image", format!("class {class} ({name})"));
+        }
+    }
+
+    /// Says whether two preparations store the same: BLAKE3 over everything that decides what is
+    /// written, as hexadecimal digits.
+    pub fn fingerprint(&self, settings: &str) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        add(settings);
+        for name in &self.class_names {
+            add(name);
+        }
+        for part in &self.parts {
+            add(part.name);
+            for item in &part.items {
+                add(&item.name);
+                add(&item.label.to_string());
+            }
+        }
+        hasher.finalize().to_string()
+    }
+}

@@ -1,0 +1,282 @@
+//! A preparation from the request to the manifest.
+//!
+//! ```text
+//! OUT/prepare.json             what is being prepared: another preparation does not mix with it
+//! OUT/train/shard-00000.tar …  index.lcsl  names.txt       (val/, test/ alike)
+//! OUT/manifest.json            written last; prepare.json then goes
+//! ```
+//!
+//! `names.txt` has a line for each image: where it came from.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::arrays;
+use super::duplicates;
+use super::error::PrepareError;
+use super::image::Encoding;
+use super::manifest::{Manifest, PartEntry, Source, write_whole};
+use super::plan::{Part, Plan};
+use super::request::{Kind, Request};
+use super::sources::synthetic::Drawing;
+use super::sources::{folder, imagenet_lt, inaturalist, synthetic};
+use super::work::{Images, Progress, Work, Written, shard_paths};
+use crate::datasets::{self, Name};
+use crate::images::ImageSet;
+use crate::shard::Form;
+use crate::shard::index::write_index;
+
+/// Where each image came from, a line each, in the folder of its part.
+pub const NAMES_FILE: &str = "names.txt";
+const STATE_FILE: &str = "prepare.json";
+const LOCK_FILE: &str = ".lock";
+
+/// What a preparation came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What is there now.
+    pub manifest: Manifest,
+    /// It was there before, and nothing was done.
+    pub already: bool,
+}
+
+/// Prepares a dataset.
+///
+/// # Errors
+/// See [`PrepareError`]. After any of them, and after a kill, the same request goes on with what is
+/// there.
+pub fn prepare(request: &Request, progress: &Progress) -> Result<Outcome, PrepareError> {
+    check(request)?;
+    fs::create_dir_all(&request.out)
+        .map_err(|error| PrepareError::disk("make", &request.out, error))?;
+    let _lock = lock(&request.out)?;
+    match request.kind {
+        Kind::Cifar10 => prepare_arrays(request, Name::Cifar10),
+        Kind::Cifar100 => prepare_arrays(request, Name::Cifar100),
+        Kind::FashionMnist => prepare_arrays(request, Name::FashionMnist),
+        _ => prepare_shards(request, progress),
+    }
+}
+
+fn check(request: &Request) -> Result<(), PrepareError> {
+    let usage = |what: &str, hint: &str| {
+        Err(PrepareError::Usage { what: what.to_owned(), hint: hint.to_owned() })
+    };
+    if request.imb_factor.is_some_and(|factor| !(factor > 0.0 && factor <= 1.0)) {
+        return usage("the imbalance factor must be in (0, 1]", "0.01 is usual");
+    }
+    if request.imb_factor.is_some() && request.kind != Kind::Folder {
+        return usage(
+            "only `folder` is cut by --imb_factor when it is prepared",
+            "other datasets are long-tailed as published, or cut when a run starts",
+        );
+    }
+    if request.images_per_shard == 0 || request.image_size == 0 || request.max_side == Some(0) {
+        return usage("sizes must be above 0", "leave them out for the defaults");
+    }
+    if request.max_side.is_some() && request.form != Form::Jpeg {
+        return usage("raw images have one size, so --max_side says nothing", "leave it out");
+    }
+    Ok(())
+}
+
+/// One preparation at a time in a folder; the lock goes with the process.
+fn lock(out: &Path) -> Result<File, PrepareError> {
+    let path = out.join(LOCK_FILE);
+    let file = File::create(&path).map_err(|error| PrepareError::disk("create", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(PrepareError::Usage {
+            what: format!("another preparation is at work in {}", out.display()),
+            hint: "wait for it to end, or choose another --out".to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(PrepareError::disk("lock", &path, error)),
+    }
+}
+
+fn prepare_shards(request: &Request, progress: &Progress) -> Result<Outcome, PrepareError> {
+    let (mut plan, images) = plan(request)?;
+    plan.shuffle(request.seed);
+    let settings = settings(request);
+    let fingerprint = plan.fingerprint(&settings);
+    if let Some(manifest) = claim(&request.out, &fingerprint)? {
+        return Ok(Outcome { manifest, already: true });
+    }
+    let total: usize = plan.parts.iter().map(|part| part.items.len()).sum();
+    progress.total.store(total as u64, Ordering::Relaxed);
+    for part in &plan.parts {
+        let folder = request.out.join(part.name);
+        fs::create_dir_all(&folder).map_err(|error| PrepareError::disk("make", &folder, error))?;
+    }
+    let encoding =
+        Encoding { form: request.form, max_side: request.max_side, quality: request.quality };
+    let work = Work {
+        parts: &plan.parts,
+        images: &images,
+        encoding,
+        out: &request.out,
+        images_per_shard: request.images_per_shard as usize,
+        progress,
+    };
+    let written = work.run(request.threads, &request.root)?;
+    let source =
+        Source { root: request.root.display().to_string(), lists: std::mem::take(&mut plan.lists) };
+    let mut manifest = Manifest::new(request.kind.word(), request.form.word(), settings, source);
+    let digests: Vec<Vec<u64>> = written
+        .iter()
+        .map(|shards| shards.iter().flat_map(|s| &s.records).map(|r| r.digest).collect())
+        .collect();
+    manifest.duplicates = duplicates::find(&digests, |part, image| {
+        let part = &plan.parts[part];
+        format!("{}: {}", part.name, part.items[image].name)
+    });
+    let classes = plan.class_names.len();
+    for (part, shards) in plan.parts.iter().zip(&written) {
+        manifest.parts.push(finish_part(request, part, shards, classes)?);
+    }
+    manifest.warnings = plan.warnings;
+    manifest.class_names = plan.class_names;
+    manifest.fingerprint = fingerprint;
+    finish(&request.out, &manifest)?;
+    for (part, shards) in plan.parts.iter().zip(&written) {
+        for number in 0..shards.len() {
+            // What the index has as well; left behind, it would do no harm.
+            let _ = fs::remove_file(shard_paths(&request.out.join(part.name), number).1);
+        }
+    }
+    Ok(Outcome { manifest, already: false })
+}
+
+fn plan(request: &Request) -> Result<(Plan, Images), PrepareError> {
+    let root = &request.root;
+    let (plan, images) = match request.kind {
+        Kind::ImagenetLt => {
+            let (plan, folder) = imagenet_lt::plan(root, request.official)?;
+            (plan, Images::Files(folder))
+        }
+        Kind::Inaturalist2018 => {
+            (inaturalist::plan(root, request.official)?, Images::Files(root.clone()))
+        }
+        Kind::Synthetic => {
+            let plan = synthetic::plan(request)?;
+            let classes = plan.class_names.len();
+            let drawing = Drawing::new(request.seed, request.image_size, classes);
+            (plan, Images::Drawn(drawing))
+        }
+        _ => (folder::plan(request)?, Images::Files(root.clone())),
+    };
+    Ok((plan, images))
+}
+
+/// Everything that decides what is stored, besides the plan.
+fn settings(request: &Request) -> String {
+    let form = match request.form {
+        Form::Jpeg => match request.max_side {
+            Some(side) => format!("jpeg, longest side {side}"),
+            None => "jpeg as it comes".to_owned(),
+        },
+        Form::Raw { side } => format!("raw, side {side}"),
+    };
+    let mut text = format!(
+        "{form}, quality {}, seed {}, {} images per shard",
+        request.quality, request.seed, request.images_per_shard
+    );
+    if request.kind == Kind::Synthetic {
+        let _ = write!(text, ", drawn {} pixels wide", request.image_size);
+    }
+    text
+}
+
+/// Takes the folder for the preparation with this fingerprint, or finds it done.
+fn claim(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, PrepareError> {
+    let other = |what: &str| PrepareError::Usage {
+        what: format!("{} holds {what}", out.display()),
+        hint: "choose another --out, or remove what is there".to_owned(),
+    };
+    if let Some(manifest) = Manifest::read(out).map_err(crate::DataError::from)? {
+        let is_this = manifest.fingerprint == fingerprint;
+        return if is_this { Ok(Some(manifest)) } else { Err(other("another prepared dataset")) };
+    }
+    let path = out.join(STATE_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim_end() == fingerprint => return Ok(None),
+        Ok(_) => return Err(other("the beginning of another preparation")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(PrepareError::disk("read", &path, error)),
+    }
+    write_whole(&path, format!("{fingerprint}\n").as_bytes())
+        .map_err(|error| PrepareError::disk("write", &path, error))?;
+    Ok(None)
+}
+
+fn finish_part(
+    request: &Request,
+    part: &Part,
+    shards: &[Written],
+    classes: usize,
+) -> Result<PartEntry, PrepareError> {
+    let folder = request.out.join(part.name);
+    let names: String = part.items.iter().flat_map(|item| [item.name.as_str(), "\n"]).collect();
+    let path = folder.join(NAMES_FILE);
+    write_whole(&path, names.as_bytes())
+        .map_err(|error| PrepareError::disk("write", &path, error))?;
+    let table = shards.iter().map(|written| written.shard.clone()).collect();
+    let records = || shards.iter().flat_map(|written| &written.records).copied();
+    let images = part.items.len() as u64;
+    write_index(&folder, request.form, classes as u32, table, images, records())
+        .map_err(PrepareError::Disk)?;
+    let (mut counts, mut bytes, mut hasher) = (vec![0; classes], 0, blake3::Hasher::new());
+    for record in records() {
+        counts[record.label as usize] += 1;
+        bytes += record.length;
+        hasher.update(&record.label.to_le_bytes());
+        hasher.update(&record.digest.to_le_bytes());
+    }
+    let digest = hasher.finalize().to_string();
+    let (name, shards) = (part.name.to_owned(), shards.len() as u64);
+    Ok(PartEntry { name, images, shards, bytes, counts, digest })
+}
+
+fn finish(out: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
+    manifest.write(out)?;
+    let state: PathBuf = out.join(STATE_FILE);
+    match fs::remove_file(&state) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PrepareError::disk("remove", &state, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn prepare_arrays(request: &Request, name: Name) -> Result<Outcome, PrepareError> {
+    let dataset = datasets::open(name, &request.root, &datasets::Options::default())?;
+    let fingerprint = blake3::Hash::from(dataset.digest).to_string();
+    if let Some(manifest) = claim(&request.out, &fingerprint)? {
+        return Ok(Outcome { manifest, already: true });
+    }
+    let source = Source { root: request.root.display().to_string(), lists: Vec::new() };
+    let settings = "all images, unselected".to_owned();
+    let mut manifest = Manifest::new(request.kind.word(), "arrays", settings, source);
+    for (part, set) in [("train", &dataset.train), ("test", &dataset.test)] {
+        let folder = request.out.join(part);
+        fs::create_dir_all(&folder).map_err(|error| PrepareError::disk("make", &folder, error))?;
+        let digest = arrays::write(&folder, set).map_err(PrepareError::Disk)?;
+        manifest.parts.push(array_entry(part, set, dataset.classes(), digest));
+    }
+    manifest.class_names = dataset.class_names;
+    manifest.fingerprint = fingerprint;
+    finish(&request.out, &manifest)?;
+    Ok(Outcome { manifest, already: false })
+}
+
+fn array_entry(part: &str, set: &ImageSet, classes: usize, digest: String) -> PartEntry {
+    let mut counts = vec![0; classes];
+    for &label in set.labels() {
+        counts[label as usize] += 1;
+    }
+    let (images, bytes) = (set.len() as u64, set.pixels().len() as u64);
+    PartEntry { name: part.to_owned(), images, shards: 0, bytes, counts, digest }
+}

@@ -1,0 +1,195 @@
+//! Any images, a folder for each class.
+//!
+//! Where the folder has a `train/`, its parts are taken from `train/`, `val/` (or `valid/`) and
+//! `test/`, as far as they are there; otherwise every sub-folder is a class of training images.
+//! Classes are numbered in the order of their names' bytes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::prepare::error::PrepareError;
+use crate::prepare::plan::{Item, Part, Plan};
+use crate::prepare::problems::Problems;
+use crate::prepare::request::Request;
+use crate::profile;
+use crate::split::{self, Order};
+
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+const HINT: &str = "--root names a folder with a sub-folder for each class, or with train/ (and \
+    val/ and test/) that have them; images are JPEG or PNG";
+
+/// Files below a folder of a class are looked for this deep.
+const DEPTH_MAX: usize = 8;
+
+/// Plans from the files under the request's root.
+///
+/// # Errors
+/// When there are no classes, a class has no image, or the selection asks for more than there is.
+pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
+    let root = &request.root;
+    let mut walk =
+        Walk { root, classes: BTreeSet::new(), others: 0, problems: Problems::default() };
+    let has_parts = root.join("train").is_dir();
+    let mut parts = Vec::new();
+    if has_parts {
+        for (name, folders) in
+            [("train", ["train", "train"]), ("val", ["val", "valid"]), ("test", ["test", "test"])]
+        {
+            if let Some(folder) = folders.into_iter().find(|folder| root.join(folder).is_dir()) {
+                parts.push((name, walk.part(folder)?));
+            }
+        }
+    } else {
+        parts.push(("train", walk.part("")?));
+    }
+    let class_names: Vec<String> = walk.classes.into_iter().collect();
+    if class_names.is_empty() {
+        let what = format!("{} has no sub-folders that could be classes", root.display());
+        return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
+    }
+    let mut warnings = Vec::new();
+    if walk.others > 0 {
+        warnings.push(format!("{} files are not images by their names: passed over", walk.others));
+    }
+    let parts = parts
+        .into_iter()
+        .map(|(name, files)| Part { name, items: items(files, &class_names) })
+        .collect();
+    let mut plan = Plan { class_names, parts, lists: Vec::new(), warnings };
+    plan.find_empty_classes(&mut walk.problems);
+    if !walk.problems.is_empty() {
+        let (root, problems) = (root.clone(), walk.problems);
+        return Err(PrepareError::Problems { root, problems, hint: HINT });
+    }
+    select(&mut plan, request)?;
+    Ok(plan)
+}
+
+/// Cuts the long-tailed training set, and what is held out, from the training images.
+fn select(plan: &mut Plan, request: &Request) -> Result<(), PrepareError> {
+    let hold_out = request.val_per_class;
+    if request.imb_factor.is_none() && hold_out == 0 {
+        return Ok(());
+    }
+    let has_val = plan.parts.iter().any(|part| part.name == "val");
+    if hold_out > 0 && has_val {
+        return Err(PrepareError::Usage {
+            what: format!("{} has validation images already", request.root.display()),
+            hint: "leave --val_per_class out".to_owned(),
+        });
+    }
+    let train = std::mem::take(&mut plan.parts[0].items);
+    let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
+    let classes = plan.class_names.len();
+    let mut targets = vec![0_u64; classes];
+    for &label in &labels {
+        targets[label as usize] += 1;
+    }
+    if let Some(factor) = request.imb_factor {
+        let largest = targets.iter().copied().max().unwrap_or(0);
+        let profile = profile::counts(profile::Kind::Exponential, classes, largest, factor);
+        targets = targets.into_iter().zip(profile).map(|(has, wants)| has.min(wants)).collect();
+    }
+    let order = Order::Seeded(request.seed);
+    let wanted = split::Request { targets, validation_per_class: hold_out, order };
+    let split = split::split(&labels, classes, &wanted).expect("no target is above its count");
+    if let Some(class) = split.train_counts.iter().position(|&count| count == 0) {
+        return Err(PrepareError::Usage {
+            what: format!("class {class} ({}) would keep no image", plan.class_names[class]),
+            hint: "choose an --imb_factor nearer to 1".to_owned(),
+        });
+    }
+    let take = |chosen: &[u32]| chosen.iter().map(|&i| train[i as usize].clone()).collect();
+    plan.parts[0].items = take(&split.train);
+    if hold_out > 0 {
+        plan.parts.insert(1, Part { name: "val", items: take(&split.validation) });
+    }
+    Ok(())
+}
+
+fn items(files: Vec<(String, String)>, class_names: &[String]) -> Vec<Item> {
+    let label = |class: &String| {
+        class_names.binary_search(class).expect("every class was collected") as u32
+    };
+    let item = |(class, name)| Item { label: label(&class), name, number: 0 };
+    files.into_iter().map(item).collect()
+}
+
+/// What has been met on the way through a folder.
+struct Walk<'a> {
+    root: &'a Path,
+    classes: BTreeSet<String>,
+    others: u64,
+    problems: Problems,
+}
+
+impl Walk<'_> {
+    /// The images of a part, in the order of their names: (class, path from the root).
+    fn part(&mut self, folder: &str) -> Result<Vec<(String, String)>, PrepareError> {
+        let mut files = Vec::new();
+        for (class, is_folder) in self.entries(folder)? {
+            if !is_folder {
+                self.others += 1;
+                continue;
+            }
+            self.classes.insert(class.clone());
+            let begins =
+                if folder.is_empty() { class.clone() } else { format!("{folder}/{class}") };
+            self.class(&class, &begins, 0, &mut files)?;
+        }
+        Ok(files)
+    }
+
+    fn class(
+        &mut self,
+        class: &str,
+        folder: &str,
+        depth: usize,
+        files: &mut Vec<(String, String)>,
+    ) -> Result<(), PrepareError> {
+        for (name, is_folder) in self.entries(folder)? {
+            let path = format!("{folder}/{name}");
+            let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+            let is_image = extension
+                .is_some_and(|found| EXTENSIONS.iter().any(|one| one.eq_ignore_ascii_case(found)));
+            if is_folder && depth < DEPTH_MAX {
+                self.class(class, &path, depth + 1, files)?;
+            } else if is_image {
+                files.push((class.to_owned(), path));
+            } else {
+                self.others += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names in a folder, in order, and whether each is a folder. Hidden ones are left out.
+    fn entries(&mut self, folder: &str) -> Result<Vec<(String, bool)>, PrepareError> {
+        let path = self.root.join(folder);
+        let mut names = Vec::new();
+        let read = || -> io::Result<Vec<fs::DirEntry>> { fs::read_dir(&path)?.collect() };
+        let entries = read().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PrepareError::WrongFolder {
+                what: format!("{} is no folder", path.display()),
+                hint: HINT.to_owned(),
+            },
+            _ => crate::DataError::Read { path: path.clone(), offset: 0, source: error }.into(),
+        })?;
+        for entry in entries {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| !name.contains('\n')) else {
+                let what = entry.path().display().to_string();
+                self.problems.add("names that are not UTF-8, or hold a line break", what);
+                continue;
+            };
+            if !name.starts_with('.') {
+                // Follows links: datasets are often made of them.
+                names.push((name.to_owned(), entry.path().is_dir()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}

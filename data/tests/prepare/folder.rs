@@ -1,0 +1,82 @@
+//! Images in a folder for each class.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use lcsl_data::prepare::{Kind, Request};
+use lcsl_data::shard::ShardSet;
+use tempfile::tempdir;
+
+use crate::stage::{jpeg, put, refusal, request, run};
+
+/// Classes of `counts` images under `prefix`.
+fn classes(request: &Request, prefix: &str, counts: &[u32]) {
+    for (class, &count) in counts.iter().enumerate() {
+        for image in 0..count {
+            let number = class as u32 * 100 + image;
+            let name = format!("{prefix}class-{class}/{image:03}.jpg");
+            put(&request.root.join(name), jpeg(number));
+        }
+    }
+}
+
+#[test]
+fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
+    let folder = tempdir().unwrap();
+    let mut request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    classes(&request, "", &[20, 20, 20]);
+    put(&request.root.join("class-0/notes.txt"), "not an image");
+    put(&request.root.join("class-1/.hidden.jpg"), "not to be seen");
+    (request.imb_factor, request.val_per_class) = (Some(0.1), 2);
+    let manifest = run(&request).unwrap().manifest;
+    assert_eq!(manifest.class_names, ["class-0", "class-1", "class-2"]);
+    // The first class has no image to spare: its validation images come from its training images.
+    assert_eq!(manifest.parts[0].counts, [18, 6, 2]);
+    assert_eq!(manifest.parts[1].counts, [2, 2, 2]);
+    assert_eq!(manifest.warnings, ["1 files are not images by their names: passed over"]);
+    let names = |part: &str| {
+        let text = fs::read_to_string(request.out.join(part).join("names.txt")).unwrap();
+        text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (train, val) = (names("train"), names("val"));
+    assert_eq!((train.len(), val.len(), train.intersection(&val).count()), (26, 6, 0));
+
+    let other = Request { seed: 5, out: folder.path().join("other"), ..request.clone() };
+    run(&other).unwrap();
+    let text = fs::read_to_string(other.out.join("val/names.txt")).unwrap();
+    assert_ne!(val, text.lines().map(str::to_owned).collect(), "another seed, other images");
+}
+
+#[test]
+fn parts_are_taken_from_their_folders() {
+    let folder = tempdir().unwrap();
+    let request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    classes(&request, "train/", &[3, 2]);
+    classes(&request, "valid/", &[1, 1]);
+    classes(&request, "test/", &[0, 2]);
+    put(&request.root.join("train/class-0/deeper/more.PNG.jpg"), jpeg(1));
+    let manifest = run(&request).unwrap().manifest;
+    let parts: Vec<_> =
+        manifest.parts.iter().map(|part| (part.name.as_str(), part.counts.clone())).collect();
+    assert_eq!(parts, [("train", vec![4, 2]), ("val", vec![1, 1]), ("test", vec![0, 2])]);
+    assert_eq!(ShardSet::open(&request.out.join("test")).unwrap().label(0).unwrap(), 1);
+}
+
+#[test]
+fn folders_that_are_no_dataset_are_refused() {
+    let folder = tempdir().unwrap();
+    let mut request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let mut said = refusal(&request);
+    put(&request.root.join("a.jpg"), jpeg(1));
+    said += "\n\n";
+    said += &refusal(&request);
+    classes(&request, "", &[2]);
+    fs::create_dir(request.root.join("empty")).unwrap();
+    said += "\n\n";
+    said += &refusal(&request);
+    fs::remove_dir(request.root.join("empty")).unwrap();
+    request.imb_factor = Some(0.0);
+    said += "\n\n";
+    said += &refusal(&request);
+    insta::assert_snapshot!(said);
+}
