@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::{bench_allreduce, bench_step, documents, inspect, terminal, train, version};
+use crate::{bench_allreduce, bench_step, data, documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -40,6 +40,9 @@ enum Command {
         /// Folder to write into
         folder: Option<PathBuf>,
     },
+    /// Prepare, check and look at datasets
+    #[command(subcommand)]
+    Data(data::arguments::Data),
 }
 
 /// What `lcsl bench` measures.
@@ -135,6 +138,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
             Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
             Ok(Command::Completions { shell }) => documents::completions(shell),
             Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
+            Ok(Command::Data(asked)) => data::run(&asked),
             Err(error) => {
                 // Help on a closed standard output is nobody's problem.
                 let _ = error.print();
@@ -158,7 +162,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// All commands, with `train`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let order = ["train", "eval", "export", "bench", "completions", "man"];
+    let order = ["train", "eval", "export", "data", "bench", "completions", "man"];
     let command = Arguments::command().subcommand(train);
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))

@@ -4,6 +4,8 @@
 pub const DONE: u8 = 0;
 /// Usage, configuration, or something that has to be installed: GPU, driver, mpirun, libtorch.
 pub const USAGE: u8 = 2;
+/// The data is missing or damaged.
+pub const BAD_DATA: u8 = 3;
 /// A rank failed, or the loss was not finite.
 pub const RANK_FAILED: u8 = 4;
 /// The disk did not do its part.

@@ -16,6 +16,7 @@
 //! - [`report`]: the figures of a finished run as a table.
 //! - [`inspect`]: `lcsl eval` and `lcsl export`. [`bench_allreduce`] and [`bench_step`]: `lcsl bench`.
 //! - [`documents`]: completions and manual pages; [`version`]: what `--version` says.
+//! - [`data`]: `lcsl data …`, datasets on disk.
 //! - [`fault`], [`exit`], [`terminal`]: how all of them say what is wrong, with which exit code,
 //!   and where it is written.
 
@@ -23,6 +24,7 @@ pub mod bench_allreduce;
 pub mod bench_step;
 pub mod cli;
 pub mod crew;
+pub mod data;
 pub mod documents;
 pub mod exit;
 pub mod fault;

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has to fail there")]
 
+mod datasets;
+mod fetching;
 mod inspection;
 mod lives;
 mod refusals;

@@ -1,0 +1,135 @@
+//! `lcsl data prepare`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use lcsl_data::prepare::error::Blame;
+use lcsl_data::prepare::{Kind, Manifest, PrepareError, Progress, Request, prepare};
+
+use super::arguments::{Dataset, Form, Prepare};
+use super::progress::{Position, show_while};
+use crate::exit;
+use crate::fault::Fault;
+use crate::report::table::grouped;
+use crate::terminal;
+
+/// Runs `lcsl data prepare` and returns the exit code.
+pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
+    let request = request(asked);
+    let progress = Progress::default();
+    let position = |elapsed: Duration| position(&progress, elapsed);
+    let outcome = show_while(position, || prepare(&request, &progress)).map_err(|e| fault(&e))?;
+    let manifest = &outcome.manifest;
+    for warning in &manifest.warnings {
+        terminal::show_warning(warning);
+    }
+    if outcome.already {
+        let out = request.out.display();
+        terminal::show_note(&format!("{out} was prepared before: nothing to do"));
+    }
+    let found = progress.found.load(Ordering::Relaxed);
+    if found > 0 {
+        let found = grouped(found);
+        terminal::show_note(&format!("{found} images were there from an earlier attempt"));
+    }
+    if asked.json {
+        let text = serde_json::to_string_pretty(manifest).expect("plain values become JSON");
+        terminal::print(&format!("{text}\n"))?;
+    } else {
+        terminal::print(&summary(manifest, &request))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn request(asked: &Prepare) -> Request {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Request {
+        kind: match asked.dataset {
+            Dataset::ImagenetLt => Kind::ImagenetLt,
+            Dataset::Inaturalist2018 => Kind::Inaturalist2018,
+            Dataset::Folder => Kind::Folder,
+            Dataset::Synthetic => Kind::Synthetic,
+            Dataset::Cifar10 => Kind::Cifar10,
+            Dataset::Cifar100 => Kind::Cifar100,
+            Dataset::FashionMnist => Kind::FashionMnist,
+        },
+        root: asked.root.clone(),
+        out: asked.out.clone(),
+        form: match asked.form {
+            Form::Jpeg => lcsl_data::shard::Form::Jpeg,
+            Form::Raw => lcsl_data::shard::Form::Raw { side: asked.raw_side },
+        },
+        max_side: asked.max_side,
+        quality: asked.quality,
+        seed: asked.seed,
+        images_per_shard: asked.images_per_shard,
+        official: asked.official,
+        threads: asked.threads.map_or_else(cores, |threads| threads as usize),
+        imb_factor: asked.imb_factor,
+        val_per_class: asked.val_per_class,
+        test_per_class: asked.test_per_class,
+        counts: asked.counts.clone(),
+        image_size: asked.image_size,
+    }
+}
+
+fn position(progress: &Progress, elapsed: Duration) -> Position {
+    let [total, done, found, bytes] =
+        [&progress.total, &progress.done, &progress.found, &progress.bytes]
+            .map(|number| number.load(Ordering::Relaxed));
+    let words = if total == 0 {
+        "reading lists and folders".to_owned()
+    } else {
+        let rate = done.saturating_sub(found) as f64 / elapsed.as_secs_f64().max(1e-3);
+        format!(
+            "{} of {} images   {} MiB   {rate:.0} images/s",
+            grouped(done),
+            grouped(total),
+            grouped(bytes >> 20)
+        )
+    };
+    Position { done, total, words }
+}
+
+fn fault(error: &PrepareError) -> Fault {
+    let exit_code = match error.blame() {
+        Blame::Usage => exit::USAGE,
+        Blame::Data => exit::BAD_DATA,
+        Blame::Disk => exit::DISK,
+    };
+    Fault { hint: error.hint(), ..Fault::new(error.to_string(), exit_code) }
+}
+
+fn summary(manifest: &Manifest, request: &Request) -> String {
+    let mut text = format!(
+        "{} is prepared in {} ({})\n",
+        manifest.dataset,
+        request.out.display(),
+        manifest.settings
+    );
+    for part in &manifest.parts {
+        let _ = writeln!(
+            text,
+            "  {:5}  {:>9} images of {} classes  {:>5} shards  {:>7} MiB",
+            part.name,
+            grouped(part.images),
+            part.counts.iter().filter(|count| **count > 0).count(),
+            part.shards,
+            grouped(part.bytes >> 20)
+        );
+    }
+    let duplicates = &manifest.duplicates;
+    if duplicates.across_parts > 0 {
+        let _ = writeln!(
+            text,
+            "  {} images lie in more than one part, among them:",
+            grouped(duplicates.across_parts)
+        );
+        for equal in &duplicates.named {
+            let _ = writeln!(text, "    {}", equal.join(" = "));
+        }
+    }
+    text
+}
