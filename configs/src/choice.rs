@@ -2,21 +2,21 @@
 //! stand in one place.
 
 /// Declares an enum whose variants each have one word, used alike on the command line, in TOML and
-/// in messages.
+/// in messages. A word behind `|` is read as well, and never written.
 macro_rules! choice {
     (
         $(#[$doc:meta])*
-        $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }
+        $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant),+
+            $($(#[$variant_doc])* #[serde(rename = $word $(, alias = $alias)*)] $variant),+
         }
 
         impl $name {
             /// Every word of this setting, in the order in which help and messages list them.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            pub const WORDS: &'static [&'static str] = &[$($word $(, $alias)*),+];
 
             /// The word as it is written on the command line and in TOML.
             pub const fn word(self) -> &'static str {
@@ -32,7 +32,7 @@ macro_rules! choice {
             /// Exact words only; the error names them all.
             fn from_str(word: &str) -> Result<Self, String> {
                 match word {
-                    $($word => Ok(Self::$variant),)+
+                    $($word $(| $alias)* => Ok(Self::$variant),)+
                     _ => Err(format!("\"{word}\" is not one of {}", Self::WORDS.join(", "))),
                 }
             }

@@ -57,13 +57,17 @@ fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
     let aliases: Vec<String> = key.flags.iter().skip(1).map(|alias| format!("--{alias}")).collect();
     let also =
         if aliases.is_empty() { String::new() } else { format!("; also {}", aliases.join(", ")) };
+    let words = match key.kind {
+        Kind::Choice(words) if is_long(words) => format!(": {}", words.join(", ")),
+        _ => String::new(),
+    };
     let arg_of = |(place, &name): (usize, &&'static str)| {
         let arg = match key.kind {
             Kind::Switch | Kind::SwitchOrNumber => switch_arg(name),
             kind => text_arg(name).value_name(value_name(kind)),
         };
         arg.hide(place > 0)
-            .help(format!("{}{also} [default: {default}]", key.help))
+            .help(format!("{}{words}{also} [default: {default}]", key.help))
             .help_heading(heading(key.section()))
     };
     key.flags.iter().enumerate().map(arg_of).collect()
@@ -78,6 +82,12 @@ fn switch_arg(name: &'static str) -> Arg {
     text_arg(name).value_name("BOOL").num_args(0..=1).default_missing_value("true")
 }
 
+/// Whether a list of words would push the explanations of its section off the screen; it then
+/// stands among them.
+fn is_long(words: &[&str]) -> bool {
+    words.iter().map(|word| word.len() + 1).sum::<usize>() > 60
+}
+
 fn value_name(kind: Kind) -> String {
     match kind {
         Kind::Switch | Kind::SwitchOrNumber => "BOOL".into(),
@@ -85,6 +95,7 @@ fn value_name(kind: Kind) -> String {
         Kind::Number(_) => "FLOAT".into(),
         Kind::Text => "TEXT".into(),
         Kind::Path => "PATH".into(),
+        Kind::Choice(words) if is_long(words) => "NAME".into(),
         Kind::Choice(words) => words.join("|"),
         Kind::Devices => "cpu|0,1,…".into(),
     }

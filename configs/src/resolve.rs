@@ -30,16 +30,24 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
         DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
         DatasetName::Cifar100 => (ModelName::Resnet32, 32, "crop_flip", 20),
         DatasetName::FashionMnist => (ModelName::Resnet20, 28, "crop_flip", 100),
+        // The deepest network there is, the papers' image size, and ImageNet-LT's own validation.
+        DatasetName::ImagenetLt => (ModelName::Resnet34Cifar, 224, "crop_flip", 20),
+        DatasetName::Inaturalist2018 => (ModelName::Resnet34Cifar, 224, "crop_flip", 3),
+        DatasetName::Folder => (ModelName::Resnet34Cifar, 224, "crop_flip", 10),
         // A mirror image of a drawn pattern may be the pattern of another class.
         DatasetName::Synthetic => (ModelName::Resnet20, 32, "off", 10),
     };
     DatasetDefaults { model, image_size, data_aug, validation_per_class }
 }
 
-/// The one size that a dataset's images have; none where images are drawn at any size.
+/// The one size that a dataset's images have; none where they are drawn, or made smaller, to any
+/// size.
 pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
     match dataset {
-        DatasetName::Synthetic => None,
+        DatasetName::Synthetic
+        | DatasetName::ImagenetLt
+        | DatasetName::Inaturalist2018
+        | DatasetName::Folder => None,
         other => Some(defaults_of(other).image_size as usize),
     }
 }

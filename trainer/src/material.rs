@@ -110,6 +110,9 @@ fn open_dataset(data: &Data) -> Result<Dataset, DataError> {
         DatasetName::FashionMnist => Name::FashionMnist,
         DatasetName::Cifar10 => Name::Cifar10,
         DatasetName::Cifar100 => Name::Cifar100,
+        DatasetName::ImagenetLt => Name::ImagenetLt,
+        DatasetName::Inaturalist2018 => Name::Inaturalist2018,
+        DatasetName::Folder => Name::Folder,
         DatasetName::Synthetic => Name::Synthetic,
     };
     let synthetic = synthetic::Options {

@@ -46,6 +46,12 @@ choice! {
         Cifar100 = "cifar100",
         /// Fashion-MNIST: 10 classes, 28×28, grey repeated on three channels.
         FashionMnist = "fashion_mnist",
+        /// ImageNet-LT, prepared in `imagenet_lt` of the root: 1,000 classes.
+        ImagenetLt = "imagenet_lt" | "imagenet",
+        /// iNaturalist 2018, prepared in `inaturalist2018` of the root: 8,142 classes.
+        Inaturalist2018 = "inaturalist2018" | "inaturalist",
+        /// Images of one's own, prepared in `folder` of the root.
+        Folder = "folder",
         /// Patterns drawn from a seed, for checks that need no download.
         Synthetic = "synthetic",
     }

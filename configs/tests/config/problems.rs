@@ -99,33 +99,7 @@ fn values_out_of_range() {
 fn values_of_the_wrong_type() {
     let arguments = "--lr=fast --epochs=1e3 --deterministic=yes --dataset= --run_dir= \
         --policy=quote --optimizer=adam --set lr --set lr=1 --set =3";
-    insta::assert_snapshot!(bad(arguments), @r#"
-    the configuration has 10 problems
-      - train.lr is "fast", but must be a float
-        where: flag --lr
-      - train.epochs is "1e3", but must be an integer
-        where: flag --epochs
-      - run.deterministic is "yes", but must be true or false
-        where: flag --deterministic
-      - data.name is empty, but must be one of cifar10, cifar100, fashion_mnist, synthetic
-        where: flag --dataset
-      - run.run_dir is empty, but must be text
-        where: flag --run_dir
-      - admission.policy is "quote", but must be one of reference, quota, rate, or auto
-        where: flag --policy
-        hint: did you mean quota?
-      - train.optimizer is "adam", but must be sgd
-        where: flag --optimizer
-      - "lr" is no assignment
-        where: flag --set
-        hint: write --set KEY=VALUE, such as --set train.lr=0.1
-      - unknown key lr
-        where: flag --set lr
-        hint: did you mean train.lr?
-      - "=3" is no assignment
-        where: flag --set
-        hint: write --set KEY=VALUE, such as --set train.lr=0.1
-    "#);
+    insta::assert_snapshot!(bad(arguments));
 }
 
 #[test]

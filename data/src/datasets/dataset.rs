@@ -78,13 +78,27 @@ pub enum Name {
     Cifar100,
     /// Fashion-MNIST: 10 classes of 28 by 28 grey pictures of clothes.
     FashionMnist,
+    /// ImageNet-LT: 1,000 classes of photographs, in shards.
+    ImagenetLt,
+    /// iNaturalist 2018: 8,142 species, in shards.
+    Inaturalist2018,
+    /// Images of one's own, in shards.
+    Folder,
     /// Made up on the spot: for demonstrations and tests.
     Synthetic,
 }
 
 impl Name {
     /// Every dataset there is.
-    pub const ALL: [Self; 4] = [Self::Cifar10, Self::Cifar100, Self::FashionMnist, Self::Synthetic];
+    pub const ALL: [Self; 7] = [
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::FashionMnist,
+        Self::ImagenetLt,
+        Self::Inaturalist2018,
+        Self::Folder,
+        Self::Synthetic,
+    ];
 
     /// The name as it is written on a command line.
     pub fn as_str(self) -> &'static str {
@@ -92,6 +106,9 @@ impl Name {
             Self::Cifar10 => "cifar10",
             Self::Cifar100 => "cifar100",
             Self::FashionMnist => "fashion_mnist",
+            Self::ImagenetLt => "imagenet_lt",
+            Self::Inaturalist2018 => "inaturalist2018",
+            Self::Folder => "folder",
             Self::Synthetic => "synthetic",
         }
     }
@@ -146,9 +163,7 @@ mod tests {
             assert_eq!(name.to_string().parse(), Ok(name));
         }
         let error = "mnist".parse::<Name>().unwrap_err().to_string();
-        insta::assert_snapshot!(error, @r#"
-        there is no dataset "mnist"; choose from cifar10, cifar100, fashion_mnist, synthetic
-        "#);
+        insta::assert_snapshot!(error);
     }
 
     fn set(shape: (usize, usize), pixels: [u8; 4], labels: &[u32]) -> ImageSet {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Dataset, Name, cifar, fashion_mnist, synthetic};
 use crate::error::DataError;
+use crate::prepare::manifest::MANIFEST_FILE;
 
 /// What else may be said about a dataset than its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,37 @@ pub fn open(name: Name, root: &Path, options: &Options) -> Result<Dataset, DataE
         Name::FashionMnist => fashion_mnist::open(root),
         Name::Synthetic => Ok(synthetic::generate(&options.synthetic)),
         Name::Cifar10 => cifar::open(root, &cifar::CIFAR10),
+        Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder => Err(in_shards(name, root)),
         Name::Cifar100 => cifar::open(root, &cifar::CIFAR100),
+    }
+}
+
+/// Sets in shards are too large for memory: here it is only said whether they have been prepared.
+fn in_shards(name: Name, root: &Path) -> DataError {
+    let (dataset, path) = (name.as_str(), root.join(name.as_str()));
+    if path.join(MANIFEST_FILE).is_file() {
+        DataError::InShards { dataset, path }
+    } else {
+        DataError::NotPrepared { dataset, path }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_was_not_prepared_is_answered_with_how() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = |name| {
+            let error = open(name, root.path(), &Options::default()).unwrap_err();
+            let text = format!("{error}\nhint: {}\n", error.hint().unwrap());
+            text.replace(root.path().to_str().unwrap(), "ROOT")
+        };
+        let mut said = refused(Name::ImagenetLt) + &refused(Name::Folder);
+        std::fs::create_dir(root.path().join("imagenet_lt")).unwrap();
+        std::fs::write(root.path().join("imagenet_lt/manifest.json"), "{}").unwrap();
+        said += &refused(Name::ImagenetLt);
+        insta::assert_snapshot!(said);
     }
 }
