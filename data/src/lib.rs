@@ -15,8 +15,9 @@
 //! 6. [`split`]: which images these are, and which ones are held out for validation.
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
 //! 8. [`augment`]: one image, cropped and mirrored.
-//! 9. [`batch`]: all of it together: positions of an epoch in, bytes and labels out.
-//! 10. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
+//! 9. [`decode`]: a window of a JPEG file as pixels of the wanted size; [`crop`] draws the window.
+//! 10. [`batch`]: all of it together: positions of an epoch in, bytes and labels out.
+//! 11. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
 //!     [`verify`] compares their checksums, [`survey`] tells what is inside.
 //!
 //! ```
@@ -44,7 +45,9 @@
 
 pub mod augment;
 pub mod batch;
+pub mod crop;
 pub mod datasets;
+pub mod decode;
 pub mod error;
 pub mod idx;
 pub mod images;

@@ -12,13 +12,14 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 12] = [
+const UNSAFE: [&str; 13] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/device.rs", // calls into the CUDA driver
     "collective/backends/src/nccl/sys.rs",  // functions of shared libraries
     "collective/backends/src/nccl/world.rs", // calls into NCCL
     "collective/backends/tests/nccl/order.rs", // memory of a GPU, by address
+    "data/src/decode/turbojpeg.rs",         // libjpeg-turbo is C
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler
     "trainer/src/engine/overlap.rs",        // two threads share the memory of the gradients

@@ -1,0 +1,159 @@
+//! One file in, one image of the wanted size out.
+
+use fast_image_resize::Resizer;
+
+use super::error::ImageError;
+use super::header::Header;
+use super::region::{Plan, Window, plan, reduction};
+use super::resize::{Mirror, mirror, resize};
+use super::turbojpeg::{Decompressor, Exactness, Format, Found};
+use crate::images::Shape;
+
+/// What is refused before memory is taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a file.
+    pub bytes: usize,
+    /// Pixels of a picture. While a progressive file is decoded it takes up to 6 bytes per pixel.
+    pub pixels: u64,
+}
+
+impl Default for Limits {
+    /// 64 MiB and 64 million pixels: several times what the largest file of `ImageNet` has.
+    fn default() -> Self {
+        Self { bytes: 64 << 20, pixels: 64_000_000 }
+    }
+}
+
+/// Decodes windows of JPEG files. It keeps its memory from file to file, as much as the largest
+/// needed; each thread has its own.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    decompressor: Decompressor,
+    resizer: Resizer,
+    decoded: Vec<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(Limits::default(), Exactness::Exact)
+    }
+}
+
+impl Decoder {
+    /// A decoder that refuses what is beyond `limits`.
+    pub fn new(limits: Limits, exactness: Exactness) -> Self {
+        Self {
+            limits,
+            decompressor: Decompressor::new(limits.pixels, exactness),
+            resizer: Resizer::new(),
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Decodes a window of the file `jpeg`, resizes it to `shape` and writes it to `target` (RGB,
+    /// rows from top to bottom).
+    ///
+    /// `choose` is told the picture's columns and rows and answers which window is wanted, and
+    /// whether to mirror it.
+    ///
+    /// # Errors
+    /// When the file is refused; `target` then holds anything.
+    ///
+    /// # Panics
+    /// When `choose` answers a window outside the picture, or `target` is not as long as an image
+    /// of `shape`.
+    pub fn window(
+        &mut self,
+        jpeg: &[u8],
+        choose: impl FnOnce(u32, u32) -> (Window, Mirror),
+        shape: Shape,
+        target: &mut [u8],
+    ) -> Result<(), ImageError> {
+        let found = self.examine(jpeg)?;
+        let (window, mirrored) = choose(found.width, found.height);
+        let factor = reduction(window, (shape.width as u32, shape.height as u32));
+        let plan = self.decode(jpeg, found, window, factor)?;
+        let size = (plan.decoded.width, plan.decoded.height);
+        resize(&mut self.resizer, &self.decoded, size, plan.inner, target, shape);
+        if mirrored == Mirror::Yes {
+            mirror(target, shape.width);
+        }
+        Ok(())
+    }
+
+    /// Decodes the whole file `jpeg` as it is: its RGB pixels, which stay until the next call, with
+    /// columns and rows.
+    ///
+    /// # Errors
+    /// When the file is refused.
+    pub fn whole(&mut self, jpeg: &[u8]) -> Result<(&[u8], u32, u32), ImageError> {
+        let found = self.examine(jpeg)?;
+        let whole = Window::whole(found.width, found.height);
+        self.decode(jpeg, found, whole, 1)?;
+        Ok((&self.decoded, found.width, found.height))
+    }
+
+    /// Everything that can be refused before a pixel is decoded.
+    fn examine(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
+        let limit = self.limits.bytes;
+        if jpeg.len() > limit {
+            return Err(ImageError::TooManyBytes { bytes: jpeg.len(), limit });
+        }
+        let header = Header::read(jpeg)?;
+        if header.pixels() > self.limits.pixels {
+            let Header { width, height, .. } = header;
+            return Err(ImageError::TooManyPixels { width, height, limit: self.limits.pixels });
+        }
+        let found = self.decompressor.read_header(jpeg)?;
+        if (found.width, found.height) != (header.width, header.height) {
+            return Err(ImageError::Corrupt { message: "two headers disagree".to_owned() });
+        }
+        Ok(found)
+    }
+
+    /// Decodes what `window` needs into `self.decoded`, as RGB.
+    fn decode(
+        &mut self,
+        jpeg: &[u8],
+        found: Found,
+        window: Window,
+        factor: u32,
+    ) -> Result<Plan, ImageError> {
+        let size = (found.width, found.height);
+        let plan = match found.block {
+            Some(block) => plan(window, size, block, factor),
+            None => Plan::in_one_piece(window, size),
+        };
+        let Window { width, height, .. } = plan.decoded;
+        let pixels = width as usize * height as usize;
+        self.decoded.resize(pixels * found.format.bytes(), 0);
+        self.decompressor.decode(jpeg, found, plan.decoded, plan.reduction, &mut self.decoded)?;
+        if found.format == Format::Cmyk {
+            print_to_rgb(&mut self.decoded);
+        }
+        Ok(plan)
+    }
+}
+
+/// Turns the inks of a file for print, four bytes a pixel, into RGB in place.
+///
+/// Such files store the inks inverted (Adobe's convention, which Pillow assumes too): 255 is no
+/// ink. What is left of the light is then the product of a colour's share and that of black.
+fn print_to_rgb(pixels: &mut Vec<u8>) {
+    let count = pixels.len() / 4;
+    for pixel in 0..count {
+        let [colours @ .., black] = [0, 1, 2, 3].map(|ink| u32::from(pixels[pixel * 4 + ink]));
+        for (channel, colour) in colours.into_iter().enumerate() {
+            pixels[pixel * 3 + channel] = (black - times(255 - colour, black)) as u8;
+        }
+    }
+    pixels.truncate(count * 3);
+}
+
+/// a·b/255, rounded, without dividing: the way in which Pillow does it.
+fn times(a: u32, b: u32) -> u32 {
+    let product = a * b + 128;
+    ((product >> 8) + product) >> 8
+}

@@ -1,0 +1,25 @@
+//! From the bytes of a JPEG file to pixels of the size that a network wants.
+//!
+//! A training image is a random window of a photograph, resized. Decoding the whole photograph
+//! first wastes most of the work, so only the window is decoded:
+//!
+//! 1. [`header`](mod@header): what the file says of itself, and whether it is whole; pure.
+//! 2. [`region`]: which pixels have to be decoded for a window, and at which scale; pure.
+//! 3. [`turbojpeg`]: libjpeg-turbo, behind safe calls. The only file here with `unsafe` in it.
+//! 4. [`resize`]: a window of decoded pixels to the size asked for, mirrored or not.
+//! 5. [`decoder`]: all of it together, with its buffers: one [`Decoder`] per thread.
+//!
+//! Pixels are those of Pillow's `crop` followed by `resize(…, BILINEAR)`, which is also what
+//! torchvision's `RandomResizedCrop` computes: the filter is as wide as the reduction and sees
+//! nothing outside the window. Orientation in Exif is ignored, as torchvision ignores it.
+
+pub mod decoder;
+pub mod error;
+pub mod header;
+pub mod region;
+pub mod resize;
+pub mod turbojpeg;
+
+pub use decoder::{Decoder, Limits};
+pub use error::ImageError;
+pub use region::Window;
