@@ -16,8 +16,10 @@
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
 //! 8. [`augment`]: one image, cropped and mirrored.
 //! 9. [`decode`]: a window of a JPEG file as pixels of the wanted size; [`crop`] draws the window.
-//! 10. [`batch`]: all of it together: positions of an epoch in, bytes and labels out.
-//! 11. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
+//! 10. [`loader`]: batches of such pixels, made ahead by threads.
+//! 11. [`batch`]: for sets in memory, all of it together: positions of an epoch in, bytes and
+//!     labels out.
+//! 12. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
 //!     [`verify`] compares their checksums, [`survey`] tells what is inside.
 //!
 //! ```
@@ -51,6 +53,7 @@ pub mod decode;
 pub mod error;
 pub mod idx;
 pub mod images;
+pub mod loader;
 pub mod prepare;
 pub mod profile;
 pub mod random;

@@ -83,6 +83,34 @@ impl Decoder {
         Ok(())
     }
 
+    /// [`Decoder::window`] of a picture that is not encoded: RGB rows of `size` (columns, rows).
+    ///
+    /// # Errors
+    /// When there are more or fewer bytes than the size says.
+    ///
+    /// # Panics
+    /// As [`Decoder::window`] does.
+    pub fn window_of_rgb(
+        &mut self,
+        rows: &[u8],
+        size: (u32, u32),
+        choose: impl FnOnce(u32, u32) -> (Window, Mirror),
+        shape: Shape,
+        target: &mut [u8],
+    ) -> Result<(), ImageError> {
+        let expected = size.0 as usize * size.1 as usize * 3;
+        if rows.len() != expected || expected == 0 {
+            return Err(ImageError::Size { bytes: rows.len(), width: size.0, height: size.1 });
+        }
+        let (window, mirrored) = choose(size.0, size.1);
+        let inner = Plan::in_one_piece(window, size).inner;
+        resize(&mut self.resizer, rows, size, inner, target, shape);
+        if mirrored == Mirror::Yes {
+            mirror(target, shape.width);
+        }
+        Ok(())
+    }
+
     /// Decodes the whole file `jpeg` as it is: its RGB pixels, which stay until the next call, with
     /// columns and rows.
     ///

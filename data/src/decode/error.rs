@@ -38,6 +38,16 @@ pub enum ImageError {
         /// The largest product accepted.
         limit: u64,
     },
+    /// A picture that is not encoded has more or fewer bytes than its size says.
+    #[error("the image has {bytes} bytes, and {width}×{height} pixels have another number")]
+    Size {
+        /// Bytes of the image.
+        bytes: usize,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
     /// A kind of JPEG that is not read.
     #[error("the JPEG is of a kind that is not read: {what}")]
     Unsupported {
@@ -60,7 +70,7 @@ impl ImageError {
             Self::TooManyBytes { .. } | Self::TooManyPixels { .. } => {
                 "make the image smaller (prepare with --max_side), or leave it out of the list"
             }
-            Self::Empty | Self::Truncated { .. } | Self::Corrupt { .. } => {
+            Self::Size { .. } | Self::Empty | Self::Truncated { .. } | Self::Corrupt { .. } => {
                 "fetch the file again and compare its checksum"
             }
             Self::Unsupported { .. } => "convert the file to an ordinary 8-bit JPEG",

@@ -1,0 +1,213 @@
+//! The threads that fill batches, and the loop's side of them.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::sampler::Order;
+
+use super::part::{Bench, LoadError, Work};
+use super::ring::{Batch, Request, Ring};
+use super::source::Source;
+use super::view::View;
+
+/// Images that a thread fills between two looks at the ring.
+const PART_IMAGES: usize = 8;
+
+/// What happens when an image is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// The batch is not handed out, and the loader has ended.
+    #[default]
+    Fail,
+    /// The image is black, has [`super::part::REFUSED_LABEL`], and is listed in the batch.
+    Count,
+}
+
+/// How batches are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Threads that decode; at least 1.
+    pub threads: usize,
+    /// Batches that are made before they are asked for; at least 1.
+    pub ahead: usize,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// What is done to each image.
+    pub view: View,
+    /// What happens when one is refused.
+    pub on_refusal: OnRefusal,
+}
+
+/// Makes batches ahead of the loop that wants them. Dropping it stops and joins its threads.
+pub struct Loader {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    on_refusal: OnRefusal,
+    current: Option<Batch>,
+    failed: bool,
+}
+
+/// A batch and how long the loop waited for it.
+#[derive(Debug)]
+pub struct Loaded<'a> {
+    /// The batch; its memory is used again once the next one is asked for.
+    pub batch: &'a Batch,
+    /// The time between asking and getting: 0 while the threads keep up.
+    pub waited: Duration,
+}
+
+/// What the loop and the threads share.
+struct Shared {
+    state: Mutex<State>,
+    /// There may be a job, or a reason to end.
+    job_or_end: Condvar,
+    /// A part was filled, or a thread died.
+    filled: Condvar,
+    work: Work,
+    order: Box<dyn Fn(u64) -> Order + Send + Sync>,
+}
+
+struct State {
+    ring: Ring,
+    stopping: bool,
+    /// A thread panicked: what it had taken will never come.
+    broken: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole at every point where a holder could panic: see `broken` instead.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loader {
+    /// Starts threads that make the batches of `requests`, in this order, from the images
+    /// `indices` of `source` (all of them where there are none). `order` is the order of an epoch.
+    ///
+    /// # Panics
+    /// When there are no threads, or the system cannot start one.
+    pub fn start(
+        source: Box<dyn Source>,
+        indices: Option<Vec<u32>>,
+        order: Box<dyn Fn(u64) -> Order + Send + Sync>,
+        requests: Box<dyn Iterator<Item = Request> + Send>,
+        options: Options,
+    ) -> Self {
+        assert!(options.threads > 0 && options.ahead > 0, "a loader that does nothing");
+        let Options { threads, ahead, seed, view, on_refusal } = options;
+        let ring = Ring::new(requests, ahead + 1, view.shape.bytes(), PART_IMAGES);
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { ring, stopping: false, broken: false }),
+            job_or_end: Condvar::new(),
+            filled: Condvar::new(),
+            work: Work { source, indices, view, seed },
+            order,
+        });
+        let threads = (0..threads)
+            .map(|number| {
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new()
+                    .name(format!("decode-{number}"))
+                    .spawn(move || serve(&shared))
+                    .expect("the system starts a thread")
+            })
+            .collect();
+        Self { shared, threads, on_refusal, current: None, failed: false }
+    }
+
+    /// The next batch, or `None` after the last one and after a failure.
+    ///
+    /// # Errors
+    /// When an image of the batch was refused and refusals are fatal: the first in its order.
+    ///
+    /// # Panics
+    /// When a thread has panicked.
+    #[allow(clippy::should_implement_trait)] // a batch is lent, which an iterator cannot do
+    pub fn next(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
+        if self.failed {
+            return None;
+        }
+        let asked = Instant::now();
+        let mut state = self.shared.lock();
+        if let Some(batch) = self.current.take() {
+            state.ring.give_back(batch.pixels);
+            self.shared.job_or_end.notify_all();
+        }
+        let mut batch = loop {
+            assert!(!state.broken, "a decoding thread has panicked; its message is above");
+            if let Some(batch) = state.ring.take_batch() {
+                break batch;
+            }
+            if state.ring.is_over() {
+                return None;
+            }
+            state = self.shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(state);
+        if self.on_refusal == OnRefusal::Fail && !batch.refused.is_empty() {
+            self.failed = true;
+            return Some(Err(batch.refused.swap_remove(0).error));
+        }
+        let waited = asked.elapsed();
+        Some(Ok(Loaded { batch: self.current.insert(batch), waited }))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.job_or_end.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic was reported by the thread itself; there is nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a thread does: takes parts and fills them, until there are none or the loop has gone.
+fn serve(shared: &Shared) {
+    let _alarm = Alarm(shared);
+    let mut bench = Bench::default();
+    let mut state = shared.lock();
+    while !state.stopping {
+        let Some(mut job) = state.ring.take_job() else {
+            if state.ring.is_over() {
+                break;
+            }
+            // An empty request is whole at once, and the loop may be waiting for it.
+            shared.filled.notify_all();
+            state = shared.job_or_end.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        drop(state);
+        let order = (shared.order)(job.epoch);
+        let number = job.number();
+        let (labels, refused) = shared.work.fill(
+            job.epoch,
+            &order,
+            job.positions.clone(),
+            job.first,
+            &mut job.pixels,
+            &mut bench,
+        );
+        state = shared.lock();
+        state.ring.finish(number, job.pixels, labels, refused);
+        shared.filled.notify_all();
+    }
+    shared.filled.notify_all();
+    shared.job_or_end.notify_all();
+}
+
+/// Tells the loop when its thread dies, so that it does not wait for ever.
+struct Alarm<'a>(&'a Shared);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().broken = true;
+            self.0.filled.notify_all();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What is done to a photograph on its way into a batch.
+
+use crate::crop::{RandomResizedCrop, centre};
+use crate::decode::resize::Mirror;
+use crate::decode::{Decoder, ImageError, Window};
+use crate::images::Shape;
+use crate::random::Stream;
+
+use super::source::Encoding;
+
+/// How the window of a photograph is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Framing {
+    /// A random window, mirrored half of the time: for training.
+    Random(RandomResizedCrop),
+    /// The square in the middle with this share of the shorter side: for evaluation.
+    Centre {
+        /// 224/256 for the evaluation that is usual on `ImageNet`.
+        share: f64,
+    },
+}
+
+/// A window of a photograph, resized to one shape for all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// How the window is chosen.
+    pub framing: Framing,
+    /// The size of what comes out; three channels.
+    pub shape: Shape,
+}
+
+impl View {
+    /// The view that trains on squares of `side` pixels.
+    pub fn training(side: usize) -> Self {
+        let shape = Shape { height: side, width: side, channels: 3 };
+        Self { framing: Framing::Random(RandomResizedCrop::default()), shape }
+    }
+
+    /// The view that is evaluated on: squares of `side` pixels.
+    pub fn evaluation(side: usize) -> Self {
+        let shape = Shape { height: side, width: side, channels: 3 };
+        Self { framing: Framing::Centre { share: 0.875 }, shape }
+    }
+
+    /// Writes the view of one image, with the random choices of `stream`, to `target`.
+    ///
+    /// # Errors
+    /// When the image is refused.
+    ///
+    /// # Panics
+    /// When `target` is not as long as an image of this shape.
+    pub fn take(
+        &self,
+        (encoding, bytes): (Encoding, &[u8]),
+        stream: &mut Stream,
+        decoder: &mut Decoder,
+        target: &mut [u8],
+    ) -> Result<(), ImageError> {
+        let choose = |width, height| self.choose(width, height, stream);
+        match encoding {
+            Encoding::Jpeg => decoder.window(bytes, choose, self.shape, target),
+            Encoding::Rgb { width, height } => {
+                decoder.window_of_rgb(bytes, (width, height), choose, self.shape, target)
+            }
+        }
+    }
+
+    fn choose(&self, width: u32, height: u32, stream: &mut Stream) -> (Window, Mirror) {
+        match self.framing {
+            Framing::Centre { share } => (centre(width, height, share), Mirror::No),
+            Framing::Random(crop) => {
+                // The order of these draws is part of what a seed means.
+                let window = crop.draw(width, height, stream);
+                let mirrored = stream.next_u32() & 1 == 1;
+                (window, if mirrored { Mirror::Yes } else { Mirror::No })
+            }
+        }
+    }
+}
