@@ -62,6 +62,8 @@ struct Slot {
     request: Request,
     done: Vec<Option<Done>>,
     missing: usize,
+    /// The memory of a slot without parts, that is of an empty batch.
+    unused: BytesMut,
 }
 
 /// The batches that are being filled, oldest first.
@@ -78,16 +80,18 @@ pub(super) struct Ring {
     free: Vec<BytesMut>,
     /// Slots that may still be made.
     unmade: usize,
+    batch_images: usize,
     image_bytes: usize,
     part_images: usize,
 }
 
 impl Ring {
-    /// A ring of `slots` batches, whose images have `image_bytes` and are filled `part_images` at a
-    /// time.
+    /// A ring of `slots` batches of up to `batch_images`, each of `image_bytes`, that are filled
+    /// `part_images` at a time.
     pub(super) fn new(
         requests: Box<dyn Iterator<Item = Request> + Send>,
         slots: usize,
+        batch_images: usize,
         image_bytes: usize,
         part_images: usize,
     ) -> Self {
@@ -100,6 +104,7 @@ impl Ring {
             oldest: 0,
             free: Vec::new(),
             unmade: slots,
+            batch_images,
             image_bytes,
             part_images,
         }
@@ -141,7 +146,7 @@ impl Ring {
         let images = slot.request.images();
         let mut batch = Batch {
             request: slot.request,
-            pixels: BytesMut::new(),
+            pixels: slot.unused,
             labels: Vec::with_capacity(images),
             refused: Vec::new(),
         };
@@ -175,9 +180,14 @@ impl Ring {
             return false;
         };
         let images = request.images();
+        assert!(
+            images <= self.batch_images,
+            "a batch of {images} images in slots for {}",
+            self.batch_images
+        );
         let mut pixels = self.free.pop().unwrap_or_else(|| {
             self.unmade -= 1;
-            BytesMut::new()
+            BytesMut::with_capacity(self.batch_images * self.image_bytes)
         });
         // What it holds already stays: every byte is written by whoever fills it.
         pixels.resize(images * self.image_bytes, 0);
@@ -204,7 +214,7 @@ impl Ring {
             });
         }
         let done = (0..parts).map(|_| None).collect();
-        self.slots.push_back(Slot { request, done, missing: parts });
+        self.slots.push_back(Slot { request, done, missing: parts, unused: pixels });
         true
     }
 }

@@ -31,6 +31,8 @@ pub struct Options {
     pub threads: usize,
     /// Batches that are made before they are asked for; at least 1.
     pub ahead: usize,
+    /// Images of the largest batch that is wanted: memory for it is taken once.
+    pub batch_images: usize,
     /// The seed of every random choice.
     pub seed: u64,
     /// What is done to each image.
@@ -87,7 +89,8 @@ impl Loader {
     /// `indices` of `source` (all of them where there are none). `order` is the order of an epoch.
     ///
     /// # Panics
-    /// When there are no threads, or the system cannot start one.
+    /// When there are no threads, or the system cannot start one. A request for more than
+    /// `batch_images` ends the thread that comes upon it, and so the loop, with a panic.
     pub fn start(
         source: Box<dyn Source>,
         indices: Option<Vec<u32>>,
@@ -96,8 +99,8 @@ impl Loader {
         options: Options,
     ) -> Self {
         assert!(options.threads > 0 && options.ahead > 0, "a loader that does nothing");
-        let Options { threads, ahead, seed, view, on_refusal } = options;
-        let ring = Ring::new(requests, ahead + 1, view.shape.bytes(), PART_IMAGES);
+        let Options { threads, ahead, batch_images, seed, view, on_refusal } = options;
+        let ring = Ring::new(requests, ahead + 1, batch_images, view.shape.bytes(), PART_IMAGES);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { ring, stopping: false, broken: false }),
             job_or_end: Condvar::new(),
