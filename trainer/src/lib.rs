@@ -13,6 +13,7 @@
 //! * [`metrics`]: accuracies from a confusion matrix.
 //! * [`run_dir`]: what a run leaves behind.
 //! * [`clock`]: where a rank is, and where its time goes.
+//! * [`injection`]: faults on demand, for tests.
 //! * `last_words`: what a rank says when a signal ends it (feature `engine`).
 //! * `engine`: networks, teacher, optimiser, training loop: everything that touches libtorch
 //!   (feature `engine`).
@@ -21,6 +22,7 @@ pub mod admission;
 pub mod clock;
 #[cfg(feature = "engine")]
 pub mod engine;
+pub mod injection;
 #[cfg(feature = "engine")]
 pub mod last_words;
 pub mod likeness;

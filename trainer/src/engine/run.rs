@@ -23,6 +23,7 @@ use super::teacher::Teacher;
 use super::train::TrainError;
 use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
 use crate::clock::Clock;
+use crate::injection::Injection;
 use crate::material::{self, Material};
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
@@ -52,6 +53,8 @@ pub struct Run<'a> {
     pub tally: Tally,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,
+    /// A fault that a test has asked for.
+    pub injection: Option<Injection>,
     /// Reports; rank 0 alone.
     pub journal: Option<Journal>,
 }
@@ -113,6 +116,7 @@ impl<'a> Run<'a> {
             position: Position::default(),
             tally: Tally::default(),
             admission_digest: AdmissionDigest::default(),
+            injection: Injection::from_environment(),
             journal: None,
             material,
         };

@@ -127,6 +127,9 @@ impl Run<'_> {
     fn step(&mut self) -> Result<bool, TrainError> {
         let began = Instant::now();
         let Position { epoch, step_in_epoch, step } = self.position;
+        if let Some(injection) = self.injection {
+            injection.strike(self.rank.world.rank(), step);
+        }
         let train = &self.config.train;
         let rate = learning_rate(train.lr, epoch, train.epochs, train.warmup_epochs);
         let moment = Moment { epoch, step: step_in_epoch, steps: self.plan.steps() };

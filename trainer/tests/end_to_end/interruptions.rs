@@ -91,6 +91,37 @@ fn a_broken_rank_says_what_ended_it_and_nobody_is_left() {
     }
 }
 
+/// A panic must not leave the other ranks waiting, nor must a library that calls `exit`.
+#[test]
+fn a_rank_that_panics_or_exits_is_named_and_nobody_is_left() {
+    let endings = [
+        ("panic:1:40", "rank 1 on host ", "internal error: panicked at "),
+        ("exit:0:40", "rank 0 on host ", "something called exit in the middle of the run"),
+    ];
+    for (wish, rank, cause) in endings {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = folder.path().join("run");
+        let place = format!("--run_dir={}", run_dir.display());
+        let began = Instant::now();
+        let output = Command::new(program())
+            .args(["train", &place])
+            .args(SMALL)
+            .args(ENDLESS)
+            .env("LCSL_INJECT", wish)
+            .output()
+            .unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{message}");
+        assert!(message.contains(rank) && message.contains(cause), "{message}");
+        assert!(message.contains(" at step "), "{message}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        for rank in json(&run_dir.join("ranks.json")).as_array().unwrap() {
+            let left = Path::new("/proc").join(rank["pid"].to_string());
+            until(Duration::from_secs(10), "the ranks to end", || !left.exists());
+        }
+    }
+}
+
 #[test]
 fn ranks_do_not_outlive_a_killed_launcher() {
     let folder = tempfile::tempdir().unwrap();
