@@ -129,6 +129,28 @@ fn kinds() -> impl Strategy<Value = Kind> {
         })
 }
 
+/// The last column of a picture of 34, alone in a block of 16: one column of colour was decoded, with
+/// nothing beside it to interpolate from, and the library took what lay in its memory.
+#[test]
+fn a_window_in_the_last_narrow_block_is_cut_from_the_whole_picture() {
+    let kind = Kind {
+        sampling: SamplingFactor::R_4_2_0,
+        progressive: false,
+        colour: ColorType::Rgb,
+        quality: 60,
+    };
+    let jpeg = encode(&picture(34, 6, 274), 34, 6, kind);
+    let mut decoder = Decoder::default();
+    let window = Window { left: 33, top: 0, width: 1, height: 6 };
+    let mut cut = vec![9; 6 * 3];
+    let shape = Shape { width: 1, height: 6, channels: 3 };
+    decoder.window(&jpeg, |_, _| (window, Mirror::No), shape, &mut cut).unwrap();
+    let (whole, ..) = decoder.whole(&jpeg).unwrap();
+    let column: Vec<u8> =
+        whole.chunks_exact(34 * 3).flat_map(|row| row[33 * 3..].to_vec()).collect();
+    assert_eq!(cut, column);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 400, failure_persistence: None, ..ProptestConfig::default()

@@ -42,6 +42,11 @@ pub type Reduction = u32;
 /// smaller this number, the further the result may be from that of the whole picture.
 const SPARE: f64 = 1.4;
 
+/// Fewer columns than these are not decoded where the picture has more: libjpeg-turbo chooses its way of
+/// interpolating colours by the width of the whole picture, and that way needs two columns of colour,
+/// each of which stands for up to two of the picture.
+const COLUMNS_MIN: u32 = 5;
+
 /// What to decode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -99,8 +104,11 @@ pub fn plan(window: Window, size: (u32, u32), block: u32, reduction: Reduction) 
     let (width, height) = (size.0.div_ceil(reduction), size.1.div_ceil(reduction));
     let block = (block / reduction).max(1);
     let first = (window.left / reduction).saturating_sub(1);
-    let left = first - first % block;
+    let mut left = first - first % block;
     let right = (window.left + window.width).div_ceil(reduction).saturating_add(2).min(width);
+    while right - left < COLUMNS_MIN && left > 0 {
+        left -= block;
+    }
     let top = (window.top / reduction).saturating_sub(2);
     let bottom = (window.top + window.height).div_ceil(reduction).saturating_add(2).min(height);
     let scale = f64::from(reduction);
@@ -154,7 +162,7 @@ mod tests {
                 prop_assert_eq!(inner.left as u32 + decoded.left, window.left);
                 prop_assert_eq!(inner.top as u32 + decoded.top, window.top);
                 // Nothing but the margin is decoded beyond the window.
-                prop_assert!(inner.left <= f64::from(block));
+                prop_assert!(inner.left <= f64::from(block + COLUMNS_MIN));
                 prop_assert!(decoded.height <= window.height + 4);
             }
         }
