@@ -4,8 +4,9 @@
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
 //! is decoded here; EXIF orientation is ignored, as training does.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{Colorspace, Decompressor, PixelFormat, Subsamp};
 
 use crate::shard::Form;
@@ -134,14 +135,17 @@ pub fn encode(rgb: &Rgb, quality: u8) -> Result<Vec<u8>, String> {
 /// pixels that it joins: what torchvision's and Pillow's bilinear resizing does.
 pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be resized: {error}");
-    let source = ImageRef::new(rgb.width, rgb.height, &rgb.pixels, PixelType::U8x3)
+    let source = TypedImageRef::<U8x3>::from_buffer(rgb.width, rgb.height, &rgb.pixels)
         .map_err(|error| failed(&error))?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels)
+        .map_err(|error| failed(&error))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .fit_into_destination(None);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    Ok(Rgb { width, height, pixels: target.into_vec() })
+    // Of one type: the resizer that takes any would be compiled here for all types of pixels.
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
+    Ok(Rgb { width, height, pixels })
 }
 
 /// Width and height of a JPEG.
