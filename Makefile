@@ -25,14 +25,14 @@ demo: build ## train the demo, in a run directory of its own under runs/
 	@number=1; while [ -e "runs/demo-$$number" ]; do number=$$((number + 1)); done; set -x; \
 	"$(BUILT)/lcsl" train --config demo --run_dir="runs/demo-$$number"
 
-# The pure tests come first: they need seconds, and the whole workspace built last leaves its binaries in place.
+# The pure tests come first: they need seconds. They are the ones that run with debug assertions.
 # In CI the tests against PyTorch must run, so there it is fetched; a person decides about 3 GB.
 test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, then run all tests
 	@scripts/setup.sh lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets --no-default-features -- -D warnings
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
-	$(CARGO) test --release --workspace --no-default-features
+	$(CARGO) pure
 	$(CARGO) test --release --workspace
 	@[ -e .deps/venv/.pytorch-done ] || \
 	echo "The tests against PyTorch run only where it is found; \`make pytorch\` adds it to .deps/venv (about 3 GB)."

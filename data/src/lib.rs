@@ -53,6 +53,7 @@ pub mod decode;
 pub mod error;
 pub mod idx;
 pub mod images;
+#[cfg(feature = "pictures")]
 pub mod loader;
 pub mod prepare;
 pub mod profile;
@@ -61,7 +62,9 @@ pub mod sampler;
 pub mod shard;
 pub mod share;
 pub mod split;
+#[cfg(feature = "pictures")]
 pub mod survey;
+#[cfg(feature = "pictures")]
 pub mod verify;
 
 pub use error::DataError;

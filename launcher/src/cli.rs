@@ -8,9 +8,11 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+#[cfg(feature = "data")]
+use crate::data;
 use crate::exit;
 use crate::fault::Fault;
-use crate::{bench_allreduce, bench_step, data, documents, inspect, terminal, train, version};
+use crate::{bench_allreduce, bench_step, documents, inspect, terminal, train, version};
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -41,6 +43,7 @@ enum Command {
         folder: Option<PathBuf>,
     },
     /// Prepare, check and look at datasets
+    #[cfg(feature = "data")]
     #[command(subcommand)]
     Data(data::arguments::Data),
 }
@@ -138,6 +141,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
             Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
             Ok(Command::Completions { shell }) => documents::completions(shell),
             Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
+            #[cfg(feature = "data")]
             Ok(Command::Data(asked)) => data::run(&asked),
             Err(error) => {
                 // Help on a closed standard output is nobody's problem.
@@ -162,8 +166,9 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// All commands, with `train`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let order = ["train", "eval", "export", "data", "bench", "completions", "man"];
     let command = Arguments::command().subcommand(train);
+    let mut order = vec!["train", "eval", "export", "data", "bench", "completions", "man"];
+    order.retain(|name| command.find_subcommand(name).is_some()); // `data` is a feature
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))
     })

@@ -24,6 +24,7 @@ pub mod bench_allreduce;
 pub mod bench_step;
 pub mod cli;
 pub mod crew;
+#[cfg(feature = "data")]
 pub mod data;
 pub mod documents;
 pub mod exit;

@@ -305,6 +305,8 @@ fn arguments_that_are_not_utf_8() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))] // each merges all layers, unoptimised
+
     /// Whatever is typed, there is an answer, and it is not a panic or an endless loop.
     #[test]
     fn any_command_line_has_an_answer(words in prop::collection::vec(

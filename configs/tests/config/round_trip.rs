@@ -39,6 +39,8 @@ fn configs() -> impl Strategy<Value = RunConfig> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))] // each writes and reads every key, unoptimised
+
     #[test]
     fn a_written_configuration_reads_back_the_same(config in configs()) {
         let text = to_toml(&config, &Origins::default());

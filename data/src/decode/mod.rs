@@ -13,13 +13,17 @@
 //! torchvision's `RandomResizedCrop` computes: the filter is as wide as the reduction and sees
 //! nothing outside the window. Orientation in Exif is ignored, as torchvision ignores it.
 
+#[cfg(feature = "pictures")]
 pub mod decoder;
 pub mod error;
 pub mod header;
 pub mod region;
+#[cfg(feature = "pictures")]
 pub mod resize;
+#[cfg(feature = "pictures")]
 pub mod turbojpeg;
 
+#[cfg(feature = "pictures")]
 pub use decoder::{Decoder, Limits};
 pub use error::ImageError;
 pub use region::Window;

@@ -149,7 +149,7 @@ impl Manifest {
     }
 
     /// Writes it into `folder`: beside its name, synced, then renamed.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), PrepareError> {
+    pub fn write(&self, folder: &Path) -> Result<(), PrepareError> {
         let path = folder.join(MANIFEST_FILE);
         let mut text = serde_json::to_vec_pretty(self).expect("plain values become JSON");
         text.push(b'\n');

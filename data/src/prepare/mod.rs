@@ -18,18 +18,25 @@
 pub mod arrays;
 pub mod duplicates;
 pub mod error;
+#[cfg(feature = "pictures")]
 pub mod foreign;
+#[cfg(feature = "pictures")]
 pub mod image;
 pub mod manifest;
 pub mod plan;
 pub mod problems;
 pub mod request;
+#[cfg(feature = "pictures")]
 pub mod run;
+#[cfg(feature = "pictures")]
 pub mod sources;
+#[cfg(feature = "pictures")]
 pub mod work;
 
 pub use error::PrepareError;
 pub use manifest::Manifest;
 pub use request::{Kind, Request};
+#[cfg(feature = "pictures")]
 pub use run::{Outcome, prepare};
+#[cfg(feature = "pictures")]
 pub use work::Progress;

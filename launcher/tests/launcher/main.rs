@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has to fail there")]
 
+#[cfg(feature = "data")]
 mod datasets;
+#[cfg(feature = "data")]
 mod fetching;
 mod inspection;
 mod lives;

@@ -185,6 +185,7 @@ fn an_unknown_command_gets_a_suggestion() {
 }
 
 #[test]
+#[cfg(feature = "data")] // the help lists `lcsl data`
 fn help_and_version() {
     let stage = Stage::new();
     let version = stage.outcome(stage.lcsl(&["--version"]));
