@@ -3,31 +3,29 @@
 //! Hosts may differ in how many GPUs they have, but two processes on one GPU would share its memory
 //! and its time, and NCCL refuses them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::communicator::{CollectiveError, Communicator};
 
 /// Where a rank sits: its host, and the GPUs that it may use there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seat {
     /// Name of the host.
     pub host: String,
-    /// GPUs that this rank sees.
-    pub gpus: usize,
+    /// GPUs that this rank sees, or why it cannot use any.
+    pub gpus: Result<usize, String>,
 }
 
 /// Compares ranks with GPUs on every host. Collective.
 ///
 /// # Errors
-/// [`CollectiveError::Unsupported`] names every host that has too few; else what the world reports.
+/// [`CollectiveError::Unsupported`] names every host that has too few, or cannot use them; else what
+/// the world reports.
 pub fn check(world: &mut dyn Communicator, mine: &Seat) -> Result<(), CollectiveError> {
-    let message = format!("{} {}", mine.gpus, mine.host);
+    let message = serde_json::to_string(mine).expect("plain values become JSON");
     let everyone = world.all_gather(message.as_bytes())?;
     let seats = everyone.iter().enumerate().map(|(rank, bytes)| {
-        let text = std::str::from_utf8(bytes).ok();
-        let parts = text.and_then(|text| text.split_once(' '));
-        let seat = parts.and_then(|(gpus, host)| {
-            Some(Seat { host: host.to_owned(), gpus: gpus.parse().ok()? })
-        });
-        seat.ok_or_else(|| CollectiveError::Mismatch {
+        serde_json::from_slice(bytes).map_err(|_| CollectiveError::Mismatch {
             rank,
             found: format!("{} bytes", bytes.len()),
             expected: "its number of GPUs and its host".to_owned(),
@@ -39,27 +37,46 @@ pub fn check(world: &mut dyn Communicator, mine: &Seat) -> Result<(), Collective
 /// A host has as many GPUs as one of its ranks sees; where a scheduler shows each rank one GPU of
 /// its own, that is one GPU a rank, and enough.
 fn verdict(seats: &[Seat]) -> Result<(), CollectiveError> {
-    let mut hosts: Vec<(&str, usize, usize)> = Vec::new(); // name, ranks, GPUs of the richest rank
+    let mut hosts: Vec<Host> = Vec::new();
     for seat in seats {
-        match hosts.iter_mut().find(|(name, ..)| *name == seat.host) {
-            Some((_, ranks, gpus)) => {
-                *ranks += 1;
-                *gpus = seat.gpus.max(*gpus);
-            }
-            None => hosts.push((&seat.host, 1, seat.gpus)),
+        let place = hosts.iter().position(|host| host.name == seat.host).unwrap_or_else(|| {
+            hosts.push(Host { name: &seat.host, ..Host::default() });
+            hosts.len() - 1
+        });
+        let host = &mut hosts[place];
+        host.ranks += 1;
+        match &seat.gpus {
+            Ok(gpus) => host.gpus = host.gpus.max(*gpus),
+            Err(trouble) => host.trouble = Some(trouble),
         }
     }
-    let poor: Vec<String> = hosts
-        .iter()
-        .filter(|(_, ranks, gpus)| *gpus > 1 && ranks > gpus || *gpus == 0)
-        .map(|(name, ranks, gpus)| {
-            format!("host {name} has {} for {}", counted(*gpus, "GPU"), counted(*ranks, "rank"))
-        })
-        .collect();
+    let poor: Vec<String> = hosts.iter().filter_map(Host::verdict).collect();
     if poor.is_empty() {
         return Ok(());
     }
     Err(CollectiveError::Unsupported { what: poor.join("; ") })
+}
+
+/// What the ranks of one host say.
+#[derive(Default)]
+struct Host<'a> {
+    name: &'a str,
+    ranks: usize,
+    /// GPUs that the richest of its ranks sees.
+    gpus: usize,
+    trouble: Option<&'a str>,
+}
+
+impl Host<'_> {
+    fn verdict(&self) -> Option<String> {
+        let Self { name, ranks, gpus, trouble } = *self;
+        if let Some(trouble) = trouble {
+            return Some(format!("host {name}: {trouble}"));
+        }
+        (gpus == 0 || gpus > 1 && ranks > gpus).then(|| {
+            format!("host {name} has {} for {}", counted(gpus, "GPU"), counted(ranks, "rank"))
+        })
+    }
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -72,7 +89,7 @@ mod tests {
 
     fn seats(hosts: &[(&str, usize, usize)]) -> Vec<Seat> {
         let seats = hosts.iter().flat_map(|(host, ranks, gpus)| {
-            vec![Seat { host: (*host).to_owned(), gpus: *gpus }; *ranks]
+            vec![Seat { host: (*host).to_owned(), gpus: Ok(*gpus) }; *ranks]
         });
         seats.collect()
     }
@@ -88,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_cannot_use_its_gpus_says_why() {
+        let mut seats = seats(&[("a", 2, 2), ("b", 2, 2)]);
+        seats[3].gpus = Err("NCCL cannot be loaded".to_owned());
+        let refused = verdict(&seats).unwrap_err().to_string();
+        assert_eq!(refused, "host b: NCCL cannot be loaded");
+    }
+
+    #[test]
     fn a_scheduler_may_show_each_rank_its_own_gpu() {
         assert!(verdict(&seats(&[("a", 4, 1)])).is_ok());
     }
@@ -97,7 +122,7 @@ mod tests {
         let ranks: Vec<_> = crate::threads::world(3)
             .into_iter()
             .map(|mut world| {
-                let mine = Seat { host: "deep thought".to_owned(), gpus: 2 };
+                let mine = Seat { host: "deep thought".to_owned(), gpus: Ok(2) };
                 std::thread::spawn(move || check(&mut world, &mine).unwrap_err().to_string())
             })
             .collect();

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -15,11 +16,11 @@ use lcsl_collective::control::{
 };
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
-use lcsl_config::{Machine, RunConfig};
+use lcsl_config::{Devices, Machine, RunConfig};
 use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
-use lcsl_trainer::engine::{bench, failure};
+use lcsl_trainer::engine::{bench, cuda, failure};
 use lcsl_trainer::last_words;
 use lcsl_trainer::likeness;
 use lcsl_trainer::run_dir::RunDir;
@@ -110,6 +111,7 @@ const RANK_FAILED: u8 = 4;
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    cuda::open();
     let arguments = Arguments::parse();
     report_panics();
     // A log on a full disk must not panic over its own complaints.
@@ -282,12 +284,20 @@ fn join_world(config: &RunConfig) -> Result<(Box<dyn Communicator>, usize), Coll
     }
     let version = likeness::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
     likeness::compare_start(world.as_mut(), &version, config)?;
+    if config.run.gpu != Devices::Cpu {
+        cuda::check_places(world.as_mut(), &host_name())?;
+    }
     Ok((world, local_rank))
 }
 
 fn hint_of_start(error: &CollectiveError) -> Option<String> {
     let hint = "install the same program on every host, and start it with the same configuration";
-    matches!(error, CollectiveError::Disagreement { .. }).then(|| hint.to_owned())
+    let disagreement = matches!(error, CollectiveError::Disagreement { .. }).then_some(hint);
+    disagreement.or(error.hint()).map(str::to_owned)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Every rank finds out at once, so none is a bystander.
@@ -322,16 +332,15 @@ fn connect(
     let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
         return Ok(Control::absent());
     };
-    let uname = rustix::system::uname();
     let device = match &config.run.gpu {
-        lcsl_config::Devices::Cpu => "cpu".to_owned(),
-        lcsl_config::Devices::Gpus(gpus) => format!("cuda:{}", local_rank % gpus.len().max(1)),
+        Devices::Cpu => "cpu".to_owned(),
+        Devices::Gpus(gpus) => format!("cuda:{}", gpus[local_rank % gpus.len()]),
     };
     let hello = Hello {
         secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
         rank: world.rank(),
         world_size: world.world_size(),
-        host: uname.nodename().to_string_lossy().into_owned(),
+        host: host_name(),
         pid: std::process::id(),
         device,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -372,9 +381,8 @@ fn explain(error: &InspectError) -> ExitCode {
 }
 
 fn refuse(error: &dyn std::fmt::Display, hint: Option<String>, code: u8) -> ExitCode {
-    eprintln!("error: {error}");
-    if let Some(hint) = hint {
-        eprintln!("  hint: {hint}");
-    }
+    let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    // In one piece, because other ranks write to the same place; where that fails, nobody is left to read.
+    let _ = std::io::stderr().write_all(format!("error: {error}\n{hint}").as_bytes());
     ExitCode::from(code)
 }

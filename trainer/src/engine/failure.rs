@@ -35,7 +35,11 @@ pub fn of_training(error: &TrainError) -> Failure {
         TrainError::Apart { .. } | TrainError::Join(_) | TrainError::Leave(_) => {
             (RANK_FAILED, None, true)
         }
-        TrainError::NoDevice => (USAGE, Some("train on the CPU with --gpu=cpu".to_owned()), false),
+        TrainError::NoDevice { .. } => {
+            let hint =
+                "install NVIDIA's driver and set up again, or train on the CPU with --gpu=cpu";
+            (USAGE, Some(hint.to_owned()), false)
+        }
     };
     Failure { what: error.to_string(), hint, exit_code, bystander }
 }

@@ -12,15 +12,16 @@
 //! * [`network`]: the networks, whose parameters lie in one flat buffer ([`flat`]).
 //! * [`shim`]: what tch lacks, in C++.
 //!
-//! Around the steps: [`run`] builds what a run consists of, [`train`] is the loop, [`evaluate`]
-//! measures, [`checkpoint`] saves and restores, [`journal`] reports, [`failure`] explains,
-//! [`digest`] makes weights comparable, [`compare`] compares them between ranks, [`inspect`] serves
-//! `lcsl eval` and `lcsl export`, [`bench`] times steps.
+//! Around the steps: [`run`] builds what a run consists of, [`cuda`] finds out about GPUs, [`train`] is
+//! the loop, [`evaluate`] measures, [`checkpoint`] saves and restores, [`journal`] reports, [`failure`]
+//! explains, [`digest`] makes weights comparable, [`compare`] compares them between ranks, [`inspect`]
+//! serves `lcsl eval` and `lcsl export`, [`bench`] times steps.
 
 pub mod batch;
 pub mod bench;
 pub mod checkpoint;
 pub mod compare;
+pub mod cuda;
 pub mod digest;
 pub mod evaluate;
 pub mod failure;

@@ -9,7 +9,8 @@
 //! Buckets are summed in one order on all ranks, the same in every step. The backward pass of the
 //! step's last part announces; those before it (logical ranks, gradient accumulation) only add to the
 //! buffer. Running statistics and losses travel behind the last bucket. The thread has a communicator
-//! of its own, since candidates are gathered on the other one.
+//! of its own, since candidates are gathered on the other one: NCCL where gradients lie on a GPU, in a
+//! stream that waits for libtorch's before each bucket; else a second one of the same world.
 
 #![allow(unsafe_code)] // two threads share the memory of the gradients
 
@@ -17,9 +18,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use lcsl_backends::NcclWorld;
+use lcsl_backends::nccl::{Element, Libraries};
 use lcsl_collective::buckets::{self, Arrivals, Bucket, Limits};
 use lcsl_collective::{CollectiveError, Communicator, Values};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::flat::Flat;
 use super::shim::gradients::{GradientHooks, SharedMemory};
@@ -83,7 +86,7 @@ impl Overlap {
                 Limits { first: elements(settings.first_bytes), others: elements(settings.bytes) };
             let (done, sums) = channel();
             let sink = Sink {
-                world: world.duplicate()?,
+                lane: Lane::new(world, device, kind)?,
                 memory: SharedMemory::of(&gradient.buffer),
                 plan: buckets::plan(&tensors, limits),
                 element_bytes: kind.elt_size_in_bytes(),
@@ -161,9 +164,39 @@ enum Next {
     Gone,
 }
 
+/// How gradients reach the other ranks.
+enum Lane {
+    /// Through the memory of this process.
+    Host(Box<dyn Communicator>),
+    /// From GPU to GPU.
+    Gpu(NcclWorld, Element),
+}
+
+impl Lane {
+    /// For float32 or float64 on `device`, beside `world`. Collective.
+    fn new(
+        world: &mut dyn Communicator,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self, CollectiveError> {
+        let Device::Cuda(ordinal) = device else {
+            return Ok(Self::Host(world.duplicate()?));
+        };
+        let element = if kind == Kind::Double { Element::F64 } else { Element::F32 };
+        Ok(Self::Gpu(NcclWorld::join(&Libraries::load()?, world, ordinal)?, element))
+    }
+
+    fn communicator(&mut self) -> &mut dyn Communicator {
+        match self {
+            Self::Host(world) => world.as_mut(),
+            Self::Gpu(world, _) => world,
+        }
+    }
+}
+
 /// What the other thread owns.
 struct Sink {
-    world: Box<dyn Communicator>,
+    lane: Lane,
     memory: SharedMemory,
     plan: Vec<Bucket>,
     element_bytes: usize,
@@ -176,7 +209,7 @@ impl Sink {
         loop {
             let (answer, more) = match self.step(messages) {
                 Next::Sums(sums) => (sums, true),
-                Next::Leave => (self.world.leave().map(|()| Sums::default()), false),
+                Next::Leave => (self.lane.communicator().leave().map(|()| Sums::default()), false),
                 Next::Gone => return,
             };
             if done.send(answer).is_err() || !more {
@@ -207,7 +240,8 @@ impl Sink {
                 spans.push((start, Instant::now()));
             }
             if let Some((mut tail, began)) = finish {
-                outcome = outcome.and_then(|()| self.world.all_reduce_sum(Values::F64(&mut tail)));
+                outcome = outcome
+                    .and_then(|()| self.lane.communicator().all_reduce_sum(Values::F64(&mut tail)));
                 let times = self.times(&hooks, &spans, began);
                 return Next::Sums(outcome.map(|()| Sums { tail, times }));
             }
@@ -216,11 +250,19 @@ impl Sink {
 
     fn sum(&mut self, bucket: usize) -> Result<(), CollectiveError> {
         let elements = self.plan[bucket].elements.clone();
-        // SAFETY: the bucket was released, so either its gradients were written before messages that this
-        // thread has received, or the backward passes are over. The owner next touches the buffer when
-        // `finish` has received this step's sums, which are sent when these values are gone.
-        let values = unsafe { self.memory.values(elements) };
-        self.world.all_reduce_sum(values)
+        // SAFETY: the bucket was released, so either its gradients were written (on a GPU: the writing was
+        // given to the default stream) before messages that this thread has received, or the backward passes
+        // are over. The owner next touches the buffer when `finish` has received this step's sums, which
+        // are sent when these values are gone, and the GPU is done with its sum.
+        unsafe {
+            match &mut self.lane {
+                Lane::Host(world) => world.all_reduce_sum(self.memory.values(elements)),
+                Lane::Gpu(world, element) => {
+                    let (address, count) = (self.memory.address(&elements), elements.len());
+                    world.sum_on_device(address, count, *element)
+                }
+            }
+        }
     }
 
     fn times(

@@ -3,11 +3,11 @@
 //! * [`Reduction::Overlapped`]: hooks put gradients into a flat buffer while the backward pass makes
 //!   them, and a thread sums complete buckets over the ranks meanwhile ([`overlap`]).
 //! * [`Reduction::Ordered`]: every part's gradient apart, added in the shape of one tree over all logical
-//!   ranks when the backward pass is over (`--deterministic`, and tensors that are not on the CPU).
+//!   ranks when the backward pass is over (`--deterministic`).
 
 use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::network::Network;
 use super::overlap::{Overlap, Settings};
@@ -40,7 +40,7 @@ impl Reduction {
         order: Order,
         settings: Settings,
     ) -> Result<Self, CollectiveError> {
-        if order == Order::Library && student.parameters.buffer.device() == Device::Cpu {
+        if order == Order::Library {
             return Ok(Self::Overlapped(Overlap::new(&student.parameters, world, settings)?));
         }
         let gradient = student.parameters.buffer.zeros_like();

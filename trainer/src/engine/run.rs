@@ -9,6 +9,7 @@ use lcsl_data::batch::Batches;
 use tch::{Device, Kind};
 
 use super::checkpoint;
+use super::cuda;
 use super::evaluate::Exams;
 use super::feed::{DatasetFeed, Mixing, Normaliser};
 use super::journal::Journal;
@@ -69,16 +70,24 @@ pub fn set_up_libtorch(threads: usize) {
     tch::set_num_interop_threads(1);
 }
 
-/// The device of a rank: GPUs are dealt out by local rank.
+/// The device of a rank: the GPUs listed are dealt out by local rank. Where a scheduler shows a process
+/// fewer GPUs than the host has, ordinals count among those that are shown.
 pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
-    let Devices::Gpus(_) = &config.run.gpu else {
+    let Devices::Gpus(listed) = &config.run.gpu else {
         return Ok(Device::Cpu);
     };
-    let visible = tch::Cuda::device_count();
-    if visible < 1 {
-        return Err(TrainError::NoDevice);
+    let visible = tch::Cuda::device_count().max(0) as usize;
+    match gpu(listed, local_rank, visible) {
+        Some(ordinal) => Ok(Device::Cuda(ordinal)),
+        None => {
+            Err(TrainError::NoDevice { why: cuda::trouble().unwrap_or("the driver shows none") })
+        }
     }
-    Ok(Device::Cuda(local_rank % visible as usize))
+}
+
+fn gpu(listed: &[u32], local_rank: usize, visible: usize) -> Option<usize> {
+    let ordinal = *listed.get(local_rank % listed.len().max(1))? as usize;
+    ordinal.checked_rem(visible)
 }
 
 /// The network of a configuration, with its initial weights.
@@ -242,5 +251,18 @@ fn settings(admission: &Admission) -> Settings {
         burst_steps: admission.burst_steps,
         share: admission.share.0,
         crest_alpha: admission.crest_alpha,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: `--gpu=2,3` once trained on GPUs 0 and 1, because only the number of them was looked at.
+    #[test]
+    fn ranks_get_the_gpus_that_were_listed() {
+        assert_eq!([0, 1].map(|rank| gpu(&[2, 3], rank, 4)), [Some(2), Some(3)]);
+        assert_eq!(gpu(&[2, 3], 1, 1), Some(0), "a scheduler shows each process one GPU");
+        assert_eq!(gpu(&[0], 0, 0), None);
     }
 }

@@ -84,8 +84,11 @@ pub enum TrainError {
     #[error("leaving the other ranks: {0}")]
     Leave(#[from] CollectiveError),
     /// A GPU was asked for.
-    #[error("libtorch sees no CUDA device on this host")]
-    NoDevice,
+    #[error("libtorch sees no CUDA device on this host ({why})")]
+    NoDevice {
+        /// Why, as far as that is known.
+        why: &'static str,
+    },
 }
 
 impl Run<'_> {

@@ -4,6 +4,7 @@
 
 mod differences;
 mod errors;
+mod gpus;
 mod interruptions;
 mod lcsl;
 mod published;

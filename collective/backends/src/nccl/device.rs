@@ -113,6 +113,8 @@ pub struct Device {
     libraries: Arc<Libraries>,
     context: sys::Context,
     stream: sys::Stream,
+    /// How far the default stream had come when a sum was asked for.
+    reached: sys::Event,
     /// `CUdevice`.
     handle: c_int,
 }
@@ -127,9 +129,10 @@ impl Device {
     /// The GPU of this ordinal, among those that the process sees.
     pub fn open(libraries: Arc<Libraries>, ordinal: usize) -> Result<Arc<Self>, CollectiveError> {
         let driver = &libraries.driver;
-        let (mut handle, mut context, mut stream) = (0, ptr::null_mut(), ptr::null_mut());
+        let (mut handle, mut context) = (0, ptr::null_mut());
+        let (mut stream, mut reached) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the driver is initialised; every pointer is to a live local of the type that the
-        // call writes; the context is current on this thread when the stream is made in it.
+        // call writes; the context is current on this thread when stream and event are made in it.
         unsafe {
             let code = (driver.device_get)(&raw mut handle, ordinal as c_int);
             check_driver(driver, "cuDeviceGet", code)?;
@@ -138,8 +141,10 @@ impl Device {
             check_driver(driver, "cuCtxSetCurrent", (driver.set_context)(context))?;
             let code = (driver.create_stream)(&raw mut stream, sys::NON_BLOCKING);
             check_driver(driver, "cuStreamCreate", code)?;
+            let code = (driver.create_event)(&raw mut reached, sys::WITHOUT_TIMING);
+            check_driver(driver, "cuEventCreate", code)?;
         }
-        Ok(Arc::new(Self { libraries, context, stream, handle }))
+        Ok(Arc::new(Self { libraries, context, stream, reached, handle }))
     }
 
     /// The libraries that this GPU is reached through.
@@ -156,6 +161,20 @@ impl Device {
         let driver = &self.libraries.driver;
         // SAFETY: the context lives as long as `self`.
         check_driver(driver, "cuCtxSetCurrent", unsafe { (driver.set_context)(self.context) })
+    }
+
+    /// Lets this device's own stream wait for everything that the default stream was given so far. The
+    /// host does not wait, and the default stream goes on.
+    pub(super) fn wait_for_default_stream(&self) -> Result<(), CollectiveError> {
+        let driver = &self.libraries.driver;
+        // SAFETY: event and stream are this device's, whose context the caller has made current; the
+        // default stream is always there.
+        unsafe {
+            let code = (driver.record_event)(self.reached, sys::DEFAULT_STREAM as sys::Stream);
+            check_driver(driver, "cuEventRecord", code)?;
+            let code = (driver.wait_for_event)(self.stream, self.reached, 0);
+            check_driver(driver, "cuStreamWaitEvent", code)
+        }
     }
 
     /// Whether everything that `stream` was given is done.
@@ -176,6 +195,7 @@ impl Drop for Device {
         // that ends after an error may find the driver in any state.
         unsafe {
             (driver.set_context)(self.context);
+            (driver.destroy_event)(self.reached);
             (driver.destroy_stream)(self.stream);
             (driver.release_context)(self.handle);
         }

@@ -10,7 +10,7 @@
 //!
 //! cudarc has bindings too, but it looks for `libnccl.so`, where the wheel of NCCL has only
 //! `libnccl.so.2`; it panics where there is none, and when a communicator is dropped after an error.
-//! Twenty-eight entry points of two stable C interfaces are less than the precautions against that.
+//! Thirty-two entry points of two stable C interfaces are less than the precautions against that.
 
 mod codes;
 pub mod device;

@@ -13,6 +13,8 @@ use libloading::Library;
 pub(super) type Communicator = *mut c_void;
 /// `CUstream`, which is also `cudaStream_t`.
 pub(super) type Stream = *mut c_void;
+/// `CUevent`.
+pub(super) type Event = *mut c_void;
 /// `CUcontext`.
 pub(super) type Context = *mut c_void;
 
@@ -38,6 +40,10 @@ pub(super) const IN_PROGRESS: c_int = 7;
 pub(super) const NOT_READY: c_int = 600;
 /// `CU_STREAM_NON_BLOCKING`.
 pub(super) const NON_BLOCKING: c_uint = 1;
+/// `CU_EVENT_DISABLE_TIMING`.
+pub(super) const WITHOUT_TIMING: c_uint = 2;
+/// `CU_STREAM_LEGACY`: the default stream, in which libtorch computes unless told otherwise.
+pub(super) const DEFAULT_STREAM: usize = 1;
 
 /// Defines a struct of function pointers and a function that finds all of them in a library. The
 /// library is kept: its functions live as long as it does.
@@ -108,6 +114,10 @@ entry_points! {
         create_stream = b"cuStreamCreate": fn(*mut Stream, c_uint) -> c_int;
         destroy_stream = b"cuStreamDestroy_v2": fn(Stream) -> c_int;
         query_stream = b"cuStreamQuery": fn(Stream) -> c_int;
+        create_event = b"cuEventCreate": fn(*mut Event, c_uint) -> c_int;
+        destroy_event = b"cuEventDestroy_v2": fn(Event) -> c_int;
+        record_event = b"cuEventRecord": fn(Event, Stream) -> c_int;
+        wait_for_event = b"cuStreamWaitEvent": fn(Stream, Event, c_uint) -> c_int;
         error_string = b"cuGetErrorString": fn(c_int, *mut *const c_char) -> c_int;
     }
 }

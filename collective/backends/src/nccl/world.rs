@@ -149,6 +149,32 @@ impl NcclWorld {
         })
     }
 
+    /// Sums `count` elements at `pointer` on the GPU over all ranks, in place, when everything that the
+    /// default stream was given before this call is done. Returns when the sum is there; meanwhile the
+    /// default stream, in which libtorch computes, goes on.
+    ///
+    /// # Safety
+    /// `pointer` must hold `count` elements in memory of this rank's GPU, which nothing touches that
+    /// the default stream is given before this call has returned.
+    pub unsafe fn sum_on_device(
+        &mut self,
+        pointer: u64,
+        count: usize,
+        element: Element,
+    ) -> Result<(), CollectiveError> {
+        if count == 0 {
+            return Ok(());
+        }
+        let ordered = self.device.enter().and_then(|()| self.device.wait_for_default_stream());
+        ordered.inspect_err(|_| self.abort())?;
+        // SAFETY: the caller vouches for the memory; the stream is this world's own, and `wait` returns
+        // when it is idle.
+        unsafe {
+            self.all_reduce_device(pointer, count, element, 0)?;
+            self.wait(0)
+        }
+    }
+
     /// Waits until all work in `stream` (0 is this world's own) is done, watching for errors that
     /// NCCL finds on the way, such as a rank that has gone.
     ///

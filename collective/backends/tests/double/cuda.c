@@ -7,6 +7,7 @@
  */
 #include "double.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,15 @@ static __thread int context_is_set;
 
 int cuInit(unsigned flags) { return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
 
-int cuDeviceGetCount(int *count) { *count = DEVICES; return CUDA_SUCCESS; }
+/* DOUBLE_GPUS[_RANK]=N: another number of GPUs. */
+int cuDeviceGetCount(int *count) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    char name[32];
+    snprintf(name, sizeof name, "DOUBLE_GPUS_%s", rank ? rank : "0");
+    const char *other = getenv(name) ? getenv(name) : getenv("DOUBLE_GPUS");
+    *count = other ? atoi(other) : DEVICES;
+    return CUDA_SUCCESS;
+}
 
 int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
@@ -78,6 +87,33 @@ int cuStreamQuery(struct CUstream_st *stream) {
     stream->count -= done;
     memmove(stream->waiting, stream->waiting + done, stream->count * sizeof *stream->waiting);
     return stream->count == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+}
+
+/* Nothing waits in the default stream here, so an event has nothing to hold back; but an order that
+ * is asked of an event that was never recorded is a mistake. */
+struct CUevent_st { int recorded; };
+static struct CUstream_st *const LEGACY = (struct CUstream_st *)1;
+
+int cuEventCreate(struct CUevent_st **event, unsigned flags) {
+    (void)flags;
+    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
+    *event = calloc(1, sizeof **event);
+    return CUDA_SUCCESS;
+}
+
+int cuEventDestroy_v2(struct CUevent_st *event) { free(event); return CUDA_SUCCESS; }
+
+int cuEventRecord(struct CUevent_st *event, struct CUstream_st *stream) {
+    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
+    if (stream != LEGACY) return CUDA_ERROR_INVALID_VALUE;
+    event->recorded = 1;
+    return CUDA_SUCCESS;
+}
+
+int cuStreamWaitEvent(struct CUstream_st *stream, struct CUevent_st *event, unsigned flags) {
+    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
+    if (stream == LEGACY || flags != 0 || !event->recorded) return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_SUCCESS;
 }
 
 int cuGetErrorString(int code, const char **text) {

@@ -35,8 +35,9 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Called with a leaf's number when its gradient lies in its slot.
-type Listener = Box<dyn Fn(usize)>;
+/// Called with a leaf's number when its gradient lies in its slot: on the CPU by the thread that started
+/// the backward pass, on a GPU by a thread of libtorch that works for it.
+type Listener = Box<dyn Fn(usize) + Send + Sync>;
 
 /// Moves the gradients of leaf tensors to slots of a flat buffer while a backward pass makes them;
 /// see `hooks.h`.
@@ -49,7 +50,11 @@ pub struct GradientHooks {
 impl GradientHooks {
     /// `slots` have the shapes of `leaves`. `listener` runs inside the backward pass, which is C++: it
     /// must not panic, and should do no more than push a number.
-    pub fn new(leaves: &[Tensor], slots: &[Tensor], listener: impl Fn(usize) + 'static) -> Self {
+    pub fn new(
+        leaves: &[Tensor],
+        slots: &[Tensor],
+        listener: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
         assert_eq!(leaves.len(), slots.len(), "a slot for each leaf");
         for (leaf, slot) in leaves.iter().zip(slots) {
             assert_eq!((leaf.size(), leaf.kind()), (slot.size(), slot.kind()), "leaf and slot");
@@ -90,14 +95,14 @@ impl Drop for GradientHooks {
 }
 
 extern "C" fn announce(context: *mut c_void, leaf: usize) {
-    // SAFETY: the address of the listener that `GradientHooks::new` boxed; a backward pass on the CPU
-    // runs on the thread that called it, the one that owns the `GradientHooks`.
+    // SAFETY: the address of the listener that `GradientHooks::new` boxed, and which any thread may call.
+    // The thread that owns the `GradientHooks` waits in the backward pass meanwhile.
     let listener = unsafe { &*context.cast::<Listener>() };
     listener(leaf);
 }
 
-/// The memory of a flat tensor on the CPU, for the thread that sums it over ranks while the tensor's
-/// owner fills the rest of it.
+/// The memory of a flat tensor, for the thread that sums it over ranks while the tensor's owner fills
+/// the rest of it.
 #[derive(Debug)]
 pub struct SharedMemory {
     tensor: Tensor,
@@ -107,9 +112,16 @@ impl SharedMemory {
     /// The memory of `flat`, which stays alive as long as this.
     pub fn of(flat: &Tensor) -> Self {
         assert!(flat.dim() == 1 && flat.is_contiguous(), "flat memory");
-        assert_eq!(flat.device(), Device::Cpu, "memory that this process can read");
         assert!(matches!(flat.kind(), Kind::Float | Kind::Double), "numbers of a sum");
         Self { tensor: flat.shallow_clone() }
+    }
+
+    /// Where some of its elements begin, on the GPU that holds them.
+    pub fn address(&self, elements: &Range<usize>) -> u64 {
+        assert!(matches!(self.tensor.device(), Device::Cuda(_)), "memory of a GPU");
+        assert!(elements.start <= elements.end && elements.end <= self.tensor.numel(), "in range");
+        let bytes = elements.start * self.tensor.kind().elt_size_in_bytes();
+        self.tensor.data_ptr() as u64 + bytes as u64
     }
 
     /// Some of its elements.
@@ -117,6 +129,7 @@ impl SharedMemory {
     /// # Safety
     /// Until the returned values are gone, nothing else reads or writes these elements.
     pub unsafe fn values(&mut self, elements: Range<usize>) -> Values<'_> {
+        assert_eq!(self.tensor.device(), Device::Cpu, "memory that this process can read");
         let count = elements.len();
         assert!(elements.start <= elements.end && elements.end <= self.tensor.numel(), "in range");
         let start = self.tensor.data_ptr();
