@@ -40,7 +40,8 @@ fn shim() {
     // finds the compiler's libgomp.so.1, the loader the one beside libtorch: one of that name only.
     build.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
     build.files(
-        ["convolution.cpp", "hooks.cpp", "sgd.cpp", "shim.cpp"].map(|name| sources.join(name)),
+        ["convolution.cpp", "hooks.cpp", "normalisation.cpp", "sgd.cpp", "shim.cpp"]
+            .map(|name| sources.join(name)),
     );
     build.compile("lcsl_shim");
     println!("cargo::rustc-link-lib=gomp");

@@ -32,6 +32,11 @@ const RULES: &[Rule] = &[
     Rule { keys: &["run.deterministic", "run.nproc"], broken: processes_not_a_power_of_two },
     Rule { keys: &["run.deterministic", "run.virtual_ranks"], broken: ranks_not_a_power_of_two },
     Rule { keys: &["run.gpu", "run.nproc"], broken: processes_and_gpus },
+    Rule {
+        keys: &["train.sync_bn", "run.virtual_ranks", "run.nproc"],
+        broken: shared_statistics_and_ranks,
+    },
+    Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
@@ -137,6 +142,25 @@ fn processes_and_gpus(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             format!("run.nproc ({nproc}) is not a multiple of the {gpus} GPUs listed"),
             "leave nproc out for one process per GPU, or list as many GPUs as processes",
+        )
+    })
+}
+
+fn shared_statistics_and_ranks(config: &RunConfig) -> Option<Breach> {
+    let (nproc, ranks) = (config.run.nproc, config.run.virtual_ranks);
+    (config.train.sync_bn && ranks != nproc).then(|| {
+        Breach::new(
+            format!("train.sync_bn joins processes, but {nproc} of them run {ranks} logical ranks"),
+            "leave virtual_ranks out, which is then the number of processes",
+        )
+    })
+}
+
+fn shared_statistics_in_order(config: &RunConfig) -> Option<Breach> {
+    (config.train.sync_bn && config.run.deterministic).then(|| {
+        Breach::new(
+            "train.sync_bn adds in an order that run.deterministic does not fix",
+            "leave one of the two out",
         )
     })
 }

@@ -199,6 +199,12 @@ pub const KEYS: &[Key] = &[
         "Steps between two step events in metrics.jsonl",
     ),
     Key::new(
+        "train.sync_bn",
+        Kind::Switch,
+        "Batch normalisation over all processes' images, not each one's own",
+    )
+    .flags(&["sync_bn"]),
+    Key::new(
         "train.precision",
         Kind::Choice(Precision::WORDS),
         "Arithmetic of the forward and backward passes",

@@ -38,6 +38,8 @@ pub struct Train {
     pub max_steps: Option<u64>,
     /// A step event goes to `metrics.jsonl` every so many steps, at least 1.
     pub log_every_steps: usize,
+    /// Whether batch normalisation takes the statistics of all processes' images.
+    pub sync_bn: bool,
     /// The arithmetic of forward and backward passes.
     pub precision: Precision,
 }

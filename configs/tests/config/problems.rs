@@ -143,6 +143,20 @@ fn processes_that_do_not_divide_the_ranks() {
 }
 
 #[test]
+fn shared_statistics_belong_to_processes_and_have_no_order() {
+    insta::assert_snapshot!(bad("--sync_bn --nproc=2 --virtual_ranks=4 --deterministic"), @r"
+    the configuration has 2 problems
+      - train.sync_bn joins processes, but 2 of them run 4 logical ranks
+        where: flag --sync_bn and flag --virtual_ranks and flag --nproc
+        hint: leave virtual_ranks out, which is then the number of processes
+      - train.sync_bn adds in an order that run.deterministic does not fix
+        where: flag --sync_bn and flag --deterministic
+        hint: leave one of the two out
+    ");
+    good("--sync_bn --nproc=2");
+}
+
+#[test]
 fn deterministic_counts_that_are_no_powers_of_two() {
     insta::assert_snapshot!(bad("--deterministic --nproc=3"), @r"
     the configuration has a problem

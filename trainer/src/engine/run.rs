@@ -207,7 +207,10 @@ pub(super) fn rank(
     device: Device,
 ) -> Result<Rank, CollectiveError> {
     let classes = material.class_names.len();
-    let student = initial_network(config, classes, device, Role::Student);
+    let mut student = initial_network(config, classes, device, Role::Student);
+    if config.train.sync_bn && world.world_size() > 1 {
+        student.normalise_across(world.duplicate()?);
+    }
     let paper = config.train.protocol == Protocol::Paper;
     let labels_from_the_start = paper && material::labels_itself(config.train.method);
     let teacher = labels_from_the_start.then(|| {

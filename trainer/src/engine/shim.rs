@@ -1,12 +1,14 @@
 //! What tch lacks, in C++ beside libtorch (`shim/`): convolutions by Winograd's method; in
-//! [`gradients`], hooks of the backward pass and the optimiser's loop.
+//! [`gradients`], hooks of the backward pass and the optimiser's loop; in [`normalisation`], batch
+//! normalisation over all ranks.
 //!
 //! The C++ side takes and gives pointers to `at::Tensor`, which is what a [`Tensor`] holds, and turns
-//! exceptions into messages. This file and [`gradients`] are the only ones that call it.
+//! exceptions into messages. This file and the two beside it are the only ones that call it.
 
 #![allow(unsafe_code)] // the shim is C++
 
 pub mod gradients;
+pub mod normalisation;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;

@@ -13,6 +13,7 @@ use super::batch::{Feed, Moment, Part};
 use super::network::Network;
 use super::reduction::Reduction;
 use super::sgd::Sgd;
+use super::shim::normalisation::Across;
 use super::student::{self, LossScale, Sums, Totals};
 use super::teacher::{Opinion, Teacher};
 use crate::admission::candidate::{self, CandidateError};
@@ -80,6 +81,7 @@ impl Rank {
     /// Leaves the world, with all communicators, when every rank has nothing more to say. Collective.
     pub fn leave(&mut self) -> Result<(), CollectiveError> {
         self.reduction.leave()?;
+        self.student.across().map_or(Ok(()), Across::leave)?;
         self.world.leave()
     }
 }
@@ -148,6 +150,7 @@ pub fn global_step(
         let is_last = micro + 1 == micro_batches;
         let work = Work { parts: &parts, mixed: &mixed, admitted: &admitted, scale, is_last };
         let sums = teach_student(rank, &work, opinions, &mut report);
+        rank.student.across().map_or(Ok(()), Across::outcome)?;
 
         // all-reduce; running statistics become the mean over the parts of all ranks
         rank.clock.enter(Phase::AllReduce);
@@ -224,7 +227,9 @@ fn teach_student(
     opinions: Vec<Option<Opinion>>,
     report: &mut StepReport,
 ) -> Sums {
-    let last = work.parts.iter().rposition(|part| part.images() > 0);
+    // A rank that shares its batch statistics is waited for in every layer, also without images.
+    let together = rank.student.across().is_some();
+    let last = work.parts.iter().rposition(|part| together || part.images() > 0);
     let start = rank.student.statistics.buffer.copy();
     let classes = rank.student.architecture().classes;
     let mut sums = Sums::default();
@@ -233,7 +238,7 @@ fn teach_student(
     {
         let mask = mask(part, work.admitted, mixed);
         let pseudo = opinion.as_ref().map_or(&part.labels, |opinion| &opinion.label);
-        let mut lesson = if part.images() == 0 {
+        let mut lesson = if part.images() == 0 && !together {
             rank.reduction.skip();
             student::nothing_learnt(&rank.student, classes)
         } else {

@@ -61,6 +61,10 @@ pub fn learn(
     let admitted = (pseudo * mask).sum(None::<Kind>);
     let loss = &mixture + &admitted * scale.alpha;
     backward(&loss);
+    if part.images() == 0 {
+        // It was there because the other ranks waited for it.
+        return nothing_learnt(student, logits.size()[1]);
+    }
     let mut tail = to_f64(&student.statistics.buffer);
     tail.extend([1.0, mixture.double_value(&[]), admitted.double_value(&[]), 0.0]);
     Lesson { tail, logits: logits.detach() }

@@ -76,6 +76,18 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
 }
 
+/// A rank that has no image in the last batch takes part in every layer's sums all the same, and the ranks
+/// hold the same weights in the end.
+#[test]
+fn a_rank_without_images_shares_batch_statistics_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--sync_bn", "--nproc=3", "--batch_size=21"];
+    let often = ["--set=run.compare_every_steps=1", "--check_collectives"];
+    let result = train(&folder.path().join("run"), &[&arguments[..], &often].concat());
+    assert_eq!(result["train_images"].as_u64().unwrap() % 21, 2, "no rank was left empty");
+    assert!(result["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
+}
+
 #[test]
 fn an_export_has_the_digest_of_the_result() {
     let folder = tempfile::tempdir().unwrap();

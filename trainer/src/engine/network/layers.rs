@@ -1,10 +1,12 @@
 //! Layers that know where their parameters lie, not the parameters themselves.
 
+use std::sync::{Arc, OnceLock};
+
 use tch::Tensor;
 
 use super::{Mode, Shortcut};
 use crate::engine::flat::Slot;
-use crate::engine::shim;
+use crate::engine::shim::{self, normalisation::Across};
 
 /// PyTorch's defaults for batch normalisation.
 const EPSILON: f64 = 1e-5;
@@ -17,6 +19,8 @@ pub struct Slots {
     pub parameters: Vec<Slot>,
     /// Moved by batch normalisation.
     pub statistics: Vec<Slot>,
+    /// Where all normalisations look for the ranks that they share their statistics with.
+    pub across: Arc<OnceLock<Across>>,
 }
 
 impl Slots {
@@ -95,6 +99,7 @@ pub struct Normalisation {
     bias: usize,
     mean: usize,
     variance: usize,
+    across: Arc<OnceLock<Across>>,
 }
 
 impl Normalisation {
@@ -105,6 +110,7 @@ impl Normalisation {
             bias: slots.parameter(&format!("{name}.bias"), &[channels]),
             mean: slots.statistic(format!("{name}.running_mean"), channels),
             variance: slots.statistic(format!("{name}.running_var"), channels),
+            across: slots.across.clone(),
         }
     }
 
@@ -115,7 +121,7 @@ impl Normalisation {
         (scale, shift)
     }
 
-    /// Same shape out as in.
+    /// Same shape out as in. Statistics are those of the batch, or of all ranks' batches.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -123,6 +129,16 @@ impl Normalisation {
         stats: &[Tensor],
         mode: Mode,
     ) -> Tensor {
+        if let (Mode::Train, Some(across)) = (mode, self.across.get()) {
+            let (weight, bias) = (&parameters[self.weight], &parameters[self.bias]);
+            let made = across.batch_norm(x, weight, bias, EPSILON);
+            let _guard = tch::no_grad_guard();
+            for (running, new) in [(self.mean, made.mean), (self.variance, made.variance)] {
+                let mut running = stats[running].shallow_clone();
+                let _ = running.lerp_(&new.to_kind(running.kind()), MOMENTUM);
+            }
+            return made.result;
+        }
         x.batch_norm(
             Some(&parameters[self.weight]),
             Some(&parameters[self.bias]),

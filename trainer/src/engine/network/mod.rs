@@ -10,6 +10,9 @@ pub mod folded;
 pub mod layers;
 pub mod weights;
 
+use std::sync::{Arc, OnceLock};
+
+use lcsl_collective::Communicator;
 use tch::{Device, Kind, Tensor};
 
 pub use architecture::{Architecture, Shortcut};
@@ -17,6 +20,7 @@ pub use folded::Folded;
 use layers::{Block, Convolution, Normalisation, Slots};
 
 use super::flat::Flat;
+use super::shim::normalisation::Across;
 
 /// Whether batch normalisation uses the batch's statistics (and moves the running ones) or the
 /// running ones.
@@ -42,6 +46,7 @@ pub struct Network {
     stem: (Convolution, Normalisation),
     blocks: Vec<Block>,
     classifier: (usize, usize),
+    across: Arc<OnceLock<Across>>,
 }
 
 impl Network {
@@ -61,7 +66,24 @@ impl Network {
             stem,
             blocks,
             classifier: (weight, bias),
+            across: slots.across,
         }
+    }
+
+    /// From now on, batch normalisation of training batches takes the statistics of all images that the
+    /// ranks of `world` (a communicator for this alone) have at that moment. Copies of the network stay
+    /// by themselves.
+    ///
+    /// # Panics
+    /// When that was said before.
+    pub fn normalise_across(&mut self, world: Box<dyn Communicator>) {
+        let first = self.across.set(Across::new(world)).is_ok();
+        assert!(first, "a network shares its statistics with one world");
+    }
+
+    /// The ranks that it shares its batch statistics with.
+    pub fn across(&self) -> Option<&Across> {
+        self.across.get()
     }
 
     /// A copy with memory of its own, which does not train.

@@ -7,9 +7,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <utility>
 
 #include "convolution.h"
 #include "hooks.h"
+#include "normalisation.h"
 #include "sgd.h"
 #include "winograd.h"
 
@@ -76,6 +79,21 @@ void lcsl_hooks_prepare(lcsl::GradientHooks* hooks, bool adds, bool announces) {
 }
 
 void lcsl_hooks_delete(lcsl::GradientHooks* hooks) { delete hooks; }
+
+char* lcsl_batch_norm_across(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
+                             double epsilon, void* context, lcsl::Ranks::Sum sum,
+                             lcsl::Ranks::Release release, at::Tensor** result, at::Tensor** mean,
+                             at::Tensor** variance) {
+  return guarded([&] {
+    const auto ranks = c10::make_intrusive<lcsl::Ranks>(context, sum, release);
+    lcsl::Normalised made = lcsl::batch_norm_across(*x, *weight, *bias, epsilon, ranks);
+    auto owned = [](at::Tensor& tensor) { return std::make_unique<at::Tensor>(std::move(tensor)); };
+    auto first = owned(made.result), second = owned(made.mean), third = owned(made.variance);
+    *result = first.release();
+    *mean = second.release();
+    *variance = third.release();
+  });
+}
 
 char* lcsl_sgd_step(const at::Tensor* parameters, const at::Tensor* velocity,
                     const at::Tensor* gradient, double momentum, double weight_decay,

@@ -1,0 +1,112 @@
+//! Batch normalisation over all ranks is batch normalisation of the whole batch, wherever its images
+//! are. The peer is one process with libtorch's own layer.
+
+#![allow(clippy::unwrap_used)] // a world of threads that fails is a failure of the test
+
+use std::thread;
+
+use lcsl_collective::Communicator;
+use lcsl_collective::threads::{self, ThreadRank};
+use lcsl_trainer::engine::network::weights::{Role, initialise};
+use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
+use tch::{Device, Kind, Tensor};
+
+const PARTS: [i64; 3] = [5, 3, 0];
+const SIDE: i64 = 9;
+
+/// What a training step makes of a part: gradients (flat), running statistics (flat), logits.
+struct Made {
+    gradient: Vec<f64>,
+    statistics: Vec<f64>,
+    logits: Vec<f64>,
+}
+
+fn student(shortcut: Shortcut) -> Network {
+    let architecture = Architecture::cifar(1, 4, shortcut, 10);
+    let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
+    initialise(&mut network, 0, Role::Student);
+    network
+}
+
+/// `count` images of the whole batch, from `first` on.
+fn images(first: i64, count: i64) -> Tensor {
+    let pixels = SIDE * SIDE * 3;
+    let index = Tensor::arange(pixels * count, (Kind::Double, Device::Cpu)) + first * pixels;
+    ((index * 12.9898).sin() * 43_758.547).frac().view([count, SIDE, SIDE, 3])
+}
+
+fn learn(student: &Network, first: i64, count: i64) -> Made {
+    let logits = student.forward(&images(first, count), Mode::Train);
+    // The loss has to see more than what normalisation fixes.
+    let loss = (logits.sin() * (&logits + 0.5)).sum(Kind::Double);
+    let views = student.parameters.views();
+    let gradients = Tensor::run_backward(&[&loss], views, false, false);
+    let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
+    Made {
+        gradient: numbers(&Tensor::cat(&flat, 0)),
+        statistics: numbers(&student.statistics.buffer),
+        logits: numbers(&logits.detach().reshape([-1])),
+    }
+}
+
+fn numbers(flat: &Tensor) -> Vec<f64> {
+    let mut values = vec![0.0; flat.numel()];
+    flat.copy_data(&mut values, flat.numel());
+    values
+}
+
+fn rank(shortcut: Shortcut, mut world: ThreadRank) -> Made {
+    let mut student = student(shortcut);
+    student.normalise_across(world.duplicate().unwrap());
+    let first = PARTS[..world.rank()].iter().sum();
+    let made = learn(&student, first, PARTS[world.rank()]);
+    let across = student.across().unwrap();
+    across.outcome().unwrap();
+    across.leave().unwrap();
+    made
+}
+
+fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(off <= 1e-12 * scale, "{what}: off by {off} where values reach {scale}");
+}
+
+#[test]
+fn parts_of_5_3_and_0_images_are_the_whole_batch_of_8() {
+    for shortcut in [Shortcut::Pad, Shortcut::Project] {
+        let whole = learn(&student(shortcut), 0, PARTS.iter().sum());
+        let ranks: Vec<_> = threads::world(PARTS.len())
+            .into_iter()
+            .map(|world| thread::spawn(move || rank(shortcut, world)))
+            .collect();
+        let parts: Vec<Made> = ranks.into_iter().map(|rank| rank.join().unwrap()).collect();
+        let mut gradient = vec![0.0; whole.gradient.len()];
+        for part in &parts {
+            gradient.iter_mut().zip(&part.gradient).for_each(|(sum, value)| *sum += value);
+            assert_close("running statistics", &part.statistics, &whole.statistics);
+        }
+        let logits: Vec<f64> = parts.iter().flat_map(|part| part.logits.clone()).collect();
+        assert_close("logits", &logits, &whole.logits);
+        assert_close("gradient", &gradient, &whole.gradient);
+        let apart = learn(&student(shortcut), 0, PARTS[0]);
+        assert_ne!(apart.statistics, whole.statistics, "a part alone has other statistics");
+    }
+}
+
+/// The failure comes in the middle of a pass, where no error can be returned.
+#[test]
+fn a_rank_that_is_gone_is_reported_after_the_pass() {
+    let mut worlds = threads::world(2).into_iter();
+    let [mut here, mut gone] = [worlds.next().unwrap(), worlds.next().unwrap()];
+    let leaver = thread::spawn(move || drop(gone.duplicate()));
+    let mut student = student(Shortcut::Pad);
+    student.normalise_across(here.duplicate().unwrap());
+    leaver.join().unwrap();
+    learn(&student, 0, 2);
+    let across = student.across().unwrap();
+    let message = across.outcome().unwrap_err().to_string();
+    assert!(message.starts_with("rank 1 has left"), "{message}");
+    assert!(across.outcome().is_ok(), "told once");
+}
