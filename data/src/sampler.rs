@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn every_index_is_equally_likely_at_every_position() {
         for n in [2_u64, 3, 5, 8, 17, 33] {
-            let epochs = 2_000 * n;
+            let epochs = 1_000 * n;
             let mut seen = vec![0_u64; (n * n) as usize];
             for epoch in 0..epochs {
                 let order = Order::random(n, 1, epoch);

@@ -319,7 +319,7 @@ fn arguments_that_are_not_utf_8() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))] // each merges all layers, unoptimised
+    #![proptest_config(ProptestConfig::with_cases(32))] // each merges all layers, unoptimised
 
     /// Whatever is typed, there is an answer, and it is not a panic or an endless loop.
     #[test]

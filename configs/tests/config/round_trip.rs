@@ -39,7 +39,7 @@ fn configs() -> impl Strategy<Value = RunConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))] // each writes and reads every key, unoptimised
+    #![proptest_config(ProptestConfig::with_cases(32))] // each writes and reads every key, unoptimised
 
     #[test]
     fn a_written_configuration_reads_back_the_same(config in configs()) {
