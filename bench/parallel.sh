@@ -3,15 +3,15 @@
 #
 #     bench/parallel.sh [MODEL] [IMAGES_PER_RANK] [ROUNDS]
 #
-# Prints, for each round, images per second of two ranks together and of the two processes (sum), then medians and
-# their ratio.
+# Prints, for each round, images per second of two ranks together and of the two processes (sum), and their ratio; then
+# medians.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 model=${1:-resnet32} images=${2:-32} rounds=${3:-5}
-lcsl=target/release/lcsl
+lcsl=${CARGO_TARGET_DIR:-target}/release/lcsl
 
 step() { # images, further flags
-    "$lcsl" bench step --json --model="$model" --batch_size="$1" --threads=1 --steps=30 "${@:2}"
+    "$lcsl" bench step --json --model="$model" --batch_size="$1" --threads=1 --steps=40 "${@:2}"
 }
 rate() { python3 -c 'import json, sys; print(sum(json.loads(line)["images_per_second"] for line in sys.stdin))'; }
 
@@ -23,11 +23,11 @@ for round in $(seq "$rounds"); do
     step "$images" >"$folder/b"
     wait
     apart=$(cat "$folder/a" "$folder/b" | rate)
-    echo "$together $apart" | tee -a "$folder/rates"
+    awk "BEGIN { printf \"%.1f %.1f %.3f\\n\", $together, $apart, $together / $apart }" | tee -a "$folder/rates"
 done
 python3 - "$folder/rates" <<'EOF'
 import statistics, sys
 rows = [[float(word) for word in line.split()] for line in open(sys.argv[1])]
-together, apart = (statistics.median(column) for column in zip(*rows))
-print(f"two ranks {together:.0f}, two processes {apart:.0f} images per second: {together / apart:.1%}")
+together, apart, ratio = (statistics.median(column) for column in zip(*rows))
+print(f"medians: two ranks {together:.0f}, two processes {apart:.0f} images per second; ratio {ratio:.1%}")
 EOF

@@ -5,8 +5,9 @@
 //! memory, and its sum over ranks can be on its way while the rest is still being computed.
 //!
 //! ```text
-//!   buffer      | conv1 | … | layer2 … | layer3 …          | fc |
-//!   buckets     |     2      |          1             |    0    |      0 is small: it starts early
+//!   buffer      | conv1 … | layer2 … | layer3 …          | fc |
+//!   buckets     |    3    |    2     |       1        |    0    |      0 is small: it starts early;
+//!                                                                    so is 3: nothing hides it
 //! ```
 //!
 //! All ranks must start buckets in the same order, whatever the order in which their own gradients
@@ -17,8 +18,8 @@ use std::ops::Range;
 /// How large buckets are, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The first one.
-    pub first: usize,
+    /// The first one, which should start early, and the last, behind which no computation is left.
+    pub ends: usize,
     /// All others.
     pub others: usize,
 }
@@ -40,7 +41,7 @@ pub fn plan(tensors: &[usize], limits: Limits) -> Vec<Bucket> {
     for (tensor, elements) in tensors.iter().enumerate().rev() {
         let start = end - elements;
         // What is being filled is the last bucket so far.
-        let limit = if buckets.len() <= 1 { limits.first } else { limits.others };
+        let limit = if buckets.len() <= 1 { limits.ends } else { limits.others };
         match buckets.last_mut() {
             Some(bucket) if bucket.elements.end - start <= limit => {
                 bucket.elements.start = start;
@@ -50,7 +51,30 @@ pub fn plan(tensors: &[usize], limits: Limits) -> Vec<Bucket> {
         }
         end = start;
     }
+    if buckets.len() > 1 {
+        let last = buckets.pop().expect("more than one");
+        buckets.extend(with_small_end(last, tensors, limits.ends));
+    }
     buckets
+}
+
+/// Cuts off the front of the last bucket, whose gradients come last, where it is larger than `limit`.
+fn with_small_end(mut bucket: Bucket, tensors: &[usize], limit: usize) -> Vec<Bucket> {
+    let mut end = Bucket { elements: bucket.elements.clone(), tensors: bucket.tensors.clone() };
+    if bucket.elements.len() <= limit || bucket.tensors.len() == 1 {
+        return vec![bucket];
+    }
+    let mut elements = 0;
+    let fits = |size: &&usize| {
+        elements += **size;
+        elements <= limit
+    };
+    let count = tensors[bucket.tensors.clone()].iter().take_while(fits).count().max(1);
+    end.tensors.end = end.tensors.start + count;
+    end.elements.end = end.elements.start + tensors[end.tensors.clone()].iter().sum::<usize>();
+    bucket.tensors.start = end.tensors.end;
+    bucket.elements.start = end.elements.end;
+    vec![bucket, end]
 }
 
 /// Which gradients of a step are there.
@@ -108,21 +132,28 @@ mod tests {
 
     #[test]
     fn buckets_are_cut_from_the_end_and_the_first_is_small() {
-        let plan = plan(&[10, 20, 30, 3, 4], Limits { first: 8, others: 50 });
+        let plan = plan(&[10, 20, 30, 3, 4], Limits { ends: 8, others: 50 });
         let shown: Vec<_> = plan.into_iter().map(|it| (it.elements, it.tensors)).collect();
         assert_eq!(shown, [(60..67, 3..5), (10..60, 1..3), (0..10, 0..1)]);
     }
 
     #[test]
+    fn the_last_bucket_is_small_too() {
+        let plan = plan(&[3, 4, 10, 20, 30, 3, 4], Limits { ends: 8, others: 500 });
+        let shown: Vec<_> = plan.into_iter().map(|it| (it.elements, it.tensors)).collect();
+        assert_eq!(shown, [(67..74, 5..7), (7..67, 2..5), (0..7, 0..2)]);
+    }
+
+    #[test]
     fn a_tensor_larger_than_a_bucket_has_one_of_its_own() {
-        let plan = plan(&[5, 100, 5], Limits { first: 10, others: 20 });
+        let plan = plan(&[5, 100, 5], Limits { ends: 10, others: 20 });
         assert_eq!(plan.len(), 3);
         assert_eq!(plan[1].elements, 5..105);
     }
 
     fn cases() -> impl Strategy<Value = (Vec<usize>, Limits)> {
         let limits =
-            (1_usize..100, 1_usize..300).prop_map(|(first, others)| Limits { first, others });
+            (1_usize..100, 1_usize..300).prop_map(|(ends, others)| Limits { ends, others });
         (prop::collection::vec(0_usize..120, 1..40), limits)
     }
 
@@ -135,7 +166,8 @@ mod tests {
                 prop_assert_eq!((bucket.elements.end, bucket.tensors.end), (element, tensor));
                 let inside: usize = tensors[bucket.tensors.clone()].iter().sum();
                 prop_assert_eq!(bucket.elements.len(), inside);
-                let limit = if number == 0 { limits.first } else { limits.others };
+                let is_end = number == 0 || number + 1 == plan.len();
+                let limit = if is_end { limits.ends } else { limits.others };
                 prop_assert!(inside <= limit || bucket.tensors.len() == 1);
                 (element, tensor) = (bucket.elements.start, bucket.tensors.start);
             }

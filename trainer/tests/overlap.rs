@@ -12,7 +12,7 @@ use lcsl_trainer::engine::overlap::Settings;
 use lcsl_trainer::engine::reduction::Reduction;
 use tch::{Device, Kind, Tensor};
 
-const BUCKETS: Settings = Settings { first_bytes: 4 << 10, bytes: 16 << 10 };
+const BUCKETS: Settings = Settings { ends_bytes: 4 << 10, bytes: 16 << 10 };
 
 fn student() -> Network {
     let architecture = Architecture::cifar(1, 16, Shortcut::Pad, 10);
@@ -51,7 +51,7 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     });
     for buckets in times.iter().flatten() {
         assert!(buckets.len() > 3, "{} buckets", buckets.len());
-        assert!(buckets[0].bytes <= BUCKETS.first_bytes, "{buckets:?}");
+        assert!(buckets[0].bytes <= BUCKETS.ends_bytes, "{buckets:?}");
         assert!(buckets.iter().all(|one| one.hook <= one.start && one.start <= one.end));
         assert!(buckets.is_sorted_by_key(|one| one.start), "{buckets:?}");
     }

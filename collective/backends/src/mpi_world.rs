@@ -18,6 +18,10 @@ use crate::open_mpi;
 /// Elements per MPI call at most: the largest power of two that a C int holds.
 const PIECE: usize = 1 << 30;
 
+/// Bytes of one sum at most. What two ranks of a host add passes through its caches when it is small
+/// enough: 100 MiB in such pieces take half the time of one call (BENCHMARKS.md).
+const SUM_BYTES: usize = 8 << 20;
+
 /// Longer than `MPI_MAX_LIBRARY_VERSION_STRING` of Open MPI (256) and of MPICH (8192), which may
 /// answer as well.
 const DESCRIPTION_BYTES: usize = 16_384;
@@ -162,7 +166,7 @@ impl MpiWorld {
         values: &mut [T],
         datatype: ffi::MPI_Datatype,
     ) -> Result<(), CollectiveError> {
-        for piece in values.chunks_mut(self.piece) {
+        for piece in values.chunks_mut(self.piece.min(SUM_BYTES / size_of::<T>())) {
             // SAFETY: `piece` is a live, exclusively borrowed slice of `piece.len()` elements, and
             // `datatype` is the MPI name of T (the three callers pair them); MPI_IN_PLACE makes it
             // the send and receive buffer at once, as the standard allows.

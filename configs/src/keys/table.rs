@@ -78,7 +78,11 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(1, 65_536),
         "MiB of gradients that are summed over ranks in one call",
     ),
-    Key::new("run.first_bucket_mib", Kind::Integer(1, 65_536), "MiB of the first such call"),
+    Key::new(
+        "run.first_bucket_mib",
+        Kind::Integer(1, 65_536),
+        "MiB of the first such call and of the last",
+    ),
     Key::new("run.bucket_times", Kind::Switch, "Times of the buckets in metrics.jsonl"),
     Key::new(
         "run.seed",

@@ -30,7 +30,7 @@ pub struct Run {
     pub compare_every_steps: u64,
     /// MiB of gradients that are summed over ranks in one call, at least 1.
     pub bucket_mib: usize,
-    /// The same for the first call of a step.
+    /// The same for the first call of a step and for the last.
     pub first_bucket_mib: usize,
     /// Whether `metrics.jsonl` says when the buckets of the logged steps were ready and summed.
     pub bucket_times: bool,

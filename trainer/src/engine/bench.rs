@@ -32,6 +32,12 @@ pub struct StepFigures {
     pub seconds_max: f64,
     /// Images of all ranks in a median step, per second.
     pub images_per_second: f64,
+    /// Seconds of a step, on average, in which rank 0 waited for images.
+    pub data_seconds: f64,
+    /// In which it computed.
+    pub compute_seconds: f64,
+    /// In which it did neither: candidates and gradients were on their way, or other ranks late.
+    pub collective_seconds: f64,
     /// Steps that were timed.
     pub steps: u64,
     /// Images of a step over all ranks.
@@ -97,10 +103,14 @@ pub fn step(
         let moment = Moment { epoch, step, steps: feed.plan.steps() };
         let began = Instant::now();
         global_step(&mut rank, &mut feed, moment, config.train.lr)?;
+        if number + 1 == WARM_UP {
+            rank.clock.lap();
+        }
         if number >= WARM_UP {
             seconds.push(began.elapsed().as_secs_f64());
         }
     }
+    let lap = rank.clock.lap();
     let buckets = rank.reduction.bucket_times().to_vec();
     rank.leave()?;
     seconds.sort_by(f64::total_cmp);
@@ -110,6 +120,9 @@ pub fn step(
         seconds_min: seconds[0],
         seconds_max: seconds[seconds.len() - 1],
         images_per_second: config.train.batch_size as f64 / median,
+        data_seconds: lap.data / steps as f64,
+        compute_seconds: lap.compute / steps as f64,
+        collective_seconds: lap.collective / steps as f64,
         steps,
         batch_size: config.train.batch_size,
         image_size: config.data.image_size,

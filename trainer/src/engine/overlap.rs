@@ -31,8 +31,8 @@ use crate::run_dir::metrics::BucketTimes;
 /// How gradients are cut into buckets.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Bytes of the first bucket.
-    pub first_bytes: usize,
+    /// Bytes of the first bucket, and of the last.
+    pub ends_bytes: usize,
     /// Bytes of all others.
     pub bytes: usize,
 }
@@ -83,7 +83,7 @@ impl Overlap {
             let tensors: Vec<usize> = gradient.views().iter().map(Tensor::numel).collect();
             let elements = |bytes: usize| bytes / kind.elt_size_in_bytes();
             let limits =
-                Limits { first: elements(settings.first_bytes), others: elements(settings.bytes) };
+                Limits { ends: elements(settings.ends_bytes), others: elements(settings.bytes) };
             let (done, sums) = channel();
             let sink = Sink {
                 lane: Lane::new(world, device, kind)?,

@@ -225,7 +225,7 @@ pub(super) fn rank(
     let order = if config.run.deterministic { Order::Tree } else { Order::Library };
     let mib = |mib: usize| mib << 20;
     let buckets = overlap::Settings {
-        first_bytes: mib(config.run.first_bucket_mib),
+        ends_bytes: mib(config.run.first_bucket_mib),
         bytes: mib(config.run.bucket_mib),
     };
     Ok(Rank {

@@ -89,7 +89,7 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
 }
 
 /// Small enough that even these networks have several buckets.
-const BUCKETS: Settings = Settings { first_bytes: 1 << 10, bytes: 1 << 12 };
+const BUCKETS: Settings = Settings { ends_bytes: 1 << 10, bytes: 1 << 12 };
 
 fn rank(case: &Case, mut world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
     let student = network(case, "student.init.", true)?;
