@@ -108,7 +108,7 @@ pub struct Measured {
 pub enum EvaluateError {
     /// An image cannot be read.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] Box<DataError>),
     /// Ranks could not talk.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
@@ -145,7 +145,7 @@ pub fn evaluate_classifiers<const N: usize>(
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
     let mut chunks = Chunks::new(exam, rank, size);
-    while let Some(chunk) = chunks.next()? {
+    while let Some(chunk) = chunks.next().map_err(Box::new)? {
         let features = views(&folded, exam, &chunk);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
