@@ -41,7 +41,11 @@ pub fn train_completion_command() -> Command {
 
 /// Flags that are no keys, because they say where settings come from: name, value, help.
 pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
-    ("config", "NAME|PATH", "Preset (demo, smoke) or TOML file laid over the defaults; repeatable"),
+    (
+        "config",
+        "NAME|PATH",
+        "Preset (demo, imagenet_lt, smoke) or TOML file over the defaults; repeatable",
+    ),
     ("set", "KEY=VALUE", "Set any key by its path, such as admission.burst_steps=4; repeatable"),
 ];
 /// Switches that are no keys, because they say what to do and not what to run: name, help.

@@ -2,7 +2,7 @@
 //! might think.
 
 use crate::origin::{Origin, Origins};
-use crate::run_config::RunConfig;
+use crate::run_config::{DatasetName, RunConfig};
 
 /// One sentence for each such setting that someone has written.
 pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
@@ -13,6 +13,14 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
         notes.push(
             "beta is accepted and recorded; nothing reads it, as in the published code".into(),
         );
+    }
+    let name = config.data.name;
+    if written("data.imb_factor")
+        && matches!(name, DatasetName::ImagenetLt | DatasetName::Inaturalist2018)
+    {
+        notes.push(format!(
+            "imb_factor is recorded only: {name} is long-tailed as published, with its own counts"
+        ));
     }
     if config.train.start_epoch > 1 {
         notes.push(

@@ -4,5 +4,8 @@
 pub(crate) const DEFAULT: &str = include_str!("../default.toml");
 
 /// The presets by name, for `--config NAME`.
-pub const PRESETS: &[(&str, &str)] =
-    &[("demo", include_str!("../demo.toml")), ("smoke", include_str!("../smoke.toml"))];
+pub const PRESETS: &[(&str, &str)] = &[
+    ("demo", include_str!("../demo.toml")),
+    ("imagenet_lt", include_str!("../imagenet_lt.toml")),
+    ("smoke", include_str!("../smoke.toml")),
+];

@@ -25,6 +25,9 @@ struct DatasetDefaults {
     validation_per_class: u64,
 }
 
+/// The "imbalance ratio 100" of the papers, for balanced sets that are cut when a run starts.
+const IMBALANCE: f64 = 0.01;
+
 fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
     let (model, image_size, data_aug, validation_per_class) = match dataset {
         DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
@@ -43,13 +46,13 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
 /// The one size that a dataset's images have; none where they are drawn, or made smaller, to any
 /// size.
 pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
-    match dataset {
-        DatasetName::Synthetic
-        | DatasetName::ImagenetLt
-        | DatasetName::Inaturalist2018
-        | DatasetName::Folder => None,
-        other => Some(defaults_of(other).image_size as usize),
-    }
+    let has_one = dataset != DatasetName::Synthetic && !lies_in_shards(dataset);
+    has_one.then(|| defaults_of(dataset).image_size as usize)
+}
+
+/// Whether a dataset is prepared into shards before it is trained on.
+fn lies_in_shards(dataset: DatasetName) -> bool {
+    matches!(dataset, DatasetName::ImagenetLt | DatasetName::Inaturalist2018 | DatasetName::Folder)
 }
 
 fn by_dataset(layers: &mut Layers) {
@@ -59,6 +62,8 @@ fn by_dataset(layers: &mut Layers) {
     settle_auto(layers, "model.name", || Value::Text(defaults.model.word().into()), &because);
     settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
     settle_auto(layers, "data.data_aug", || Value::Text(defaults.data_aug.into()), &because);
+    let factor = if lies_in_shards(dataset) { 1.0 } else { IMBALANCE };
+    settle_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
     let protocol: Protocol = word(layers, "train.protocol");
     let (per_class, because) = match protocol {
         Protocol::Honest => (defaults.validation_per_class, because),
@@ -92,6 +97,17 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
         (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
     };
     settle_auto(layers, "run.threads", || Value::Integer(threads), because);
+    let (decoders, because) = loader_threads(machine.cores as u64, &devices, nproc);
+    settle_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
+}
+
+/// The cores that a process has while its GPU computes; half of them where they compute too.
+fn loader_threads(cores: u64, devices: &Devices, nproc: u64) -> (u64, &'static str) {
+    let (share, because) = match devices {
+        Devices::Cpu => (cores / nproc / 2, "half of the machine's cores"),
+        Devices::Gpus(listed) => (cores / listed.len() as u64, "the machine's cores and GPUs"),
+    };
+    (share.clamp(1, 16), because)
 }
 
 fn by_protocol(layers: &mut Layers) {

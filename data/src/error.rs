@@ -175,6 +175,26 @@ pub enum DataError {
         /// Where it lies.
         path: PathBuf,
     },
+    /// A prepared dataset is there, but is not what was asked for.
+    #[error("{} {what}", path.display())]
+    Unsuitable {
+        /// Its folder.
+        path: PathBuf,
+        /// What it is, or lacks; goes on after the folder.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The bytes of an image are there, but they are no image that is accepted.
+    #[error("{place}: {what}")]
+    Image {
+        /// File, or shard with record and offset.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// An index or a shard cannot be used.
     #[error(transparent)]
     Shard(#[from] ShardError),
@@ -202,6 +222,7 @@ impl DataError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Shard(error) => error.hint(),
+            Self::Unsuitable { hint, .. } | Self::Image { hint, .. } => Some((*hint).to_owned()),
             Self::NotPrepared { dataset, path } => Some(format!(
                 "prepare it: lcsl data prepare {dataset} --root FOLDER --out {}, where FOLDER has \
                  it as it was published; or name the folder above it with --set data.root=FOLDER",

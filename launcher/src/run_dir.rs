@@ -153,6 +153,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.compare_every_steps"
         | "run.bucket_times"
         | "data.root"
+        | "data.loader_threads"
         | "train.start_epoch"
         | "train.log_every_steps"
         | "checkpoint.every_steps"

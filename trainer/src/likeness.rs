@@ -12,7 +12,7 @@ use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::RunConfig;
 use lcsl_data::images::ImageSet;
 
-use crate::material::Material;
+use crate::material::{Images, Material, Selection};
 
 /// Images of each set whose pixels enter the digest of a dataset; labels enter for all.
 const SAMPLED_IMAGES: usize = 64;
@@ -55,18 +55,29 @@ fn of_config(config: &RunConfig) -> [u8; 32] {
 }
 
 /// Digest of class names, labels, the selection, and the pixels of a sample: a whole dataset takes
-/// longer to hash than a run may take to start.
+/// longer to hash than a run may take to start. A set in shards has a digest of its own.
 fn of_material(material: &Material) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for name in &material.class_names {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
     }
-    let all: Vec<u32> = (0..material.images.len() as u32).collect();
-    add_images(&mut hasher, &material.images, &all);
-    add_images(&mut hasher, &material.images, &material.train);
-    add_images(&mut hasher, &material.images, &material.validation);
-    add_images(&mut hasher, &material.test, &material.test_indices);
+    if let Images::Memory(set) = &material.train.images {
+        let all: Vec<u32> = (0..set.len() as u32).collect();
+        add_images(&mut hasher, set, &all);
+    }
+    hasher.update(&material.digest.unwrap_or_default());
+    for Selection { images, indices } in [&material.train, &material.validation, &material.test] {
+        match images {
+            Images::Memory(set) => add_images(&mut hasher, set, indices),
+            Images::Shards(_) => {
+                hasher.update(&(indices.len() as u64).to_le_bytes());
+                indices.iter().for_each(|index| {
+                    hasher.update(&index.to_le_bytes());
+                });
+            }
+        }
+    }
     hasher.finalize().into()
 }
 
@@ -112,11 +123,11 @@ mod tests {
         };
         let changed = |label: u32, pixel: u8| {
             move |material: &mut Material| {
-                let (mut pixels, mut labels) =
-                    (material.test.pixels().to_vec(), material.test.labels().to_vec());
+                let Images::Memory(test) = &mut material.test.images else { unreachable!() };
+                let (mut pixels, mut labels) = (test.pixels().to_vec(), test.labels().to_vec());
                 labels[1] = (labels[1] + label) % 4;
                 pixels[0] ^= pixel;
-                material.test = ImageSet::new(material.test.shape(), pixels, labels).into();
+                *test = ImageSet::new(test.shape(), pixels, labels).into();
             }
         };
         let whole = digest(&|_| ());

@@ -1,5 +1,7 @@
 //! What a run learns from and is measured on: the dataset, cut as the configuration says.
 
+mod shards;
+
 use std::sync::Arc;
 
 use lcsl_config::{
@@ -9,33 +11,76 @@ use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
 use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::{self, Dataset, Name, Normalisation, synthetic};
-use lcsl_data::images::ImageSet;
+use lcsl_data::images::{ImageSet, Shape};
 use lcsl_data::profile::{self, Kind};
+use lcsl_data::shard::ShardSet;
 use lcsl_data::split::{self, Order, Request, SplitError};
 use thiserror::Error;
+
+/// Where images are.
+#[derive(Debug, Clone)]
+pub enum Images {
+    /// In memory, all of one size.
+    Memory(Arc<ImageSet>),
+    /// In shards, to be decoded to the size that is wanted.
+    Shards(Arc<ShardSet>),
+}
+
+impl Images {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(set) => set.len(),
+            Self::Shards(set) => set.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Some of the images of a set, in order.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The set.
+    pub images: Images,
+    /// Which of them.
+    pub indices: Arc<[u32]>,
+}
+
+impl Selection {
+    fn whole(images: Images) -> Self {
+        let indices = (0..images.len() as u32).collect();
+        Self { images, indices }
+    }
+}
 
 /// Images, and which of them are for what.
 pub struct Material {
     /// Names of the classes, by class id.
     pub class_names: Vec<String>,
-    /// The images that training and validation are taken from.
-    pub images: Arc<ImageSet>,
-    /// Training images (indices into `images`), the long-tailed selection.
-    pub train: Arc<[u32]>,
+    /// Training images, the long-tailed selection.
+    pub train: Selection,
     /// Training images per class: the real counts, on which minority classes and quotas rest.
     pub train_counts: Vec<u64>,
-    /// Held-out images (indices into `images`); empty in protocol `paper`.
-    pub validation: Vec<u32>,
-    /// Classes with no image to hold out.
+    /// The dataset's validation images, or held-out ones; empty in protocol `paper`.
+    pub validation: Selection,
+    /// Classes with no validation image.
     pub unscored: Vec<u32>,
     /// The test set.
-    pub test: Arc<ImageSet>,
-    /// All of it, in order.
-    pub test_indices: Vec<u32>,
+    pub test: Selection,
+    /// The size of the images that a network sees.
+    pub shape: Shape,
     /// How pixels become numbers.
     pub normalisation: Normalisation,
     /// How training images are augmented.
     pub recipe: Recipe,
+    /// Says whether two ranks have the same dataset, where its images are not read at the start.
+    pub digest: Option<[u8; 32]>,
+    /// What a person should know before training begins.
+    pub notices: Vec<String>,
 }
 
 /// Why there is nothing to learn from.
@@ -59,54 +104,79 @@ pub enum MaterialError {
 
 /// Opens the dataset and selects.
 pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
-    let dataset = open_dataset(&config.data)?;
-    let classes = dataset.classes();
+    let material = match name_of(config.data.name) {
+        name @ (Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder) => {
+            shards::open(name, config)?
+        }
+        name => in_memory(name, config)?,
+    };
     let paper = config.train.protocol == Protocol::Paper;
-    let kind = match config.data.imb_type {
-        ImbalanceKind::Exp => Kind::Exponential,
-        ImbalanceKind::Step => Kind::Step,
-        ImbalanceKind::Balanced => Kind::Balanced,
-    };
-    let factor = config.data.imb_factor;
-    let request = Request {
-        targets: profile::counts(kind, classes, dataset.largest_class(), factor),
-        validation_per_class: if paper { 0 } else { config.data.validation_per_class },
-        order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
-    };
-    let split = split::split(dataset.train.labels(), classes, &request)?;
-    let validated = paper || !split.validation.is_empty();
     for (purpose, present) in [
-        ("training", !split.train.is_empty()),
-        ("validation", validated),
-        ("test", !dataset.test.is_empty()),
+        ("training", !material.train.indices.is_empty()),
+        ("validation", paper || !material.validation.indices.is_empty()),
+        ("test", !material.test.indices.is_empty()),
     ] {
         if !present {
             return Err(MaterialError::Nothing { name: config.data.name.to_string(), purpose });
         }
     }
+    Ok(material)
+}
+
+fn in_memory(name: Name, config: &RunConfig) -> Result<Material, MaterialError> {
+    let dataset = open_dataset(name, &config.data)?;
+    let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
+    let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
+    let images = Images::Memory(dataset.train.clone());
+    let paper = config.train.protocol == Protocol::Paper;
     Ok(Material {
         class_names: dataset.class_names,
-        train: split.train.into(),
+        train: Selection { images: images.clone(), indices: split.train.into() },
         train_counts: split.train_counts,
-        validation: split.validation,
+        validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
-        test_indices: (0..dataset.test.len() as u32).collect(),
-        images: dataset.train,
-        test: dataset.test,
-        normalisation: if paper && config.data.name == DatasetName::Cifar100 {
+        test: Selection::whole(Images::Memory(dataset.test)),
+        shape: dataset.train.shape(),
+        normalisation: if paper && name == Name::Cifar100 {
             CIFAR10.normalisation // the published code never changed its constants
         } else {
             dataset.normalisation
         },
-        recipe: match config.data.data_aug {
-            DataAugmentation::CropFlip => dataset.recipe,
-            DataAugmentation::Off => Recipe::None,
-        },
+        recipe: recipe(&config.data, dataset.recipe),
+        digest: None,
+        notices: Vec::new(),
     })
 }
 
-fn open_dataset(data: &Data) -> Result<Dataset, DataError> {
-    let name = match data.name {
+/// Images of each class that the configuration's profile asks for.
+fn profile(data: &Data, classes: usize, largest: u64) -> Vec<u64> {
+    let kind = match data.imb_type {
+        ImbalanceKind::Exp => Kind::Exponential,
+        ImbalanceKind::Step => Kind::Step,
+        ImbalanceKind::Balanced => Kind::Balanced,
+    };
+    profile::counts(kind, classes, largest, data.imb_factor)
+}
+
+/// The split with these targets under the configuration's protocol.
+fn cut(config: &RunConfig, targets: Vec<u64>) -> Request {
+    let paper = config.train.protocol == Protocol::Paper;
+    Request {
+        targets,
+        validation_per_class: if paper { 0 } else { config.data.validation_per_class },
+        order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
+    }
+}
+
+fn recipe(data: &Data, usual: Recipe) -> Recipe {
+    match data.data_aug {
+        DataAugmentation::CropFlip => usual,
+        DataAugmentation::Off => Recipe::None,
+    }
+}
+
+fn name_of(name: DatasetName) -> Name {
+    match name {
         DatasetName::FashionMnist => Name::FashionMnist,
         DatasetName::Cifar10 => Name::Cifar10,
         DatasetName::Cifar100 => Name::Cifar100,
@@ -114,7 +184,10 @@ fn open_dataset(data: &Data) -> Result<Dataset, DataError> {
         DatasetName::Inaturalist2018 => Name::Inaturalist2018,
         DatasetName::Folder => Name::Folder,
         DatasetName::Synthetic => Name::Synthetic,
-    };
+    }
+}
+
+fn open_dataset(name: Name, data: &Data) -> Result<Dataset, DataError> {
     let synthetic = synthetic::Options {
         classes: data.synthetic_classes,
         train_per_class: data.synthetic_largest,

@@ -108,8 +108,13 @@ pub const KEYS: &[Key] = &[
     Key::new("data.root", Kind::Path, "Folder that holds the datasets"),
     Key::new("data.imb_type", Kind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")
         .flags(&["imb_type"]),
-    Key::new("data.imb_factor", ABOVE_0_TO_1, "Smallest class over largest class")
-        .flags(&["imb_factor"]),
+    Key::new(
+        "data.imb_factor",
+        ABOVE_0_TO_1,
+        "Smallest class over largest class; auto is 0.01, or 1 where the images are used as prepared",
+    )
+    .or_auto()
+    .flags(&["imb_factor"]),
     Key::new(
         "data.image_size",
         Kind::Integer(8, 4096),
@@ -128,6 +133,12 @@ pub const KEYS: &[Key] = &[
         "data.validation_per_class",
         Kind::Integer(0, 1_000_000),
         "Images per class held out for validation; auto goes by dataset and protocol",
+    )
+    .or_auto(),
+    Key::new(
+        "data.loader_threads",
+        Kind::Integer(1, 4096),
+        "Threads per process that decode shards; auto goes by cores and processes",
     )
     .or_auto(),
     Key::new("data.selection_seed", Kind::Integer(0, LARGEST), "Seed of the selection of images"),

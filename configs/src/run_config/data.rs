@@ -18,7 +18,7 @@ pub struct Data {
     /// The shape of the profile of images per class.
     pub imb_type: ImbalanceKind,
     /// Smallest class over largest class, in (0, 1]; 0.01 is the "imbalance ratio 100" of the
-    /// papers.
+    /// papers. ImageNet-LT and iNaturalist 2018 are long-tailed as published: nothing reads it there.
     pub imb_factor: f64,
     /// Height and width of an image in pixels.
     pub image_size: usize,
@@ -26,6 +26,8 @@ pub struct Data {
     pub data_aug: DataAugmentation,
     /// Images per class that are held out for validation; 0 exactly when the protocol is `paper`.
     pub validation_per_class: usize,
+    /// Threads of each process that decode images from shards; they change no result.
+    pub loader_threads: usize,
     /// The seed that draws which images of a class are kept; apart from `run.seed`, so that runs
     /// share one selection.
     pub selection_seed: u64,

@@ -118,6 +118,35 @@ fn what_auto_means_goes_by_the_dataset() {
 }
 
 #[test]
+fn prepared_images_are_used_as_they_are_unless_a_factor_is_given() {
+    let factor = |flags: &str| good(flags).config.data.imb_factor.to_string();
+    assert_eq!(["--dataset=cifar10", "--dataset=folder"].map(factor), ["0.01", "1"]);
+    assert_eq!(factor("--dataset=folder --imb_factor=0.1"), "0.1");
+    let command = good("--config=imagenet_lt --imb_factor=0.01 --model=resnet20 --image_size=32");
+    assert_eq!(
+        (command.config.model.name, command.config.data.image_size),
+        (ModelName::Resnet20, 32)
+    );
+    assert_eq!(
+        command.notes,
+        [
+            "imb_factor is recorded only: imagenet_lt is long-tailed as published, with its own counts"
+        ]
+    );
+    assert_eq!(good("--config=imagenet_lt --imb_factor=0.01 --dataset=folder").notes, [""; 0]);
+}
+
+#[test]
+fn threads_that_decode_share_the_cores() {
+    let threads = |flags: &str, cores: usize| {
+        let machine = Machine { cores, gpus: Some(4) };
+        train(flags, &machine, "").unwrap().config.data.loader_threads
+    };
+    assert_eq!((threads("--gpu=0,1", 16), threads("--gpu=0", 64)), (8, 16));
+    assert_eq!((threads("--gpu=cpu", 16), threads("--gpu=cpu --nproc=2", 2)), (8, 1));
+}
+
+#[test]
 fn what_auto_means_goes_by_the_protocol() {
     let paper = good("--protocol=paper").config;
     assert_eq!((paper.admission.policy, paper.data.validation_per_class), (Policy::Reference, 0));

@@ -1,4 +1,5 @@
-//! The datasets by name: [`open`] reads the official files of one into memory.
+//! The datasets by name: [`open`] reads the official files of one into memory, [`prepared`] opens those
+//! that lie in shards.
 //!
 //! Each dataset has a file of its own, which says where it comes from and what its files look like.
 
@@ -6,6 +7,7 @@ pub mod cifar;
 mod dataset;
 pub mod fashion_mnist;
 mod open;
+pub mod prepared;
 pub mod synthetic;
 
 pub use dataset::{Dataset, Name, Normalisation, UnknownName};

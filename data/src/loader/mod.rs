@@ -1,6 +1,6 @@
 //! Batches of images, decoded ahead by threads.
 //!
-//! 1. [`source`]: where bytes and labels come from.
+//! 1. [`source`]: where bytes and labels come from; [`shards`]: from prepared shards.
 //! 2. [`view`]: what is done to an image on its way into a batch.
 //! 3. [`part`]: some images of one batch, filled by one thread; pure but for the source.
 //! 4. [`ring`]: which part is filled next, and when a batch is whole.
@@ -24,12 +24,14 @@
 
 pub mod part;
 pub mod ring;
+pub mod shards;
 pub mod source;
 pub mod threads;
 pub mod view;
 
 pub use part::{LoadError, Refused};
 pub use ring::{Batch, Request};
+pub use shards::ShardSource;
 pub use source::{Encoding, FolderSource, MemorySource, Source};
 pub use threads::{Loader, OnRefusal, Options};
 pub use view::{Framing, View};

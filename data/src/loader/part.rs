@@ -32,6 +32,17 @@ pub enum LoadError {
     Data(#[from] DataError),
 }
 
+impl From<LoadError> for DataError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Image { place, source, .. } => {
+                Self::Image { place, what: source.to_string(), hint: source.hint() }
+            }
+            LoadError::Data(error) => error,
+        }
+    }
+}
+
 /// An image that was left out of a batch.
 #[derive(Debug)]
 pub struct Refused {

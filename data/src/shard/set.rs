@@ -127,6 +127,12 @@ impl ShardSet {
         &self.folder
     }
 
+    /// A digest of the index's head, and so, through its checksums, of every record and of the names
+    /// and lengths of the shards. No record is read.
+    pub fn digest(&self) -> [u8; 32] {
+        blake3::hash(&self.index[..self.head_bytes]).into()
+    }
+
     /// The shards' names and lengths, in the order of their numbers.
     pub fn shards(&self) -> &[super::index::Shard] {
         &self.head.shards

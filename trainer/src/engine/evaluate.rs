@@ -2,22 +2,26 @@
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use lcsl_config::{Protocol, RunConfig};
-use lcsl_data::images::ImageSet;
+use lcsl_data::DataError;
+use lcsl_data::images::Shape;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
+use super::chunks::{Chunk, Chunks};
 use super::feed::Normaliser;
 use super::network::{Folded, Network};
-use crate::material::Material;
+use crate::material::{Material, Selection};
 use crate::metrics::{Calibration, Confusion};
 
 /// Which images, and how.
 #[derive(Clone, Copy)]
 pub struct Exam<'a> {
-    /// The images.
-    pub set: &'a ImageSet,
-    /// Those of them that are measured, each once.
-    pub indices: &'a [u32],
+    /// The images that are measured, each once.
+    pub images: &'a Selection,
+    /// Their size.
+    pub shape: Shape,
+    /// Threads that decode images from shards.
+    pub threads: usize,
     /// Pixels to numbers.
     pub normaliser: &'a Normaliser,
     /// Images that go through the network at once. Chunks of this size are dealt to the ranks in
@@ -32,16 +36,20 @@ pub struct Exam<'a> {
 #[derive(Debug)]
 pub struct Exams {
     normaliser: Normaliser,
+    shape: Shape,
+    threads: usize,
     chunk: usize,
     mirrored: bool,
     selects_on_test: bool,
 }
 
 impl Exams {
-    /// As the configuration says.
-    pub fn new(config: &RunConfig, normaliser: Normaliser) -> Self {
+    /// As the configuration says, with images of this shape.
+    pub fn new(config: &RunConfig, shape: Shape, normaliser: Normaliser) -> Self {
         Self {
             normaliser,
+            shape,
+            threads: config.data.loader_threads,
             chunk: config.evaluation.batch_size,
             mirrored: config.evaluation.tta,
             selects_on_test: config.train.protocol == Protocol::Paper,
@@ -55,15 +63,15 @@ impl Exams {
         if self.selects_on_test {
             return (Exam { mirrored, ..test }, "test");
         }
-        let (set, indices) = (&*material.images, &*material.validation);
-        (Exam { set, indices, mirrored, ..test }, "validation")
+        (Exam { images: &material.validation, mirrored, ..test }, "validation")
     }
 
     /// The test set.
     pub fn test<'a>(&'a self, material: &'a Material) -> Exam<'a> {
         Exam {
-            set: &material.test,
-            indices: &material.test_indices,
+            images: &material.test,
+            shape: self.shape,
+            threads: self.threads,
             normaliser: &self.normaliser,
             chunk: self.chunk,
             mirrored: self.mirrored,
@@ -98,6 +106,9 @@ pub struct Measured {
 /// Why a measurement failed.
 #[derive(Debug, Error)]
 pub enum EvaluateError {
+    /// An image cannot be read.
+    #[error(transparent)]
+    Data(#[from] Box<DataError>),
     /// Ranks could not talk.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
@@ -133,11 +144,12 @@ pub fn evaluate_classifiers<const N: usize>(
     let mut measured = [(); N].map(|()| Measured::default());
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
-    for chunk in exam.indices.chunks(exam.chunk).skip(rank).step_by(size) {
-        let features = views(&folded, exam, chunk);
+    let mut chunks = Chunks::new(exam, rank, size);
+    while let Some(chunk) = chunks.next().map_err(Box::new)? {
+        let features = views(&folded, exam, &chunk);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
-            measured.record(exam.set, chunk, &logits);
+            measured.record(&chunk, &logits);
         }
     }
     for part in &mut measured {
@@ -147,11 +159,9 @@ pub fn evaluate_classifiers<const N: usize>(
 }
 
 /// Features of a chunk of images, and of their mirror images where these count.
-fn views(network: &Folded, exam: Exam<'_>, chunk: &[u32]) -> Vec<Tensor> {
+fn views(network: &Folded, exam: Exam<'_>, chunk: &Chunk<'_>) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
-    let images = chunk.iter().map(|index| exam.set.image(*index as usize));
-    let pixels: Vec<u8> = images.flatten().copied().collect();
-    let images = exam.normaliser.apply(&pixels, chunk.len(), exam.set.shape());
+    let images = exam.normaliser.apply(chunk.pixels, chunk.labels.len(), exam.shape);
     let mut views = vec![network.features(&images)];
     if exam.mirrored {
         views.push(network.features(&images.flip([2])));
@@ -168,10 +178,11 @@ fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> T
 
 impl Measured {
     /// Counts the images of a chunk, whose logits (N × classes) these are.
-    fn record(&mut self, set: &ImageSet, chunk: &[u32], logits: &Tensor) {
+    fn record(&mut self, chunk: &Chunk<'_>, logits: &Tensor) {
         let (confidences, labels) = predictions(logits);
-        for ((index, predicted), confidence) in chunk.iter().zip(labels).zip(confidences) {
-            let (index, truth, predicted) = (*index, set.label(*index as usize), predicted as u32);
+        let images = chunk.indices.iter().zip(chunk.labels);
+        for (((index, truth), predicted), confidence) in images.zip(labels).zip(confidences) {
+            let (index, truth, predicted) = (*index, *truth as u32, predicted as u32);
             self.confusion.record(truth, predicted);
             self.calibration.record(confidence, predicted == truth);
             self.predictions.push(Prediction { index, truth, predicted, confidence });

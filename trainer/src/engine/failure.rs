@@ -53,7 +53,10 @@ pub fn of_inspection(error: &InspectError) -> (i32, Option<String>) {
         }
         InspectError::Unusable { .. } => (BAD_DATA, None),
         InspectError::Material(error) => (BAD_DATA, material_hint(error)),
-        InspectError::Evaluate(_) => (RANK_FAILED, None),
+        InspectError::Evaluate(error) => {
+            let (exit_code, hint, _) = of_evaluation(error);
+            (exit_code, hint)
+        }
         InspectError::Disk(error) => (DISK, disk_hint(error)),
     }
 }
@@ -76,6 +79,9 @@ fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
 }
 
 fn of_evaluation(error: &EvaluateError) -> (i32, Option<String>, bool) {
+    if let EvaluateError::Data(error) = error {
+        return (BAD_DATA, data_hint(error), false);
+    }
     let bystander = matches!(error, EvaluateError::Collective(_));
     (RANK_FAILED, None, bystander)
 }

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use lcsl_data::DataError;
-use lcsl_data::batch::Batches;
 use lcsl_data::datasets::Normalisation;
 use lcsl_data::images::Shape;
 use lcsl_data::random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 
 use super::batch::{Feed, Moment, Part};
+use super::supply::Supply;
 use crate::plan::EpochPlan;
 
 /// Turns pixels into what a network sees.
@@ -55,7 +55,7 @@ pub enum Mixing {
 /// Supplies the logical ranks of one rank with augmented training images.
 pub struct DatasetFeed {
     /// Images in the order of an epoch.
-    pub batches: Batches,
+    pub supply: Supply,
     /// Who gets which.
     pub plan: EpochPlan,
     /// The logical ranks of this rank.
@@ -69,14 +69,15 @@ pub struct DatasetFeed {
 }
 
 impl DatasetFeed {
-    fn part(&self, moment: Moment, logical_rank: usize) -> Part {
+    fn part(&mut self, moment: Moment, logical_rank: usize) -> Result<Part, DataError> {
         let positions = self.plan.part_at(moment.step, logical_rank);
         let first_key = positions.start;
         let count = (positions.end - positions.start) as usize;
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        self.batches.fill(moment.epoch, positions, 0, &mut pixels, &mut labels);
-        let shape = self.batches.shape();
+        let shape = self.supply.shape;
+        let bytes = self.supply.part(moment, logical_rank, positions)?;
         let device = self.normaliser.device;
+        let images = self.normaliser.apply(bytes.pixels, count, shape);
+        let labels = Tensor::from_slice(bytes.labels).to_device(device);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, moment.epoch, moment.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -87,13 +88,8 @@ impl DatasetFeed {
                 (lambda, order.permutation(count))
             }
         };
-        Part {
-            images: self.normaliser.apply(&pixels, count, shape),
-            labels: Tensor::from_slice(&labels).to_device(device),
-            permutation: Tensor::from_slice(&permutation).to_device(device),
-            lambda,
-            first_key,
-        }
+        let permutation = Tensor::from_slice(&permutation).to_device(device);
+        Ok(Part { images, labels, permutation, lambda, first_key })
     }
 }
 
@@ -108,6 +104,6 @@ impl Feed for DatasetFeed {
     }
 
     fn parts(&mut self, moment: Moment, _micro: usize) -> Result<Vec<Part>, DataError> {
-        Ok(self.block.clone().map(|logical_rank| self.part(moment, logical_rank)).collect())
+        self.block.clone().map(|logical_rank| self.part(moment, logical_rank)).collect()
     }
 }

@@ -152,9 +152,9 @@ pub fn eval(
     if tau > 0.0 {
         network = with_normalised_classifier(&network, tau);
     }
-    let channels = material.images.shape().channels;
+    let channels = material.shape.channels;
     let normaliser = Normaliser::new(&material.normalisation, channels, device);
-    let exams = Exams::new(config, normaliser);
+    let exams = Exams::new(config, material.shape, normaliser);
     let (exam, name) = match question.split {
         Split::Test => (exams.test(&material), "test"),
         Split::Validation => exams.selection(&material),

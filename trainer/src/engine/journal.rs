@@ -33,6 +33,7 @@ struct Window {
     data: f64,
     compute: f64,
     collective: f64,
+    waiting: f64,
 }
 
 /// Where training stands after a step, for a report.
@@ -69,7 +70,8 @@ impl Journal {
         self.metrics.length()
     }
 
-    /// Takes note of a step, its loss per image, and where its time went. Writes a line when `every`
+    /// Takes note of a step, its loss per image, where its time went, and how many seconds of it were spent
+    /// `waiting` for threads that decode. Writes a line when `every`
     /// steps have come together.
     pub fn step(
         &mut self,
@@ -78,6 +80,7 @@ impl Journal {
         standing: Standing,
         every: u64,
         lap: Lap,
+        waiting: f64,
     ) -> Result<(), DiskError> {
         let window = &mut self.since_line;
         window.loss += loss * report.images as f64;
@@ -87,6 +90,7 @@ impl Journal {
         window.data += lap.data;
         window.compute += lap.compute;
         window.collective += lap.collective;
+        window.waiting += waiting;
         self.last = Some(standing);
         self.tell(standing);
         if self.since_line.steps < every { Ok(()) } else { self.flush() }
@@ -108,6 +112,7 @@ impl Journal {
             data_seconds: window.data,
             compute_seconds: window.compute,
             collective_seconds: window.collective,
+            loader_wait_seconds: window.waiting,
         };
         self.metrics.write(standing.seconds, event)
     }

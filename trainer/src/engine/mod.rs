@@ -4,7 +4,7 @@
 //! order:
 //!
 //! * [`batch`]: the parts of a global batch, and who supplies them; [`feed`] supplies them from a
-//!   dataset.
+//!   dataset, whose pixels come from a [`supply`].
 //! * [`teacher`]: labels mixed images.
 //! * [`student`]: loss, backward pass, and the sums that leave a rank.
 //! * [`reduction`]: how the gradients of all parts become one; [`overlap`]: while they are being made.
@@ -20,6 +20,7 @@
 pub mod batch;
 pub mod bench;
 pub mod checkpoint;
+mod chunks;
 pub mod compare;
 pub mod cuda;
 pub mod digest;
@@ -37,5 +38,6 @@ pub mod sgd;
 pub mod shim;
 pub mod step;
 pub mod student;
+pub mod supply;
 pub mod teacher;
 pub mod train;

@@ -5,7 +5,6 @@ use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
-use lcsl_data::batch::Batches;
 use tch::{Device, Kind};
 
 use super::checkpoint;
@@ -20,6 +19,7 @@ use super::reduction::Reduction;
 use super::sgd::Sgd;
 use super::shim;
 use super::step::Rank;
+use super::supply::Supply;
 use super::teacher::Teacher;
 use super::train::TrainError;
 use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
         let mut run = Self {
             config,
             run_dir,
-            exams: Exams::new(config, normaliser(&material, device)),
+            exams: Exams::new(config, material.shape, normaliser(&material, device)),
             rank: rank(config, &material, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
             plan: feed.plan,
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
 }
 
 fn normaliser(material: &Material, device: Device) -> Normaliser {
-    Normaliser::new(&material.normalisation, material.images.shape().channels, device)
+    Normaliser::new(&material.normalisation, material.shape.channels, device)
 }
 
 /// The training images of one rank.
@@ -182,18 +182,16 @@ pub(super) fn feed(
     world: &dyn Communicator,
     device: Device,
 ) -> DatasetFeed {
-    let logical_ranks = config.run.virtual_ranks;
-    let (images, indices) = (material.images.clone(), material.train.clone());
+    let (logical_ranks, seed) = (config.run.virtual_ranks, config.run.seed);
+    let images = material.train.indices.len() as u64;
+    let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
+    let block = plan::block(logical_ranks, world.world_size(), world.rank());
     DatasetFeed {
-        plan: EpochPlan {
-            images: indices.len() as u64,
-            batch: config.train.batch_size as u64,
-            logical_ranks,
-        },
-        batches: Batches::new(images, indices, material.recipe, config.run.seed),
-        block: plan::block(logical_ranks, world.world_size(), world.rank()),
+        plan,
+        supply: Supply::new(material, plan, block.clone(), seed, config.data.loader_threads),
+        block,
         mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
-        seed: config.run.seed,
+        seed,
         normaliser: normaliser(material, device),
     }
 }

@@ -333,6 +333,9 @@ impl Run<'_> {
 
     fn report_start(&mut self) -> Result<(), TrainError> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
+        for notice in &self.material.notices {
+            journal.notice(notice.clone());
+        }
         if !self.material.unscored.is_empty() {
             let classes = &self.material.unscored;
             let count = classes.len();
@@ -370,7 +373,8 @@ impl Run<'_> {
         let Some(journal) = &mut self.journal else {
             return Ok(());
         };
-        journal.step(report, loss, standing, every, self.rank.clock.lap())?;
+        let waiting = self.feed.supply.take_waited().as_secs_f64();
+        journal.step(report, loss, standing, every, self.rank.clock.lap(), waiting)?;
         let (step, buckets) = (self.position.step, self.rank.reduction.bucket_times());
         if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
             journal.event(self.tally.seconds, Event::Buckets { step, buckets })?;

@@ -68,6 +68,8 @@ pub enum Event<'a> {
         compute_seconds: f64,
         /// With other ranks.
         collective_seconds: f64,
+        /// Of the data seconds, those in which the threads that decode were behind; 0 for sets in memory.
+        loader_wait_seconds: f64,
     },
     /// When the buckets of the step before were summed over ranks, on rank 0.
     Buckets {

@@ -10,4 +10,5 @@ mod lcsl;
 mod published;
 mod pytorch;
 mod runs;
+mod shards;
 mod sums;

@@ -1,0 +1,129 @@
+//! Datasets in shards, as `lcsl data prepare` leaves them: opened by their manifest, without reading
+//! an image.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Name, Normalisation};
+use crate::error::DataError;
+use crate::prepare::manifest::{Manifest, PartEntry};
+use crate::shard::ShardSet;
+
+/// The statistics of the photographs of `ImageNet`, as torchvision's models use them.
+const IMAGENET: Normalisation =
+    Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+/// The statistics of iNaturalist 2018 that are used with it since Kang et al., "Decoupling
+/// representation and classifier for long-tailed recognition", ICLR 2020.
+const INATURALIST: Normalisation =
+    Normalisation { mean: [0.466, 0.471, 0.380], std: [0.195, 0.194, 0.192] };
+
+/// What a rehearsal's manifest says instead of the dataset's name.
+const REHEARSAL: &str = "synthetic";
+
+/// A prepared dataset in shards.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Whether its images are drawn: a rehearsal with the true numbers of images.
+    pub rehearsal: bool,
+    /// The name of each class, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// The training images.
+    pub train: Part,
+    /// The validation images that come with it, where some do.
+    pub validation: Option<Part>,
+    /// The test images: the validation images of a dataset whose test labels were never published.
+    pub test: Part,
+    /// How bytes become the numbers that a network sees.
+    pub normalisation: Normalisation,
+    /// Says whether two runs saw the same data: BLAKE3 over the names of the classes, and for each part its
+    /// name, the digest of its images that the manifest has, and the digest of its index.
+    pub digest: [u8; 32],
+}
+
+/// One part of it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The images.
+    pub images: Arc<ShardSet>,
+    /// How many each class has.
+    pub counts: Vec<u64>,
+}
+
+/// Opens dataset `name` in the folder of this name under `root`. The manifest, the heads of the
+/// indices and the lengths of the shards are read and compared, and nothing else.
+///
+/// # Errors
+/// When it was not prepared, is another dataset, lacks a part, or is damaged.
+pub fn open(name: Name, root: &Path) -> Result<Prepared, DataError> {
+    let (dataset, folder) = (name.as_str(), root.join(name.as_str()));
+    let Some(manifest) = Manifest::read(&folder)? else {
+        return Err(DataError::NotPrepared { dataset, path: folder });
+    };
+    let unsuitable =
+        |what: String, hint| DataError::Unsuitable { path: folder.clone(), what, hint };
+    let rehearsal = manifest.dataset == REHEARSAL;
+    if manifest.dataset != dataset && !rehearsal {
+        let hint = "prepare the dataset into a folder of its own name, or train on the other one";
+        return Err(unsuitable(format!("holds {}, not {dataset}", manifest.dataset), hint));
+    }
+    let part = |name: &str| {
+        let entry = manifest.parts.iter().find(|part| part.name == name && part.images > 0);
+        entry.map(|entry| open_part(&folder, entry)).transpose()
+    };
+    let hint = "`lcsl data inspect` shows its parts; images to train on lie in train/ when it is \
+                prepared, those to test on in test/ or val/";
+    let lacks = |what: &str| unsuitable(format!("has no {what} images"), hint);
+    let train = part("train")?.ok_or_else(|| lacks("training"))?;
+    let (validation, test) = match (part("val")?, part("test")?) {
+        (validation, Some(test)) => (validation, test),
+        (Some(only), None) => (None, only),
+        (None, None) => return Err(lacks("test")),
+    };
+    Ok(Prepared {
+        rehearsal,
+        digest: digest(&manifest, [Some(&train), validation.as_ref(), Some(&test)]),
+        class_names: manifest.class_names,
+        train,
+        validation,
+        test,
+        normalisation: if name == Name::Inaturalist2018 { INATURALIST } else { IMAGENET },
+    })
+}
+
+/// Opens one part, and compares its index with the manifest.
+fn open_part(folder: &Path, entry: &PartEntry) -> Result<Part, DataError> {
+    let folder = folder.join(&entry.name);
+    let images = ShardSet::open(&folder)?;
+    let (found, expected) = (images.len() as u64, entry.images);
+    let (classes, named) = (u64::from(images.classes()), entry.counts.len() as u64);
+    if found != expected || classes != named {
+        return Err(DataError::Unsuitable {
+            path: folder,
+            what: format!(
+                "has an index of {found} images in {classes} classes, but the manifest says \
+                 {expected} in {named}"
+            ),
+            hint: "the index was written again, or comes from elsewhere: prepare the dataset again",
+        });
+    }
+    Ok(Part { images: Arc::new(images), counts: entry.counts.clone() })
+}
+
+fn digest(manifest: &Manifest, parts: [Option<&Part>; 3]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for name in &manifest.class_names {
+        add(name.as_bytes());
+    }
+    for part in &manifest.parts {
+        add(part.name.as_bytes());
+        add(part.digest.as_bytes());
+    }
+    for part in parts.into_iter().flatten() {
+        add(&part.images.digest());
+    }
+    hasher.finalize().into()
+}
