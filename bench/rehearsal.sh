@@ -1,6 +1,6 @@
 #!/bin/sh
 # A rehearsal of ImageNet-LT at full size: drawn images in the true numbers (115,846 in 1,000 classes), prepared, verified, and trained
-# on by two ranks; then, without its images, what the order of iNaturalist 2018 (437,513 images) costs.
+# on by two ranks.
 #
 #   bench/rehearsal.sh FOLDER [EPOCHS]
 #

@@ -52,5 +52,5 @@ pub use rim::{load, parse_train};
 pub use run_config::{
     Admission, Checkpoint, Data, DataAugmentation, DatasetName, Devices, Evaluation, ImbalanceKind,
     Method, Millionths, Model, ModelName, Optimizer, Policy, Precision, Protocol, QuotaRate,
-    Resume, Run, RunConfig, Train,
+    Resume, Run, RunConfig, SamplerName, Train,
 };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::augment::{Recipe, augment};
 use crate::images::{ImageSet, Shape};
 use crate::random::{Purpose, Stream};
-use crate::sampler::Order;
+use crate::sampler::{Kind, Order, Sampler};
 
 /// The images of a split, ready to be drawn. Cheap to clone and free of state: threads may share
 /// one.
@@ -20,15 +20,8 @@ pub struct Batches {
     images: Arc<ImageSet>,
     indices: Arc<[u32]>,
     recipe: Recipe,
-    traversal: Traversal,
+    sampler: Sampler,
     seed: u64,
-}
-
-/// How an epoch goes through the split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Traversal {
-    Random,
-    Sequential,
 }
 
 impl Batches {
@@ -40,7 +33,14 @@ impl Batches {
     pub fn new(images: Arc<ImageSet>, indices: Arc<[u32]>, recipe: Recipe, seed: u64) -> Self {
         let outside = indices.iter().find(|&&index| index as usize >= images.len());
         assert_eq!(outside, None, "an index outside a set of {} images", images.len());
-        Self { images, indices, recipe, traversal: Traversal::Random, seed }
+        let sampler = sampler(Kind::Random, &images, &indices, seed);
+        Self { images, indices, recipe, sampler, seed }
+    }
+
+    /// The same images, drawn as `kind` says.
+    #[must_use]
+    pub fn sampled(self, kind: Kind) -> Self {
+        Self { sampler: sampler(kind, &self.images, &self.indices, self.seed), ..self }
     }
 
     /// Evaluation batches: the images of `indices` in this order and as they are, in every epoch
@@ -49,11 +49,10 @@ impl Batches {
     /// # Panics
     /// When an index names no image: a split and its dataset belong together.
     pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
-        let traversal = Traversal::Sequential;
-        Self { traversal, ..Self::new(images, indices, Recipe::None, 0) }
+        Self::new(images, indices, Recipe::None, 0).sampled(Kind::Sequential)
     }
 
-    /// Positions of an epoch: each image of the split comes once.
+    /// Positions of an epoch: as many as the split has images.
     pub fn len(&self) -> u64 {
         self.indices.len() as u64
     }
@@ -71,10 +70,7 @@ impl Batches {
     /// The order of epoch `epoch`. It maps positions to places in the split; [`Batches::index`]
     /// goes on to the dataset.
     pub fn order(&self, epoch: u64) -> Order {
-        match self.traversal {
-            Traversal::Random => Order::random(self.len(), self.seed, epoch),
-            Traversal::Sequential => Order::sequential(self.len()),
-        }
+        self.sampler.order(epoch)
     }
 
     /// The index in the dataset of the image at `position` of epoch `epoch`.
@@ -114,6 +110,10 @@ impl Batches {
             labels.push(i64::from(self.images.label(index)));
         }
     }
+}
+
+fn sampler(kind: Kind, images: &ImageSet, indices: &[u32], seed: u64) -> Sampler {
+    Sampler::new(kind, indices.iter().map(|&index| images.label(index as usize)), seed)
 }
 
 #[cfg(test)]
@@ -169,6 +169,16 @@ mod tests {
         let mut labels = labels;
         labels.sort_unstable();
         assert_eq!(labels, [1_003, 1_005, 1_008, 1_009, 1_030]);
+    }
+
+    #[test]
+    fn a_resampled_epoch_is_as_long_and_favours_the_rare_class() {
+        let labels = (0..30).map(|index| u32::from(index >= 27)).collect();
+        let set = ImageSet::new(SHAPE, vec![0; 30 * SHAPE.bytes()], labels);
+        let batches = Batches::new(Arc::new(set), (0..30).collect(), Recipe::None, 1)
+            .sampled(Kind::ClassBalanced);
+        assert_eq!(batches.len(), 30);
+        assert_eq!(filled(&batches, 0, 0..30).1.iter().sum::<i64>(), 15);
     }
 
     #[test]

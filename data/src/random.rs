@@ -45,6 +45,10 @@ pub enum Purpose {
     Synthetic = 7,
     /// The order in which a preparation stores training images: (0, 0, 0).
     Storage = 20,
+    /// The quasi-random order of an epoch: (epoch, 0, 0) for the blocks, (epoch, 1, window) inside.
+    Blocks = 21,
+    /// In which order a resampling epoch draws the images of a class: (epoch, class, lap).
+    Resampling = 22,
 }
 
 /// A stream of random numbers; see the module's documentation for its exact definition.

@@ -5,7 +5,7 @@ mod shards;
 use std::sync::Arc;
 
 use lcsl_config::{
-    Data, DataAugmentation, DatasetName, ImbalanceKind, Method, Protocol, RunConfig,
+    Data, DataAugmentation, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName,
 };
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
@@ -13,6 +13,7 @@ use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::{self, Dataset, Name, Normalisation, synthetic};
 use lcsl_data::images::{ImageSet, Shape};
 use lcsl_data::profile::{self, Kind};
+use lcsl_data::sampler::{self, Sampler};
 use lcsl_data::shard::ShardSet;
 use lcsl_data::split::{self, Order, Request, SplitError};
 use thiserror::Error;
@@ -77,6 +78,8 @@ pub struct Material {
     pub normalisation: Normalisation,
     /// How training images are augmented.
     pub recipe: Recipe,
+    /// How an epoch draws the training images.
+    pub sampler: Sampler,
     /// Says whether two ranks have the same dataset, where its images are not read at the start.
     pub digest: Option<[u8; 32]>,
     /// What a person should know before training begins.
@@ -129,9 +132,11 @@ fn in_memory(name: Name, config: &RunConfig) -> Result<Material, MaterialError> 
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
     let images = Images::Memory(dataset.train.clone());
     let paper = config.train.protocol == Protocol::Paper;
+    let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(Material {
+        sampler: sampler(config, &train)?,
         class_names: dataset.class_names,
-        train: Selection { images: images.clone(), indices: split.train.into() },
+        train,
         train_counts: split.train_counts,
         validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
@@ -166,6 +171,32 @@ fn cut(config: &RunConfig, targets: Vec<u64>) -> Request {
         validation_per_class: if paper { 0 } else { config.data.validation_per_class },
         order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
     }
+}
+
+/// The sampler of these training images. Labels are read only where classes make a difference: in shards
+/// that is a walk through the index.
+fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
+    let count = train.indices.len();
+    let kind = match config.data.sampler {
+        SamplerName::Random => sampler::Kind::Random,
+        SamplerName::QuasiRandom => sampler::Kind::QuasiRandom,
+        SamplerName::Sequential => sampler::Kind::Sequential,
+        SamplerName::ClassBalanced => sampler::Kind::ClassBalanced,
+        SamplerName::SquareRoot => sampler::Kind::SquareRoot,
+        SamplerName::Progressive => sampler::Kind::Progressive { epochs: config.train.epochs },
+        SamplerName::Reversed => sampler::Kind::Reversed,
+    };
+    let label = |index: &u32| match &train.images {
+        Images::Memory(set) => Ok(set.label(*index as usize)),
+        Images::Shards(set) => set.label(*index as usize),
+    };
+    let labels = match kind {
+        sampler::Kind::Random | sampler::Kind::QuasiRandom | sampler::Kind::Sequential => {
+            vec![0; count]
+        }
+        _ => train.indices.iter().map(label).collect::<Result<_, DataError>>()?,
+    };
+    Ok(Sampler::new(kind, labels.into_iter(), config.run.seed))
 }
 
 fn recipe(data: &Data, usual: Recipe) -> Recipe {

@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use super::{Key, Kind, Range};
 use crate::run_config::{
     DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, Optimizer, Policy, Precision,
-    Protocol,
+    Protocol, SamplerName,
 };
 
 /// TOML's integers are signed, so a seed or a count ends here.
@@ -129,6 +129,12 @@ pub const KEYS: &[Key] = &[
     )
     .or_auto()
     .flags(&["data_aug"]),
+    Key::new(
+        "data.sampler",
+        Kind::Choice(SamplerName::WORDS),
+        "How an epoch draws images; after sequential they draw rare classes more often",
+    )
+    .flags(&["sampler"]),
     Key::new(
         "data.validation_per_class",
         Kind::Integer(0, 1_000_000),

@@ -24,6 +24,8 @@ pub struct Data {
     pub image_size: usize,
     /// What is done to a training image before it is mixed.
     pub data_aug: DataAugmentation,
+    /// In which order, and how often, an epoch draws the training images.
+    pub sampler: SamplerName,
     /// Images per class that are held out for validation; 0 exactly when the protocol is `paper`.
     pub validation_per_class: usize,
     /// Threads of each process that decode images from shards; they change no result.
@@ -69,6 +71,27 @@ choice! {
         Step = "step",
         /// Every class is full.
         Balanced = "balanced",
+    }
+}
+
+choice! {
+    /// How an epoch draws the training images. The first three draw each of them once; the others
+    /// draw as many, but give the classes other shares.
+    SamplerName {
+        /// A new random order each epoch.
+        Random = "random",
+        /// Random blocks of neighbours, shuffled in windows, so that cold disks read in order.
+        QuasiRandom = "quasi_random",
+        /// The order of the training set.
+        Sequential = "sequential",
+        /// Every class equally often.
+        ClassBalanced = "class_balanced",
+        /// Classes in proportion to the square root of their images.
+        SquareRoot = "square_root",
+        /// From every image equally often to every class equally often, over the epochs.
+        Progressive = "progressive",
+        /// Classes in inverse proportion to their images.
+        Reversed = "reversed",
     }
 }
 

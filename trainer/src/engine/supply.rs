@@ -10,7 +10,7 @@ use lcsl_data::augment::Recipe;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::Shape;
 use lcsl_data::loader::{Loader, OnRefusal, Options, Request, ShardSource, View};
-use lcsl_data::sampler::Order;
+use lcsl_data::sampler::Sampler;
 use lcsl_data::shard::ShardSet;
 
 use super::batch::Moment;
@@ -47,6 +47,7 @@ enum From {
 struct Ahead {
     images: Arc<ShardSet>,
     indices: Arc<[u32]>,
+    sampler: Sampler,
     view: View,
     seed: u64,
     threads: usize,
@@ -67,13 +68,15 @@ impl Supply {
         let indices = material.train.indices.clone();
         let from = match &material.train.images {
             Images::Memory(set) => From::Memory {
-                batches: Batches::new(set.clone(), indices, material.recipe, seed),
+                batches: Batches::new(set.clone(), indices, material.recipe, seed)
+                    .sampled(material.sampler.kind()),
                 pixels: Vec::new(),
                 labels: Vec::new(),
             },
             Images::Shards(images) => From::Shards(Box::new(Ahead {
                 images: images.clone(),
                 indices,
+                sampler: material.sampler.clone(),
                 view: match material.recipe {
                     Recipe::None => View::evaluation(material.shape.height),
                     Recipe::PadCropFlip { .. } => View::training(material.shape.height),
@@ -142,19 +145,19 @@ impl Ahead {
     }
 
     fn start(&self, moment: Moment) -> Loader {
-        let (seed, count) = (self.seed, self.indices.len() as u64);
+        let sampler = self.sampler.clone();
         let whole = self.indices.len() == self.images.len();
         let largest = self.plan.batch.div_ceil(self.plan.logical_ranks as u64);
         Loader::start(
             Box::new(ShardSource(self.images.clone())),
             (!whole).then(|| self.indices.to_vec()),
-            Box::new(move |epoch| Order::random(count, seed, epoch)),
+            Box::new(move |epoch| sampler.order(epoch)),
             Box::new(requests(self.plan, self.block.clone(), moment)),
             Options {
                 threads: self.threads,
                 ahead: PARTS_AHEAD.max(self.block.len()),
                 batch_images: largest as usize,
-                seed,
+                seed: self.seed,
                 view: self.view,
                 on_refusal: OnRefusal::Fail,
             },

@@ -8,7 +8,7 @@ use lcsl_data::datasets::prepared::{self, Part, Prepared};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{Images, Material, MaterialError, Selection, cut, profile, recipe};
+use super::{Images, Material, MaterialError, Selection, cut, profile, recipe, sampler};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
@@ -19,6 +19,7 @@ pub(super) fn open(name: Name, config: &RunConfig) -> Result<Material, MaterialE
     let rehearsal =
         dataset.rehearsal.then(|| format!("the images of {name} are drawn: a rehearsal"));
     Ok(Material {
+        sampler: sampler(config, &train.train)?,
         class_names: dataset.class_names,
         train: train.train,
         train_counts: train.counts,

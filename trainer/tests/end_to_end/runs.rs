@@ -76,6 +76,30 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
 }
 
+/// Every way to draw an epoch is a function of seed, epoch and position; those that resample draw images
+/// twice, whose keys still differ.
+#[test]
+fn the_world_size_changes_nothing_with_any_sampler() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut digests = Vec::new();
+    for sampler in
+        ["quasi_random", "sequential", "class_balanced", "square_root", "progressive", "reversed"]
+    {
+        let run = |nproc: usize| {
+            let run_dir = folder.path().join(format!("{sampler}-{nproc}"));
+            let (nproc, sampler) = (format!("--nproc={nproc}"), format!("--sampler={sampler}"));
+            let fixed = ["--deterministic", "--virtual_ranks=2", "--batch_size=21", "--epochs=2"];
+            lasting(train(&run_dir, &[&fixed[..], &[&nproc, &sampler]].concat()))
+        };
+        let alone = run(1);
+        assert_eq!(run(2), alone, "{sampler}");
+        digests.push(alone["last_weights_digest"].to_string());
+    }
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), 6, "each sampler teaches something else");
+}
+
 /// A rank that has no image in the last batch takes part in every layer's sums all the same, and the ranks
 /// hold the same weights in the end.
 #[test]

@@ -1,30 +1,12 @@
 //! The order of an epoch, one position at a time.
-//!
-//! An [`Order`] maps each position of an epoch to an index without ever writing the permutation
-//! down: it takes no memory, it can be asked for any position first, and so resuming in the middle
-//! of an epoch needs nothing but the position.
-//!
-//! A random order is a keyed permutation: a Feistel network (Luby and Rackoff, "How to construct
-//! pseudorandom permutations from pseudorandom functions", 1988) over the smallest power of two
-//! that holds all positions. A result outside the set is put through the network again until it
-//! falls inside ("cycle walking", Black and Rogaway, "Ciphers with arbitrary finite
-//! domains", 2002); as more than half of all results are inside, this takes fewer than two turns on
-//! average.
 
+use super::blocks::Blocks;
+use super::keyed::Keyed;
+use super::resampled::Resampled;
 use crate::random::{Purpose, Stream};
 
-/// Each round changes one half of the bits, so in a large set each half changes six times: twice
-/// what makes such an order indistinguishable from a random one.
-const ROUNDS: usize = 12;
-
-/// In a small set a round has few bits to work with, and it takes more rounds until all orders are
-/// equally likely: after 12 the 120 orders of five images still differ by a tenth.
-const ROUNDS_SMALL: usize = 24;
-
-/// A set is small when its positions have no more bits than this.
-const SMALL_BITS: u32 = 8;
-
-/// A permutation of `0..n`: which image stands at a position of an epoch.
+/// Which image stands at each position of an epoch: a permutation of `0..n`, or, where a sampler
+/// draws some images again, a map of `0..n` into itself.
 ///
 /// ```
 /// use lcsl_data::sampler::Order;
@@ -36,24 +18,39 @@ const SMALL_BITS: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     n: u64,
-    network: Option<Network>,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    Sequential,
+    Random(Box<Keyed>),
+    QuasiRandom(Box<Blocks>),
+    Resampled(Box<Resampled>),
 }
 
 impl Order {
     /// The random order of epoch `epoch` under `seed`, over `n` images.
     pub fn random(n: u64, seed: u64, epoch: u64) -> Self {
-        let mut stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
-        let bits = n.saturating_sub(1).checked_ilog2().map_or(0, |top_bit| top_bit + 1);
-        let (low_bits, high_bits) = (bits.div_ceil(2), bits / 2);
-        let rounds = if bits <= SMALL_BITS { ROUNDS_SMALL } else { ROUNDS };
-        let mut keys = [0; ROUNDS_SMALL];
-        keys[..rounds].fill_with(|| stream.next_u64());
-        Self { n, network: Some(Network { low_bits, high_bits, rounds, keys }) }
+        let stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
+        Self { n, form: Form::Random(Box::new(Keyed::new(n, stream))) }
+    }
+
+    /// The quasi-random order of epoch `epoch` under `seed`, over `n` images that lie on disk in
+    /// the order of their indices: blocks of neighbours in random order, images shuffled among the
+    /// blocks of a window. At any moment an epoch reads from one window alone, front to back, over
+    /// all ranks together.
+    pub fn quasi_random(n: u64, seed: u64, epoch: u64) -> Self {
+        Self { n, form: Form::QuasiRandom(Box::new(Blocks::new(n, seed, epoch))) }
     }
 
     /// Every position holds the index of the same number.
     pub fn sequential(n: u64) -> Self {
-        Self { n, network: None }
+        Self { n, form: Form::Sequential }
+    }
+
+    pub(super) fn resampled(resampled: Resampled) -> Self {
+        Self { n: resampled.len(), form: Form::Resampled(Box::new(resampled)) }
     }
 
     /// The number of positions, which is the number of indices too.
@@ -72,47 +69,13 @@ impl Order {
     /// When `position` is not below [`Order::len`].
     pub fn at(&self, position: u64) -> u64 {
         assert!(position < self.n, "position {position} lies outside an epoch of {}", self.n);
-        let Some(network) = &self.network else {
-            return position;
-        };
-        let mut index = network.permute(position);
-        while index >= self.n {
-            index = network.permute(index);
+        match &self.form {
+            Form::Sequential => position,
+            Form::Random(keyed) => keyed.at(position),
+            Form::QuasiRandom(blocks) => blocks.at(position),
+            Form::Resampled(resampled) => resampled.at(position),
         }
-        index
     }
-}
-
-/// A permutation of `0..2^(low_bits + high_bits)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Network {
-    low_bits: u32,
-    high_bits: u32,
-    rounds: usize,
-    keys: [u64; ROUNDS_SMALL],
-}
-
-impl Network {
-    fn permute(&self, value: u64) -> u64 {
-        // Neither half is wider than 32 bits, so the masks cannot overflow.
-        let low_mask = (1 << self.low_bits) - 1;
-        let high_mask = (1 << self.high_bits) - 1;
-        let (mut low, mut high) = (value & low_mask, value >> self.low_bits);
-        for keys in self.keys[..self.rounds].chunks_exact(2) {
-            low ^= mix(high ^ keys[0]) & low_mask;
-            high ^= mix(low ^ keys[1]) & high_mask;
-        }
-        high << self.low_bits | low
-    }
-}
-
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", 2014), in Stafford's variant 13: every bit of the input reaches every bit of the
-/// output.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
