@@ -11,7 +11,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -29,6 +29,9 @@ pub const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
 
 /// How far behind the end of the records a file is read, to say by how much it is too long.
 const TRAILING_BYTES_COUNTED: u64 = 1 << 20;
+
+/// At most this much memory is taken before the first byte for it has come.
+const RESERVED_BYTES_MAX: u64 = 1 << 20;
 
 /// The content of an IDX file of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,18 @@ pub struct Images {
 /// # Errors
 /// When the file cannot be read, is not a file of images, or is not as long as its header says.
 pub fn read_images(path: &Path) -> Result<Images, DataError> {
-    let mut reader = Reader::open(path)?;
+    images(Reader::open(path)?)
+}
+
+/// [`read_images`] of a file whose `bytes` are in memory; `path` is what errors call it.
+///
+/// # Errors
+/// As [`read_images`] has them.
+pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<Images, DataError> {
+    images(Reader::new(path, bytes))
+}
+
+fn images(mut reader: Reader) -> Result<Images, DataError> {
     reader.expect_magic(MAGIC_IMAGES)?;
     let [count, rows, columns] = [reader.u32()?, reader.u32()?, reader.u32()?];
     let pixels = reader.payload(&[count, rows, columns])?;
@@ -62,7 +76,18 @@ pub fn read_images(path: &Path) -> Result<Images, DataError> {
 /// When the file cannot be read, is not a file of labels, is not as long as its header says, or has
 /// a label out of range.
 pub fn read_labels(path: &Path, classes: u32) -> Result<Vec<u32>, DataError> {
-    let mut reader = Reader::open(path)?;
+    labels(Reader::open(path)?, classes)
+}
+
+/// [`read_labels`] of a file whose `bytes` are in memory; `path` is what errors call it.
+///
+/// # Errors
+/// As [`read_labels`] has them.
+pub fn parse_labels(path: &Path, bytes: &[u8], classes: u32) -> Result<Vec<u32>, DataError> {
+    labels(Reader::new(path, bytes), classes)
+}
+
+fn labels(mut reader: Reader, classes: u32) -> Result<Vec<u32>, DataError> {
     reader.expect_magic(MAGIC_LABELS)?;
     let count = reader.u32()?;
     let start = reader.offset;
@@ -71,7 +96,7 @@ pub fn read_labels(path: &Path, classes: u32) -> Result<Vec<u32>, DataError> {
         None => Ok(labels),
         Some(place) => {
             let (offset, label) = (start + place as u64, labels[place]);
-            Err(DataError::Label { path: path.to_owned(), offset, label, classes })
+            Err(DataError::Label { path: reader.path, offset, label, classes })
         }
     }
 }
@@ -107,31 +132,34 @@ pub fn read_set(
 }
 
 /// A file being read, which knows its name and how far it has got.
-struct Reader {
+struct Reader<'a> {
     path: PathBuf,
     offset: u64,
     /// The compressed stream ended in its middle: some bytes, or its checksum, are missing.
     cut_off: bool,
-    content: Box<dyn Read>,
+    content: Box<dyn Read + 'a>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     fn open(path: &Path) -> Result<Self, DataError> {
+        match File::open(path) {
+            Ok(file) => Ok(Self::new(path, BufReader::new(file))),
+            Err(source) => Err(DataError::Read { path: path.to_owned(), offset: 0, source }),
+        }
+    }
+
+    /// A reader of `file`, which is gzipped if the name in `path` says so.
+    fn new(path: &Path, file: impl BufRead + 'a) -> Self {
         let gzipped = path.extension() == Some(OsStr::new("gz"));
-        let path = path.to_owned();
-        let content: Box<dyn Read> = match File::open(&path).map(BufReader::new) {
-            Ok(file) if gzipped => Box::new(MultiGzDecoder::new(file)),
-            Ok(file) => Box::new(file),
-            Err(source) => {
-                return Err(DataError::Read { path, offset: 0, source });
-            }
-        };
-        Ok(Self { path, offset: 0, cut_off: false, content })
+        let content: Box<dyn Read + 'a> =
+            if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Self { path: path.to_owned(), offset: 0, cut_off: false, content }
     }
 
     /// The next `wanted` bytes, or fewer where the file ends.
     fn take(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
-        let mut bytes = Vec::with_capacity(wanted as usize);
+        // Memory follows the bytes that come: a header alone must not take a GiB.
+        let mut bytes = Vec::with_capacity(wanted.min(RESERVED_BYTES_MAX) as usize);
         let read = (&mut self.content).take(wanted).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
         match read {
@@ -297,6 +325,28 @@ mod tests {
         cannot read images.gz at byte 28: unexpected end of file
         images.gz ends after 0 of 4 bytes
         ");
+    }
+
+    /// A header of 16 bytes that announced a GiB, just below the limit, was given that GiB before
+    /// anyone looked whether a single byte of it was there.
+    #[test]
+    fn memory_follows_the_bytes_that_come_not_those_that_are_announced() {
+        let bytes = [7; 24];
+        let mut reader = Reader::new(Path::new("images"), &bytes[..]);
+        let taken = reader.take(PAYLOAD_BYTES_MAX).unwrap();
+        assert_eq!(taken, bytes);
+        assert!(taken.capacity() as u64 <= RESERVED_BYTES_MAX, "{} bytes", taken.capacity());
+    }
+
+    #[test]
+    fn bytes_in_memory_are_read_as_a_file_is() {
+        let (images, labels) =
+            (idx(MAGIC_IMAGES, &[1, 1, 2], &[3, 4]), idx(MAGIC_LABELS, &[1], &[5]));
+        for (name, pack) in [("x", <[u8]>::to_vec as fn(&[u8]) -> Vec<u8>), ("x.gz", gzip)] {
+            let path = Path::new(name);
+            assert_eq!(parse_images(path, &pack(&images)).unwrap().pixels, [3, 4]);
+            assert_eq!(parse_labels(path, &pack(&labels), 10).unwrap(), [5]);
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn index(
         let path = folder.join(name);
         let mapping = Mapping::open(&path, Access::Sequential)
             .map_err(|source| ShardError::Io { action: "map", path: path.clone(), source })?;
-        let mut shard = Samples {
+        Samples {
             path: &path,
             file: &mapping,
             number: number as u32,
@@ -58,9 +58,8 @@ pub fn index(
             records: &mut records,
             passed_over: &mut indexed.passed_over,
             open: None,
-        };
-        members(&path, &mapping, |member| shard.member(member))?;
-        shard.end_sample()?;
+        }
+        .read()?;
         shards.push(Shard { name: name.clone(), length: mapping.len() as u64 });
         each(number + 1, names.len());
     }
@@ -70,6 +69,19 @@ pub fn index(
     let form = form.unwrap_or(Form::Jpeg);
     write_index(folder, form, indexed.classes, shards, indexed.images, records)?;
     Ok(indexed)
+}
+
+/// The records that [`index()`] makes of one shard whose bytes are in memory, as number 0 of its
+/// set; `path` is what errors call it.
+///
+/// # Errors
+/// When it cannot be understood, with the place.
+pub fn index_shard(path: &Path, file: &[u8], classes: u32) -> Result<Vec<Record>, ShardError> {
+    let (mut records, mut form, mut passed_over) = (Vec::new(), None, BTreeMap::new());
+    let (form, records_of, passed_over) = (&mut form, &mut records, &mut passed_over);
+    Samples { path, file, number: 0, classes, form, records: records_of, passed_over, open: None }
+        .read()?;
+    Ok(records)
 }
 
 fn shard_names(folder: &Path) -> Result<Vec<String>, ShardError> {
@@ -171,6 +183,12 @@ struct Samples<'a> {
 }
 
 impl Samples<'_> {
+    /// Reads the shard from its first member to its last.
+    fn read(mut self) -> Result<(), ShardError> {
+        members(self.path, self.file, |member| self.member(member))?;
+        self.end_sample()
+    }
+
     fn member(&mut self, member: &Member) -> Result<(), ShardError> {
         let folders = member.name.rfind('/').map_or(0, |slash| slash + 1);
         let Some(dot) = member.name[folders..].find('.').filter(|&dot| dot > 0) else {

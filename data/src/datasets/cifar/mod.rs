@@ -14,3 +14,4 @@ mod tests;
 
 pub use forms::{CIFAR10, CIFAR100, Form};
 pub use open::open;
+pub use records::decode;

@@ -20,7 +20,10 @@ pub(super) const SHAPE: Shape = Shape { height: 32, width: 32, channels: 3 };
 ///
 /// A record has one label byte for each entry of `label_classes`, which says how many classes there
 /// are; the last byte is the label. There must be exactly `records` records.
-pub(super) fn decode(
+///
+/// # Errors
+/// When the file has another length, or a label is out of range.
+pub fn decode(
     path: &Path,
     bytes: &[u8],
     records: usize,
