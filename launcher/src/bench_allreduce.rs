@@ -1,17 +1,14 @@
 //! `lcsl bench allreduce`: how long a sum over ranks takes.
 
 use std::ffi::OsString;
-use std::process::Stdio;
 
 use serde::Deserialize;
 
 use crate::cli::AllreduceBench;
-use crate::exit;
 use crate::fault::Fault;
-use crate::inspect::{cannot_start, code_of, not_understood, to_run};
+use crate::inspect::measure;
 use crate::start::command::{self, Circumstances};
 use crate::start::programs::{Surroundings, look};
-use crate::terminal;
 
 /// What is shown of the figures.
 #[derive(Debug, Deserialize)]
@@ -42,20 +39,7 @@ pub fn run(asked: &AllreduceBench) -> Result<u8, Fault> {
     let words = ["bench-allreduce", "--mib", &mib, "--repeats", &repeats];
     let command =
         command::bench_allreduce(asked.nproc, &asked.hosts, &on, words.map(OsString::from));
-    let ranks = to_run(&command).stdout(Stdio::piped()).spawn();
-    let output = ranks.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| cannot_start(&command, &error))?;
-    if !output.status.success() {
-        return code_of(&command, output.status);
-    }
-    if asked.json {
-        terminal::print(&String::from_utf8_lossy(&output.stdout))?;
-    } else {
-        let figures: Figures =
-            serde_json::from_slice(&output.stdout).map_err(|error| not_understood(&error))?;
-        terminal::print(&shown(&figures))?;
-    }
-    Ok(exit::DONE)
+    measure(&command, asked.json, shown)
 }
 
 fn shown(figures: &Figures) -> String {

@@ -1,7 +1,6 @@
 //! `lcsl bench step`: how long a training step takes.
 
 use std::ffi::OsString;
-use std::process::Stdio;
 
 use clap::Args;
 use lcsl_config::{Machine, Stop, parse_train};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use crate::exit;
 use crate::fault::Fault;
-use crate::inspect::{cannot_start, code_of, not_understood, to_run};
+use crate::inspect::measure;
 use crate::machine;
 use crate::start::command::{self, Circumstances};
 use crate::start::programs::{Surroundings, look};
@@ -86,20 +85,7 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
         is_root: rustix::process::getuid().is_root(),
     };
     let command = command::bench_step(&config, &on, [asked.steps, asked.delay_ms], &flags);
-    let ranks = to_run(&command).stdout(Stdio::piped()).spawn();
-    let output = ranks.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| cannot_start(&command, &error))?;
-    if !output.status.success() {
-        return code_of(&command, output.status);
-    }
-    if asked.json {
-        terminal::print(&String::from_utf8_lossy(&output.stdout))?;
-    } else {
-        let figures: Figures =
-            serde_json::from_slice(&output.stdout).map_err(|error| not_understood(&error))?;
-        terminal::print(&shown(&figures))?;
-    }
-    Ok(exit::DONE)
+    measure(&command, asked.json, shown)
 }
 
 /// The run whose steps are timed: drawn images, and a teacher of which every answer for a minority

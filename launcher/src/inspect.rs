@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use lcsl_config::RunConfig;
+use serde::de::DeserializeOwned;
 
 use crate::cli::{Eval, Export, Split};
 use crate::exit;
@@ -34,14 +35,12 @@ pub fn eval(asked: &Eval) -> Result<u8, Fault> {
         rest.extend(["--predictions".into(), path.into()]);
     }
     let command = prepare(&config, "eval", &asked.run_dir, rest)?;
-    let output = to_run(&command).stdout(Stdio::piped()).spawn();
-    let output = output.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| cannot_start(&command, &error))?;
-    if !output.status.success() {
-        return code_of(&command, output.status);
-    }
+    let answer = match answer(&command)? {
+        Answer::Printed(text) => text,
+        Answer::Failed(code) => return Ok(code),
+    };
     let answer: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| not_understood(&error))?;
+        serde_json::from_slice(&answer).map_err(|error| not_understood(&error))?;
     if asked.json {
         terminal::print(&format!("{answer}\n"))?;
     } else {
@@ -116,7 +115,47 @@ fn prepare(
     Ok(command::inspect(config, &on, verb, run_dir, rest))
 }
 
-pub(crate) fn to_run(command: &LaunchCommand) -> Command {
+/// What came of ranks that answer with one JSON object.
+pub(crate) enum Answer {
+    /// What rank 0 has printed.
+    Printed(Vec<u8>),
+    /// The exit code of a rank, which has said itself what was wrong.
+    Failed(u8),
+}
+
+/// Starts ranks and waits for what they answer.
+pub(crate) fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
+    let ranks = to_run(command).stdout(Stdio::piped()).spawn();
+    let output = ranks.and_then(std::process::Child::wait_with_output);
+    let output = output.map_err(|error| cannot_start(command, &error))?;
+    if output.status.success() {
+        Ok(Answer::Printed(output.stdout))
+    } else {
+        code_of(command, output.status).map(Answer::Failed)
+    }
+}
+
+/// Runs a benchmark of ranks: shows their figures in a sentence, or as they come for a script. Returns
+/// the exit code.
+pub(crate) fn measure<Figures: DeserializeOwned>(
+    command: &LaunchCommand,
+    json: bool,
+    shown: impl Fn(&Figures) -> String,
+) -> Result<u8, Fault> {
+    let text = match answer(command)? {
+        Answer::Printed(text) => text,
+        Answer::Failed(code) => return Ok(code),
+    };
+    if json {
+        terminal::print(&String::from_utf8_lossy(&text))?;
+    } else {
+        let figures = serde_json::from_slice(&text).map_err(|error| not_understood(&error))?;
+        terminal::print(&shown(&figures))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn to_run(command: &LaunchCommand) -> Command {
     let mut running = Command::new(&command.program);
     running
         .args(&command.arguments)
@@ -125,7 +164,7 @@ pub(crate) fn to_run(command: &LaunchCommand) -> Command {
     running
 }
 
-pub(crate) fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
+fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
     Fault::usage(
         format!("cannot start {}: {error}", command.program.display()),
         "run `make build` again",
@@ -133,7 +172,7 @@ pub(crate) fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> F
 }
 
 /// The exit code of a rank, which has said itself what was wrong; a signal is named here.
-pub(crate) fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
+fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8, Fault> {
     match (status.code(), status.signal()) {
         // The dynamic loader's own code; it has written which library is missing.
         (Some(127), _) => Err(Fault::usage(
@@ -152,7 +191,7 @@ pub(crate) fn code_of(command: &LaunchCommand, status: ExitStatus) -> Result<u8,
     }
 }
 
-pub(crate) fn not_understood(error: &serde_json::Error) -> Fault {
+fn not_understood(error: &serde_json::Error) -> Fault {
     Fault {
         hint: Some("build lcsl and lcsl-rank together with `make build`".to_owned()),
         ..Fault::new(format!("the answer of lcsl-rank cannot be understood: {error}"), exit::BUG)
