@@ -24,6 +24,8 @@ pub struct Canvas {
     pixels: Vec<u8>,
     /// As long as `pixels`; what is in it means nothing between two operations.
     spare: Vec<u8>,
+    /// Running sums of a blur; what is in it means nothing between two operations.
+    pub(super) sums: Vec<u32>,
 }
 
 impl Canvas {
@@ -48,6 +50,16 @@ impl Canvas {
     /// The image's bytes: rows, columns, channels.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    /// The image's bytes, for operations that need no other place than a pixel's own.
+    pub(super) fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// The image as colours.
+    pub(super) fn colours_mut(&mut self) -> &mut [Rgb] {
+        self.pixels.as_chunks_mut().0
     }
 
     /// `draw(old, new)` writes every byte of the new image.

@@ -74,13 +74,13 @@ pub fn mirror(canvas: &mut Canvas) {
 /// Shears along rows: the row whose centre is `y` below the upper edge moves left by `factor · y`
 /// pixels. `fill` where that is outside; negative factors move to the right.
 pub fn shear_x(canvas: &mut Canvas, factor: f64, fill: Rgb) {
-    affine(canvas, [1.0, factor, 0.0, 0.0, 1.0, 0.0], fill);
+    affine(canvas, [[1.0, factor, 0.0], [0.0, 1.0, 0.0]], fill);
 }
 
 /// Shears along columns: the column whose centre is `x` right of the left edge moves up by
 /// `factor · x` pixels. `fill` where that is outside; negative factors move down.
 pub fn shear_y(canvas: &mut Canvas, factor: f64, fill: Rgb) {
-    affine(canvas, [1.0, 0.0, 0.0, factor, 1.0, 0.0], fill);
+    affine(canvas, [[1.0, 0.0, 0.0], [factor, 1.0, 0.0]], fill);
 }
 
 /// Moves left by `pixels`, rounded to whole ones, halves up. `fill` where that is outside;
@@ -106,7 +106,7 @@ pub fn rotate(canvas: &mut Canvas, degrees: f64, fill: Rgb) {
     let Shape { height, width, .. } = canvas.shape();
     let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
     let matrix =
-        [cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y];
+        [[cosine, sine, x - cosine * x - sine * y], [-sine, cosine, y + sine * x - cosine * y]];
     affine(canvas, matrix, fill);
 }
 
@@ -131,27 +131,29 @@ fn translate(canvas: &mut Canvas, left: f64, up: f64, fill: Rgb) {
     });
 }
 
-/// Gives the pixel at (x, y) the old colour at (ax + by + c, dx + ey + f), `matrix` being a to f and
-/// both places measured from the upper left corner to the middle of a pixel; `fill` outside.
+/// Gives the pixel at (x, y) the old colour at the product of `matrix` and (x, y, 1), both places
+/// being those of the middle of a pixel, measured from the upper left corner; `fill` where that is
+/// outside.
 ///
 /// In fixed point with 16 binary places like Pillow's `Image.transform` with `AFFINE` and
 /// `NEAREST`, so that ties fall as there.
-fn affine(canvas: &mut Canvas, matrix: [f64; 6], fill: Rgb) {
-    let fixed = |x: f64| (x * 65_536.0 + 0.5).floor() as i64;
-    let [a, b, c, d, e, f] = matrix;
-    let (across, down) = ([fixed(a), fixed(d)], [fixed(b), fixed(e)]);
-    let corner = [fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5)];
+fn affine(canvas: &mut Canvas, matrix: [[f64; 3]; 2], fill: Rgb) {
+    // Numbers so large that no pixel comes from inside are not to overflow.
+    let fixed = |x: f64| (x * 65_536.0 + 0.5).floor().clamp(-1e12, 1e12) as i64;
+    // Of either coordinate: the change from column to column, from row to row, and the beginning.
+    let steps = matrix.map(|[across, down, offset]| {
+        [fixed(across), fixed(down), fixed(offset + across * 0.5 + down * 0.5)]
+    });
     let Shape { height, width, .. } = canvas.shape();
     canvas.redraw_rows(|source, row, target| {
-        let mut x = corner[0] + row as i64 * down[0];
-        let mut y = corner[1] + row as i64 * down[1];
+        let [mut x, mut y] = steps.map(|[_, down, start]| start + row as i64 * down);
         for pixel in target {
-            let (column, row) = ((x >> 16) as usize, (y >> 16) as usize);
             // A negative place is a huge number here.
-            *pixel =
-                if column < width && row < height { source[row * width + column] } else { fill };
-            x += across[0];
-            y += across[1];
+            let (column, row) = ((x >> 16) as usize, (y >> 16) as usize);
+            let inside = column < width && row < height;
+            *pixel = if inside { source[row * width + column] } else { fill };
+            x += steps[0][0];
+            y += steps[1][0];
         }
     });
 }
@@ -228,6 +230,9 @@ mod tests {
             let mut canvas = Canvas::default();
             canvas.load(2, 3, &[200; 18]);
             translate_x(&mut canvas, far, [1, 2, 3]);
+            assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
+            canvas.load(2, 3, &[200; 18]);
+            shear_y(&mut canvas, far, [1, 2, 3]);
             assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
         }
     }

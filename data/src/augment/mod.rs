@@ -5,13 +5,18 @@
 //!
 //! [`Recipe`] with [`augment()`] is what a training run applies; it works on images of any number
 //! of channels. The rest works on RGB images that lie in a [`Canvas`], one module per family:
-//! [`geometry`] moves pixels.
+//! [`geometry`] moves pixels, [`colour`] and [`tone`] change each on its own, [`blur`] mixes
+//! neighbours, [`cutout`](mod@cutout) leaves a square out.
 //!
-//! Every operation on pixels gives what Pillow gives, to at most one grey level, since published
-//! results were obtained with it.
+//! Every operation on pixels gives what Pillow gives, since published results were obtained with
+//! it.
 
+pub mod blur;
 mod canvas;
+pub mod colour;
+pub mod cutout;
 pub mod geometry;
+pub mod tone;
 
 pub use canvas::{Canvas, Rgb};
 

@@ -28,6 +28,9 @@ def images():
     yield np.full((5, 6, 3), (200, 30, 90))
     yield random.integers(0, 256, (2, 5, 3))
     yield random.integers(0, 256, (1, 1, 3))
+    yield np.clip(random.normal(120, 20, (24, 32, 3)), 0, 255)  # enough pixels for a histogram: LARGE only
+
+LARGE = ["contrast", "equalize", "autocontrast"]
 
 
 def affine(image, matrix):
@@ -76,7 +79,7 @@ def main():
     arrays = [np.clip(array, 0, 255).astype(np.uint8) for array in images()]
     cases, expected = [], b""
     for operation, (function, arguments) in OPERATIONS.items():
-        for number, array in enumerate(arrays):
+        for number, array in enumerate(arrays if operation in LARGE else arrays[:-1]):
             for argument in [()] if arguments is None else [(a,) for a in arguments]:
                 cases.append({"image": number, "operation": operation, "arguments": argument})
                 expected += np.asarray(function(Image.fromarray(array), *argument)).tobytes()
