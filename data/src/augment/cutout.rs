@@ -37,7 +37,7 @@ mod tests {
             let mut canvas = Canvas::default();
             canvas.load(height, width, &vec![1; height * width * 3]);
             cutout(&mut canvas, side, [9; 3], &mut Stream::new(1, Purpose::Augment, 0, 0, c));
-            let missing = |row: usize, column: usize| canvas.pixels()[(row * width + column) * 3] == 9;
+            let missing = |row, column| canvas.pixels()[(row * width + column) * 3] == 9;
             let rows = (0..height).filter(|&row| (0..width).any(|column| missing(row, column)));
             let columns = (0..width).filter(|&column| (0..height).any(|row| missing(row, column)));
             let (rows, columns) = (rows.count(), columns.count());

@@ -6,19 +6,28 @@
 //! [`Recipe`] with [`augment()`] is what a training run applies; it works on images of any number
 //! of channels. The rest works on RGB images that lie in a [`Canvas`], one module per family:
 //! [`geometry`] moves pixels, [`colour`] and [`tone`] change each on its own, [`blur`] mixes
-//! neighbours, [`cutout`](mod@cutout) leaves a square out.
+//! neighbours, [`cutout`](mod@cutout) leaves a square out. Policies draw such
+//! [`Operation`]s: [`autoaugment_cifar10`], [`RandAugment`] and [`ColourJitter`].
 //!
 //! Every operation on pixels gives what Pillow gives, since published results were obtained with
 //! it.
 
+mod autoaugment;
 pub mod blur;
 mod canvas;
 pub mod colour;
 pub mod cutout;
 pub mod geometry;
+mod jitter;
+mod operation;
+mod randaugment;
 pub mod tone;
 
+pub use autoaugment::autoaugment_cifar10;
 pub use canvas::{Canvas, Rgb};
+pub use jitter::ColourJitter;
+pub use operation::Operation;
+pub use randaugment::RandAugment;
 
 use crate::images::Shape;
 use crate::random::Stream;

@@ -123,8 +123,8 @@ mod tests {
             for operation in [autocontrast, equalize] {
                 let after = after(&pixels, operation);
                 for channel in 0..3 {
-                    let mut pairs: Vec<(u8, u8)> =
-                        pixels.iter().copied().zip(after.iter().copied()).skip(channel).step_by(3).collect();
+                    let pairs = pixels.iter().copied().zip(after.iter().copied());
+                    let mut pairs: Vec<(u8, u8)> = pairs.skip(channel).step_by(3).collect();
                     pairs.sort_unstable();
                     prop_assert!(pairs.is_sorted_by_key(|pair| pair.1));
                     prop_assert!(pairs[0].1 <= 1 && pairs[299].1 >= 254, "{:?}", pairs);
