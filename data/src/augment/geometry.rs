@@ -1,0 +1,239 @@
+//! Pixels that move: crop, mirror image, shear, translation, rotation.
+//!
+//! Rows are copied whole where they can be; no pixel is looked at on its own unless the image is
+//! mirrored, sheared or rotated. Shear, translation and rotation take the nearest pixel.
+
+use super::{Canvas, Rgb};
+use crate::images::Shape;
+
+/// Copies the window whose upper left corner lies at row `top`, column `left` of `source`, and
+/// mirrors it left to right where asked to; black where that is outside.
+pub(super) fn crop(
+    shape: Shape,
+    top: isize,
+    left: isize,
+    mirrored: bool,
+    source: &[u8],
+    target: &mut [u8],
+) {
+    let Shape { height, width, channels } = shape;
+    // The columns of the window that lie inside the source, and where the first of them comes from.
+    let start = (-left).clamp(0, width as isize) as usize;
+    let end = (width as isize - left).clamp(0, width as isize) as usize;
+    let from = left.clamp(0, width as isize) as usize;
+    let inside = if mirrored { width - end..width - start } else { start..end };
+    let inside = inside.start * channels..inside.end * channels;
+
+    for (row, target) in (top..).zip(target.chunks_exact_mut(shape.row_bytes())) {
+        if !(0..height as isize).contains(&row) {
+            target.fill(0);
+            continue;
+        }
+        let first = row as usize * shape.row_bytes() + from * channels;
+        let source = &source[first..][..inside.len()];
+        target[..inside.start].fill(0);
+        target[inside.end..].fill(0);
+        let target = &mut target[inside.clone()];
+        if mirrored {
+            copy_mirrored(channels, source, target);
+        } else {
+            target.copy_from_slice(source);
+        }
+    }
+}
+
+/// Copies the pixels of a row from last to first.
+fn copy_mirrored(channels: usize, source: &[u8], target: &mut [u8]) {
+    // With the size of a pixel known to the compiler a pixel moves at once, not byte by byte.
+    match channels {
+        1 => copy_pixels_mirrored::<1>(source, target),
+        3 => copy_pixels_mirrored::<3>(source, target),
+        _ => {
+            let pixels = source.chunks_exact(channels).rev();
+            for (target, source) in target.chunks_exact_mut(channels).zip(pixels) {
+                target.copy_from_slice(source);
+            }
+        }
+    }
+}
+
+fn copy_pixels_mirrored<const CHANNELS: usize>(source: &[u8], target: &mut [u8]) {
+    let (source, _) = source.as_chunks::<CHANNELS>();
+    let (target, _) = target.as_chunks_mut::<CHANNELS>();
+    for (target, source) in target.iter_mut().zip(source.iter().rev()) {
+        *target = *source;
+    }
+}
+
+/// Mirrors left to right.
+pub fn mirror(canvas: &mut Canvas) {
+    let shape = canvas.shape();
+    canvas.redraw(|source, target| crop(shape, 0, 0, true, source, target));
+}
+
+/// Shears along rows: the row whose centre is `y` below the upper edge moves left by `factor · y`
+/// pixels. `fill` where that is outside; negative factors move to the right.
+pub fn shear_x(canvas: &mut Canvas, factor: f64, fill: Rgb) {
+    affine(canvas, [[1.0, factor, 0.0], [0.0, 1.0, 0.0]], fill);
+}
+
+/// Shears along columns: the column whose centre is `x` right of the left edge moves up by
+/// `factor · x` pixels. `fill` where that is outside; negative factors move down.
+pub fn shear_y(canvas: &mut Canvas, factor: f64, fill: Rgb) {
+    affine(canvas, [[1.0, 0.0, 0.0], [factor, 1.0, 0.0]], fill);
+}
+
+/// Moves left by `pixels`, rounded to whole ones, halves up. `fill` where that is outside;
+/// negative numbers move to the right.
+pub fn translate_x(canvas: &mut Canvas, pixels: f64, fill: Rgb) {
+    translate(canvas, pixels, 0.0, fill);
+}
+
+/// Moves up by `pixels`, rounded to whole ones, halves up. `fill` where that is outside; negative
+/// numbers move down.
+pub fn translate_y(canvas: &mut Canvas, pixels: f64, fill: Rgb) {
+    translate(canvas, 0.0, pixels, fill);
+}
+
+/// Turns by `degrees` about the centre, anticlockwise, in an image of the same size. `fill` where
+/// that is outside.
+pub fn rotate(canvas: &mut Canvas, degrees: f64, fill: Rgb) {
+    // Fifteen digits, so that a quarter turn has a cosine of exactly 0.
+    let rounded = |x: f64| (x * 1e15).round() / 1e15;
+    // The machine's sine may differ from another's in the last bit.
+    let (sine, cosine) = libm::sincos(-degrees.to_radians());
+    let (sine, cosine) = (rounded(sine), rounded(cosine));
+    let Shape { height, width, .. } = canvas.shape();
+    let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
+    let matrix =
+        [[cosine, sine, x - cosine * x - sine * y], [-sine, cosine, y + sine * x - cosine * y]];
+    affine(canvas, matrix, fill);
+}
+
+fn translate(canvas: &mut Canvas, left: f64, up: f64, fill: Rgb) {
+    let whole = |pixels: f64| (pixels + 0.5).floor() as isize;
+    let (left, up) = (whole(left), whole(up));
+    let Shape { height, width, .. } = canvas.shape();
+    // The part of the new row that lies inside the old one, and where that part comes from.
+    let start = left.saturating_neg().clamp(0, width as isize) as usize;
+    let end = (width as isize).saturating_sub(left).clamp(0, width as isize) as usize;
+    let from = left.clamp(0, width as isize) as usize;
+    canvas.redraw_rows(|source, row, target| {
+        let row = up.saturating_add(row as isize);
+        if !(0..height as isize).contains(&row) {
+            target.fill(fill);
+            return;
+        }
+        target[..start].fill(fill);
+        target[end..].fill(fill);
+        let source = &source[row as usize * width + from..];
+        target[start..end].copy_from_slice(&source[..end - start]);
+    });
+}
+
+/// Gives the pixel at (x, y) the old colour at the product of `matrix` and (x, y, 1), both places
+/// being those of the middle of a pixel, measured from the upper left corner; `fill` where that is
+/// outside.
+///
+/// In fixed point with 16 binary places like Pillow's `Image.transform` with `AFFINE` and
+/// `NEAREST`, so that ties fall as there.
+fn affine(canvas: &mut Canvas, matrix: [[f64; 3]; 2], fill: Rgb) {
+    // Numbers so large that no pixel comes from inside are not to overflow.
+    let fixed = |x: f64| (x * 65_536.0 + 0.5).floor().clamp(-1e12, 1e12) as i64;
+    // Of either coordinate: the change from column to column, from row to row, and the beginning.
+    let steps = matrix.map(|[across, down, offset]| {
+        [fixed(across), fixed(down), fixed(offset + across * 0.5 + down * 0.5)]
+    });
+    let Shape { height, width, .. } = canvas.shape();
+    canvas.redraw_rows(|source, row, target| {
+        let [mut x, mut y] = steps.map(|[_, down, start]| start + row as i64 * down);
+        for pixel in target {
+            // A negative place is a huge number here.
+            let (column, row) = ((x >> 16) as usize, (y >> 16) as usize);
+            let inside = column < width && row < height;
+            *pixel = if inside { source[row * width + column] } else { fill };
+            x += steps[0][0];
+            y += steps[1][0];
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the recipe means, pixel by pixel.
+    fn slow_crop(shape: Shape, top: isize, left: isize, flip: bool, source: &[u8]) -> Vec<u8> {
+        let mut target = Vec::with_capacity(source.len());
+        for row in 0..shape.height as isize {
+            for column in 0..shape.width as isize {
+                let column = if flip { shape.width as isize - 1 - column } else { column };
+                let (y, x) = (row + top, column + left);
+                let inside = (0..shape.height as isize).contains(&y)
+                    && (0..shape.width as isize).contains(&x);
+                for channel in 0..shape.channels {
+                    let at = (y as usize).wrapping_mul(shape.width).wrapping_add(x as usize);
+                    let value = || source[at * shape.channels + channel];
+                    target.push(if inside { value() } else { 0 });
+                }
+            }
+        }
+        target
+    }
+
+    prop_compose! {
+        fn image()(height in 1_usize..9, width in 1_usize..9, channels in 1_usize..5)
+            (pixels in prop::collection::vec(1_u8.., height * width * channels),
+             shape in Just(Shape { height, width, channels })) -> (Shape, Vec<u8>) {
+            (shape, pixels)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn crop_and_mirror_do_what_they_mean(
+            (shape, source) in image(), top in -10_isize..=10, left in -10_isize..=10, flip: bool,
+        ) {
+            let mut target = vec![99; source.len()];
+            crop(shape, top, left, flip, &source, &mut target);
+            prop_assert_eq!(target, slow_crop(shape, top, left, flip, &source));
+        }
+
+        #[test]
+        fn two_mirror_images_are_the_image((height, width) in (1_usize..9, 1_usize..9)) {
+            let pixels: Vec<u8> = (0..height * width * 3).map(|i| (i * 7 % 256) as u8).collect();
+            let mut canvas = Canvas::default();
+            canvas.load(height, width, &pixels);
+            mirror(&mut canvas);
+            prop_assert_eq!(width == 1, canvas.pixels() == &pixels[..]);
+            mirror(&mut canvas);
+            prop_assert_eq!(canvas.pixels(), &pixels[..]);
+        }
+
+        #[test]
+        fn four_quarter_turns_are_the_image(side in 1_usize..9) {
+            let pixels: Vec<u8> = (0..side * side * 3).map(|i| i as u8).collect();
+            let mut canvas = Canvas::default();
+            canvas.load(side, side, &pixels);
+            for turn in 0..4 {
+                prop_assert_eq!(turn == 0 || side == 1, canvas.pixels() == &pixels[..]);
+                rotate(&mut canvas, 90.0, [9; 3]);
+            }
+            prop_assert_eq!(canvas.pixels(), &pixels[..]);
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_moved_far_away_is_gone() {
+        for far in [-1e300, -1e9, 1e9, 1e300] {
+            let mut canvas = Canvas::default();
+            canvas.load(2, 3, &[200; 18]);
+            translate_x(&mut canvas, far, [1, 2, 3]);
+            assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
+            canvas.load(2, 3, &[200; 18]);
+            shear_y(&mut canvas, far, [1, 2, 3]);
+            assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
+        }
+    }
+}
