@@ -144,6 +144,9 @@ mod tests {
     fn targets(kind: Kind, counts: &[u64], epoch: u64) -> Vec<f64> {
         let n = counts.iter().sum::<u64>() as f64;
         let present = counts.iter().filter(|&&count| count > 0).count() as f64;
+        if present == 0.0 {
+            return vec![0.0; counts.len()]; // nothing to share out
+        }
         let weight = |&count: &u64| {
             let count = count as f64;
             match kind {
