@@ -15,6 +15,7 @@
 //! 8. [`foreign`]: an index for shards that something else wrote.
 //! 9. [`problems`] and [`error`]: what can be wrong, all of it at once.
 
+#[cfg(feature = "pictures")]
 pub mod arrays;
 pub mod duplicates;
 pub mod error;
