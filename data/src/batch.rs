@@ -33,14 +33,19 @@ impl Batches {
     pub fn new(images: Arc<ImageSet>, indices: Arc<[u32]>, recipe: Recipe, seed: u64) -> Self {
         let outside = indices.iter().find(|&&index| index as usize >= images.len());
         assert_eq!(outside, None, "an index outside a set of {} images", images.len());
-        let sampler = sampler(Kind::Random, &images, &indices, seed);
+        let labels = indices.iter().map(|&index| images.label(index as usize));
+        let sampler = Sampler::new(Kind::Random, labels, seed);
         Self { images, indices, recipe, sampler, seed }
     }
 
-    /// The same images, drawn as `kind` says.
+    /// The same images, drawn by another sampler.
+    ///
+    /// # Panics
+    /// When it is the sampler of another number of images.
     #[must_use]
-    pub fn sampled(self, kind: Kind) -> Self {
-        Self { sampler: sampler(kind, &self.images, &self.indices, self.seed), ..self }
+    pub fn drawn_by(self, sampler: Sampler) -> Self {
+        assert_eq!(sampler.order(0).len(), self.len(), "images of a sampler and of its batches");
+        Self { sampler, ..self }
     }
 
     /// Evaluation batches: the images of `indices` in this order and as they are, in every epoch
@@ -49,7 +54,9 @@ impl Batches {
     /// # Panics
     /// When an index names no image: a split and its dataset belong together.
     pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
-        Self::new(images, indices, Recipe::None, 0).sampled(Kind::Sequential)
+        let places = std::iter::repeat_n(0, indices.len());
+        let sampler = Sampler::new(Kind::Sequential, places, 0);
+        Self::new(images, indices, Recipe::None, 0).drawn_by(sampler)
     }
 
     /// Positions of an epoch: as many as the split has images.
@@ -112,10 +119,6 @@ impl Batches {
     }
 }
 
-fn sampler(kind: Kind, images: &ImageSet, indices: &[u32], seed: u64) -> Sampler {
-    Sampler::new(kind, indices.iter().map(|&index| images.label(index as usize)), seed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,10 +176,10 @@ mod tests {
 
     #[test]
     fn a_resampled_epoch_is_as_long_and_favours_the_rare_class() {
-        let labels = (0..30).map(|index| u32::from(index >= 27)).collect();
-        let set = ImageSet::new(SHAPE, vec![0; 30 * SHAPE.bytes()], labels);
+        let labels = (0..30).map(|index| u32::from(index >= 27));
+        let set = ImageSet::new(SHAPE, vec![0; 30 * SHAPE.bytes()], labels.clone().collect());
         let batches = Batches::new(Arc::new(set), (0..30).collect(), Recipe::None, 1)
-            .sampled(Kind::ClassBalanced);
+            .drawn_by(Sampler::new(Kind::ClassBalanced, labels, 1));
         assert_eq!(batches.len(), 30);
         assert_eq!(filled(&batches, 0, 0..30).1.iter().sum::<i64>(), 15);
     }

@@ -73,11 +73,6 @@ impl Sampler {
         Self { kind, n: classes.images(), classes, seed }
     }
 
-    /// How it draws.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// The order of epoch `epoch`, from 0.
     pub fn order(&self, epoch: u64) -> Order {
         let mixture = match self.kind {

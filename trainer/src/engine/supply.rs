@@ -69,7 +69,7 @@ impl Supply {
         let from = match &material.train.images {
             Images::Memory(set) => From::Memory {
                 batches: Batches::new(set.clone(), indices, material.recipe, seed)
-                    .sampled(material.sampler.kind()),
+                    .drawn_by(material.sampler.clone()),
                 pixels: Vec::new(),
                 labels: Vec::new(),
             },
