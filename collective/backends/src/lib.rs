@@ -2,6 +2,7 @@
 //!
 //! * [`mpi_world`]: ranks that Open MPI started, on one host or many.
 //! * [`nccl`]: one GPU per rank.
+//! * [`pages`]: memory that ranks of one host read from each other faster.
 //! * [`measure`]: how long a sum takes, beside a bare call of MPI.
 //!
 //! A crate of its own, because the launcher must never link MPI: cargo unifies features over a
@@ -15,6 +16,8 @@ pub mod mpi_world;
 pub mod nccl;
 #[cfg(feature = "mpi")]
 mod open_mpi;
+#[cfg(feature = "mpi")]
+pub mod pages;
 
 #[cfg(feature = "mpi")]
 pub use mpi_world::MpiWorld;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
 
-use crate::MpiWorld;
+use crate::{MpiWorld, pages};
 
 /// Calls of each kind before any is timed: they touch the memory, and set connections up.
 const WARM_UP: usize = 3;
@@ -32,7 +32,9 @@ pub fn all_reduce(
     count: usize,
     repeats: usize,
 ) -> Result<AllReduceTimes, CollectiveError> {
-    let mut values = vec![0.0_f32; count]; // zeros stay zeros, however often they are added
+    let mut values: Vec<f32> = Vec::with_capacity(count);
+    pages::prefer_large(values.as_ptr().cast(), count * size_of::<f32>());
+    values.resize(count, 0.0_f32); // zeros stay zeros, however often they are added
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for turn in 0..WARM_UP + repeats.max(1) {
         for is_bare in [turn % 2 == 0, turn % 2 != 0] {

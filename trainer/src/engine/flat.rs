@@ -1,5 +1,6 @@
 //! One buffer for many tensors.
 
+use lcsl_backends::pages;
 use tch::{Device, Kind, Tensor};
 
 /// Name and shape of one tensor in a flat buffer.
@@ -36,7 +37,7 @@ impl Flat {
     /// graph.
     pub fn zeros(slots: Vec<Slot>, kind: Kind, device: Device, requires_grad: bool) -> Self {
         let elements = slots.iter().map(Slot::elements).sum::<i64>();
-        let buffer = Tensor::zeros([elements], (kind, device));
+        let buffer = memory(elements, kind, device);
         let mut start = 0;
         let views = slots
             .iter()
@@ -69,4 +70,14 @@ impl Flat {
         let _guard = tch::no_grad_guard();
         self.buffer.copy_(source);
     }
+}
+
+/// Zeros that other ranks of this host read fast.
+fn memory(elements: i64, kind: Kind, device: Device) -> Tensor {
+    let mut memory = Tensor::empty([elements], (kind, device));
+    if device == Device::Cpu {
+        let bytes = memory.numel() * kind.elt_size_in_bytes();
+        pages::prefer_large(memory.data_ptr().cast_const().cast(), bytes);
+    }
+    memory.zero_()
 }
