@@ -1,12 +1,13 @@
 //! One file in, one image of the wanted size out.
 
 use fast_image_resize::Resizer;
+use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
 use super::header::Header;
 use super::region::{Plan, Window, plan, reduction};
-use super::resize::{Mirror, mirror, resize};
-use super::turbojpeg::{Decompressor, Exactness, Format, Found};
+use super::resize::{Mirror, Resizing, mirror, pack};
+use super::turbojpeg::{Decompressor, Exactness, Format, Found, PIXEL};
 use crate::images::Shape;
 
 /// What is refused before memory is taken for it.
@@ -33,6 +34,7 @@ pub struct Decoder {
     decompressor: Decompressor,
     resizer: Resizer,
     decoded: Vec<u8>,
+    resized: Vec<u8>,
 }
 
 impl Default for Decoder {
@@ -49,6 +51,7 @@ impl Decoder {
             decompressor: Decompressor::new(limits.pixels, exactness),
             resizer: Resizer::new(),
             decoded: Vec::new(),
+            resized: Vec::new(),
         }
     }
 
@@ -75,11 +78,13 @@ impl Decoder {
         let (window, mirrored) = choose(found.width, found.height);
         let factor = reduction(window, (shape.width as u32, shape.height as u32));
         let plan = self.decode(jpeg, found, window, factor)?;
+        assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
+        self.resized.resize(shape.width * shape.height * PIXEL, 0);
         let size = (plan.decoded.width, plan.decoded.height);
-        resize(&mut self.resizer, &self.decoded, size, plan.inner, target, shape);
-        if mirrored == Mirror::Yes {
-            mirror(target, shape.width);
-        }
+        let wanted = (shape.width as u32, shape.height as u32);
+        let resizing = Resizing { size, inner: plan.inner, wanted };
+        resizing.run::<U8x4>(&mut self.resizer, &self.decoded, &mut self.resized);
+        pack(&self.resized, shape.width, mirrored, target);
         Ok(())
     }
 
@@ -103,8 +108,10 @@ impl Decoder {
             return Err(ImageError::Size { bytes: rows.len(), width: size.0, height: size.1 });
         }
         let (window, mirrored) = choose(size.0, size.1);
+        assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
         let inner = Plan::in_one_piece(window, size).inner;
-        resize(&mut self.resizer, rows, size, inner, target, shape);
+        let resizing = Resizing { size, inner, wanted: (shape.width as u32, shape.height as u32) };
+        resizing.run::<U8x3>(&mut self.resizer, rows, target);
         if mirrored == Mirror::Yes {
             mirror(target, shape.width);
         }
@@ -120,7 +127,10 @@ impl Decoder {
         let found = self.examine(jpeg)?;
         let whole = Window::whole(found.width, found.height);
         self.decode(jpeg, found, whole, 1)?;
-        Ok((&self.decoded, found.width, found.height))
+        let columns = found.width as usize;
+        self.resized.resize(columns * found.height as usize * 3, 0);
+        pack(&self.decoded, columns, Mirror::No, &mut self.resized);
+        Ok((&self.resized, found.width, found.height))
     }
 
     /// Everything that can be refused before a pixel is decoded.
@@ -141,7 +151,7 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Decodes what `window` needs into `self.decoded`, as RGB.
+    /// Decodes what `window` needs into `self.decoded`, in RGB and a byte without meaning.
     fn decode(
         &mut self,
         jpeg: &[u8],
@@ -156,7 +166,7 @@ impl Decoder {
         };
         let Window { width, height, .. } = plan.decoded;
         let pixels = width as usize * height as usize;
-        self.decoded.resize(pixels * found.format.bytes(), 0);
+        self.decoded.resize(pixels * PIXEL, 0);
         self.decompressor.decode(jpeg, found, plan.decoded, plan.reduction, &mut self.decoded)?;
         if found.format == Format::Cmyk {
             print_to_rgb(&mut self.decoded);
@@ -165,19 +175,17 @@ impl Decoder {
     }
 }
 
-/// Turns the inks of a file for print, four bytes a pixel, into RGB in place.
+/// Turns the inks of a file for print into RGB in place, and leaves black as the byte without meaning.
 ///
 /// Such files store the inks inverted (Adobe's convention, which Pillow assumes too): 255 is no
 /// ink. What is left of the light is then the product of a colour's share and that of black.
-fn print_to_rgb(pixels: &mut Vec<u8>) {
-    let count = pixels.len() / 4;
-    for pixel in 0..count {
-        let [colours @ .., black] = [0, 1, 2, 3].map(|ink| u32::from(pixels[pixel * 4 + ink]));
-        for (channel, colour) in colours.into_iter().enumerate() {
-            pixels[pixel * 3 + channel] = (black - times(255 - colour, black)) as u8;
+fn print_to_rgb(pixels: &mut [u8]) {
+    for [colours @ .., black] in pixels.as_chunks_mut::<PIXEL>().0 {
+        let black = u32::from(*black);
+        for colour in colours {
+            *colour = (black - times(255 - u32::from(*colour), black)) as u8;
         }
     }
-    pixels.truncate(count * 3);
 }
 
 /// a·b/255, rounded, without dividing: the way in which Pillow does it.

@@ -4,11 +4,10 @@
 //! as the reduction, and one pixel to each side where the window is enlarged.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use super::region::{Inner, Window};
-use crate::images::Shape;
+use super::turbojpeg::PIXEL;
 
 /// Bytes of a pixel.
 const RGB: usize = 3;
@@ -22,46 +21,72 @@ pub enum Mirror {
     Yes,
 }
 
-/// Resizes `inner` of `source` (RGB rows of a picture with the width and height of `size`) to all
-/// of `target`, an RGB image of `shape`. Nothing outside `inner` is looked at, but for the rest of
-/// a pixel that its edge cuts through.
+/// Which pixels become which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resizing {
+    /// Width and height of the picture.
+    pub size: (u32, u32),
+    /// What is resized of it. Nothing outside is looked at, but for the rest of a pixel that its edge
+    /// cuts through.
+    pub inner: Inner,
+    /// Width and height of what comes out.
+    pub wanted: (u32, u32),
+}
+
+impl Resizing {
+    /// Resizes from the rows of `source` to those of `target`.
+    ///
+    /// # Panics
+    /// When the slices are not as long as their sizes say, or the window reaches outside the picture.
+    pub fn run<P: PixelTrait>(self, resizer: &mut Resizer, source: &[u8], target: &mut [u8]) {
+        let Self { size, inner, wanted } = self;
+        let source = TypedImageRef::<P>::from_buffer(size.0, size.1, source)
+            .expect("the picture has as many bytes as its size says");
+        let mut target = TypedImage::<P>::from_buffer(wanted.0, wanted.1, target)
+            .expect("the target has as many bytes as its size says");
+        // The filter must not see beyond the window, so it is given nothing else.
+        let (left, top) = (inner.left.floor(), inner.top.floor());
+        let right = (inner.left + inner.width).ceil();
+        let bottom = (inner.top + inner.height).ceil();
+        let pixels = Window {
+            left: left as u32,
+            top: top as u32,
+            width: (right - left) as u32,
+            height: (bottom - top) as u32,
+        };
+        let view = TypedCroppedImage::from_ref(
+            &source,
+            pixels.left,
+            pixels.top,
+            pixels.width,
+            pixels.height,
+        )
+        .expect("the window lies inside the picture");
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .use_alpha(false)
+            .crop(inner.left - left, inner.top - top, inner.width, inner.height);
+        resizer.resize_typed(&view, &mut target, &options).expect("the window was checked");
+    }
+}
+
+/// Copies rows of `width` pixels of four bytes to `target` without their last bytes, mirrored or not.
 ///
 /// # Panics
-/// When the slices are not as long as their sizes say, `inner` reaches outside the picture, or an
-/// image has other than three channels.
-pub fn resize(
-    resizer: &mut Resizer,
-    source: &[u8],
-    size: (u32, u32),
-    inner: Inner,
-    target: &mut [u8],
-    shape: Shape,
-) {
-    assert_eq!(shape.channels, RGB, "channels of an image that is resized");
-    assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
-    let source = TypedImageRef::<U8x3>::from_buffer(size.0, size.1, source)
-        .expect("the picture has as many bytes as its size says");
-    let mut target =
-        TypedImage::<U8x3>::from_buffer(shape.width as u32, shape.height as u32, target)
-            .expect("the length was checked above");
-    // The filter must not see beyond the window, so it is given nothing else.
-    let (left, top) = (inner.left.floor(), inner.top.floor());
-    let right = (inner.left + inner.width).ceil();
-    let bottom = (inner.top + inner.height).ceil();
-    let pixels = Window {
-        left: left as u32,
-        top: top as u32,
-        width: (right - left) as u32,
-        height: (bottom - top) as u32,
-    };
-    let view =
-        TypedCroppedImage::from_ref(&source, pixels.left, pixels.top, pixels.width, pixels.height)
-            .expect("the window lies inside the picture");
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .use_alpha(false)
-        .crop(inner.left - left, inner.top - top, inner.width, inner.height);
-    resizer.resize_typed(&view, &mut target, &options).expect("the window was checked");
+/// When one of them is not made of such rows, or has other than as many pixels.
+pub fn pack(pixels: &[u8], width: usize, mirrored: Mirror, target: &mut [u8]) {
+    let (rows, pixels) = (target.chunks_exact_mut(width * RGB), pixels.chunks_exact(width * PIXEL));
+    assert_eq!(rows.len(), pixels.len(), "rows of {width} pixels");
+    for (row, pixels) in rows.zip(pixels) {
+        let (row, pixels) = (row.as_chunks_mut::<RGB>().0, pixels.as_chunks::<PIXEL>().0);
+        let copy = |([red, green, blue, _], target): (&[u8; PIXEL], &mut [u8; RGB])| {
+            *target = [*red, *green, *blue];
+        };
+        match mirrored {
+            Mirror::No => pixels.iter().zip(row).for_each(copy),
+            Mirror::Yes => pixels.iter().rev().zip(row).for_each(copy),
+        }
+    }
 }
 
 /// Mirrors the RGB rows of `image`, each `width` pixels long, left to right in place.

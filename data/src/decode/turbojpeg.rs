@@ -19,21 +19,14 @@ const SCANS_MAX: c_int = 500;
 /// What a file's colours are turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Red, green and blue: 3 bytes per pixel. Grey files come out as grey triples.
-    Rgb,
-    /// The inks of a file for print, as they are stored: 4 bytes per pixel.
+    /// Red, green, blue, and a byte without meaning. Grey files come out in grey.
+    Rgbx,
+    /// The inks of a file for print, as they are stored.
     Cmyk,
 }
 
-impl Format {
-    /// Bytes per pixel.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::Rgb => 3,
-            Self::Cmyk => 4,
-        }
-    }
-}
+/// Bytes of a decoded pixel. Four, because the resizer handles four faster than three.
+pub const PIXEL: usize = 4;
 
 /// How exact decoding is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +122,7 @@ impl Decompressor {
         let colours = self.get(sys::TJPARAM_TJPARAM_COLORSPACE) as sys::TJCS;
         let format = match colours {
             sys::TJCS_TJCS_CMYK | sys::TJCS_TJCS_YCCK => Format::Cmyk,
-            _ => Format::Rgb,
+            _ => Format::Rgbx,
         };
         let width = self.get(sys::TJPARAM_TJPARAM_JPEGWIDTH) as u32;
         let height = self.get(sys::TJPARAM_TJPARAM_JPEGHEIGHT) as u32;
@@ -155,7 +148,7 @@ impl Decompressor {
         reduction: Reduction,
         pixels: &mut [u8],
     ) -> Result<(), ImageError> {
-        let needed = region.width as usize * region.height as usize * found.format.bytes();
+        let needed = region.width as usize * region.height as usize * PIXEL;
         assert_eq!(pixels.len(), needed, "bytes for {region:?}");
         let mut cropping = sys::tjregion {
             x: region.left as c_int,
@@ -171,7 +164,7 @@ impl Decompressor {
         }
         let scale = sys::tjscalingfactor { num: 1, denom: reduction as c_int };
         let format = match found.format {
-            Format::Rgb => sys::TJPF_TJPF_RGB,
+            Format::Rgbx => sys::TJPF_TJPF_RGBX,
             Format::Cmyk => sys::TJPF_TJPF_CMYK,
         };
         // SAFETY: the structures are passed by value, the handle is ours.

@@ -1,6 +1,7 @@
 //! Batches of images, decoded ahead by threads.
 //!
 //! 1. [`source`]: where bytes and labels come from; [`shards`]: from prepared shards.
+//!    [`opened`]: whatever a path holds.
 //! 2. [`view`]: what is done to an image on its way into a batch.
 //! 3. [`part`]: some images of one batch, filled by one thread; pure but for the source.
 //! 4. [`ring`]: which part is filled next, and when a batch is whole.
@@ -22,6 +23,7 @@
 //! alone, so any number of threads gives the same bytes. There is never a fork: threads share the
 //! mapped files and the index.
 
+pub mod opened;
 pub mod part;
 pub mod ring;
 pub mod shards;
@@ -29,6 +31,7 @@ pub mod source;
 pub mod threads;
 pub mod view;
 
+pub use opened::Opened;
 pub use part::{LoadError, Refused};
 pub use ring::{Batch, Request};
 pub use shards::ShardSource;

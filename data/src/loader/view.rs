@@ -65,7 +65,8 @@ impl View {
         }
     }
 
-    fn choose(&self, width: u32, height: u32, stream: &mut Stream) -> (Window, Mirror) {
+    /// The window of a picture of this size, and whether it is mirrored.
+    pub fn choose(&self, width: u32, height: u32, stream: &mut Stream) -> (Window, Mirror) {
         match self.framing {
             Framing::Centre { share } => (centre(width, height, share), Mirror::No),
             Framing::Random(crop) => {

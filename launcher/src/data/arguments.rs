@@ -17,6 +17,8 @@ pub enum Data {
     Verify(Verify),
     /// Show what is inside: counts, groups, sizes, and a contact sheet
     Inspect(Inspect),
+    /// Time the loader that training uses, on images that are there
+    Bench(Bench),
 }
 
 /// Arguments of `lcsl data index`.
@@ -47,6 +49,36 @@ pub struct Inspect {
     /// Draw images of the largest and smallest classes of the first part into this PNG
     #[arg(long, value_name = "FILE")]
     pub sheet: Option<PathBuf>,
+}
+
+/// Arguments of `lcsl data bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Prepared dataset, folder of indexed shards, or folder of JPEG files
+    pub path: PathBuf,
+    /// Threads that decode [default: 2; arrays are copied by the loop itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Images of a batch
+    #[arg(long = "batch_size", alias = "batch-size", value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch_size: u32,
+    /// Side in pixels of the squares that come out [default: 224; that of the arrays]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub size: Option<u16>,
+    /// Passes over all images that are measured, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub epochs: u16,
+    /// Seed of the order and of the windows
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the first N images as they come out to DIR, with where they come from
+    #[arg(long, num_args = 2, value_names = ["N", "DIR"])]
+    pub dump: Option<Vec<String>>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `lcsl data fetch`.

@@ -1,6 +1,7 @@
 //! `lcsl data …`: datasets on disk. The work is done by `lcsl-data`; here it is asked for and shown.
 
 pub mod arguments;
+mod bench;
 pub mod fetch;
 mod index;
 mod inspect;
@@ -21,6 +22,7 @@ pub fn run(asked: &Data) -> Result<u8, Fault> {
         Data::Index(asked) => index::run(asked),
         Data::Verify(asked) => verify::run(asked),
         Data::Inspect(asked) => inspect::run(asked),
+        Data::Bench(asked) => bench::run(asked),
     }
 }
 

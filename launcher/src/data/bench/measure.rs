@@ -1,0 +1,122 @@
+//! Passes over all images, and what they cost.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lcsl_data::augment::Recipe;
+use lcsl_data::batch::Batches;
+use lcsl_data::images::ImageSet;
+use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
+use lcsl_data::sampler::Order;
+
+use super::Setting;
+
+/// Batches that are made before the loop asks for them.
+const AHEAD: usize = 2;
+
+/// What was measured. There is at least one pass.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Images per second, of each pass.
+    pub(super) passes: Vec<f64>,
+    /// Memory that this process has for itself at the end of each pass, in bytes; empty where the system
+    /// does not say.
+    pub(super) private_bytes: Vec<u64>,
+    /// Time that the loop waited for batches, in all passes.
+    pub(super) waited: Duration,
+}
+
+impl Measured {
+    fn new() -> Self {
+        Self { passes: Vec::new(), private_bytes: Vec::new(), waited: Duration::ZERO }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.passes.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    /// The pass in the middle, the slower of two.
+    pub(super) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        sorted[(sorted.len() - 1) / 2]
+    }
+
+    /// The slowest and the fastest pass.
+    pub(super) fn spread(&self) -> (f64, f64) {
+        let sorted = self.sorted();
+        (sorted[0], sorted[sorted.len() - 1])
+    }
+
+    fn add(&mut self, images: u64, took: Duration) {
+        self.passes.push(images as f64 / took.as_secs_f64());
+        self.private_bytes.extend(private_bytes());
+    }
+}
+
+/// Loads every picture once to warm up, and then once per pass.
+pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Measured, LoadError> {
+    let Setting { threads, batch, side, epochs, seed } = setting;
+    let images = source.len() as u64;
+    let batches = images.div_ceil(batch);
+    let requests = (0..(epochs + 1) * batches).map(move |number| {
+        let start = number % batches * batch;
+        Request { epoch: number / batches, positions: start..(start + batch).min(images) }
+    });
+    let options = Options {
+        threads,
+        ahead: AHEAD,
+        batch_images: batch.min(images) as usize,
+        seed,
+        view: View::training(side),
+        on_refusal: OnRefusal::Fail,
+    };
+    let order = Box::new(move |epoch| Order::random(images, seed, epoch));
+    let mut loader = Loader::start(source, None, order, Box::new(requests), options);
+    let mut measured = Measured::new();
+    for epoch in 0..=epochs {
+        let began = Instant::now();
+        let mut waited = Duration::ZERO;
+        for _ in 0..batches {
+            let Some(loaded) = loader.next() else { break };
+            waited += loaded?.waited;
+        }
+        if epoch > 0 {
+            measured.add(images, began.elapsed());
+            measured.waited += waited;
+        }
+    }
+    Ok(measured)
+}
+
+/// Copies every image once to warm up, and then once per pass: padded by an eighth of its side on every
+/// side, cropped and flipped.
+pub(super) fn arrays(set: ImageSet, setting: Setting) -> Measured {
+    let images = set.len() as u64;
+    let recipe = Recipe::PadCropFlip { pad: setting.side / 8 };
+    let indices: Arc<[u32]> = (0..images as u32).collect();
+    let batches = Batches::new(Arc::new(set), indices, recipe, setting.seed);
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut measured = Measured::new();
+    for epoch in 0..=setting.epochs {
+        let began = Instant::now();
+        for start in (0..images).step_by(setting.batch as usize) {
+            let positions = start..(start + setting.batch).min(images);
+            batches.fill(epoch, positions, 0, &mut pixels, &mut labels);
+            std::hint::black_box((&pixels, &labels));
+        }
+        if epoch > 0 {
+            measured.add(images, began.elapsed());
+        }
+    }
+    measured
+}
+
+/// Memory that only this process has, in bytes: what it has written, not the files that it maps.
+fn private_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}

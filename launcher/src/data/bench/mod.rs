@@ -1,0 +1,157 @@
+//! `lcsl data bench`: how fast images come out of the loader that training uses.
+
+mod dump;
+mod measure;
+
+use std::path::Path;
+
+use lcsl_data::loader::{LoadError, Opened, opened};
+use serde_json::json;
+
+use super::arguments::Bench;
+use super::bad_data;
+use crate::exit;
+use crate::fault::Fault;
+use crate::terminal;
+use measure::Measured;
+
+/// Side of the square that comes out of pictures, unless another is asked for.
+const SIDE: u16 = 224;
+/// Threads that decode pictures, unless others are asked for.
+const THREADS: u16 = 2;
+
+/// What is made of the images.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    threads: usize,
+    batch: u64,
+    side: usize,
+    epochs: u64,
+    seed: u64,
+}
+
+/// Runs `lcsl data bench` and returns the exit code.
+pub(super) fn run(asked: &Bench) -> Result<u8, Fault> {
+    let images = opened::open(&asked.path).map_err(|error| bad_data(&error))?;
+    let setting = setting(asked, &images)?;
+    if let Some(dump) = &asked.dump {
+        let (count, folder) = (number(&dump[0])?, Path::new(&dump[1]));
+        dump::write(&images, setting, count, folder)?;
+    }
+    let (count, kind) = match &images {
+        Opened::Pictures(source) => (source.len() as u64, "pictures"),
+        Opened::Arrays(set) => (set.len() as u64, "arrays"),
+    };
+    let measured = match images {
+        Opened::Pictures(source) => {
+            measure::pictures(source, setting).map_err(|error| refused(&error))?
+        }
+        Opened::Arrays(set) => measure::arrays(set, setting),
+    };
+    terminal::print(&if asked.json {
+        format!("{}\n", answer(&measured, setting, count, kind))
+    } else {
+        shown(&measured, setting, count, kind)
+    })?;
+    Ok(exit::DONE)
+}
+
+/// What is asked for, or usual with these images.
+fn setting(asked: &Bench, images: &Opened) -> Result<Setting, Fault> {
+    let (threads, side) = match images {
+        Opened::Pictures(_) => (asked.threads.unwrap_or(THREADS), asked.size.unwrap_or(SIDE)),
+        Opened::Arrays(set) => {
+            let own = set.shape().height;
+            if asked.threads.is_some_and(|threads| threads > 1)
+                || asked.size.is_some_and(|size| usize::from(size) != own)
+            {
+                return Err(Fault::usage(
+                    format!("{} holds arrays of images of {own} pixels", asked.path.display()),
+                    "leave --threads and --size out: the training loop copies such images itself, \
+                     as they are",
+                ));
+            }
+            (1, own as u16)
+        }
+    };
+    Ok(Setting {
+        threads: usize::from(threads),
+        batch: u64::from(asked.batch_size),
+        side: usize::from(side),
+        epochs: u64::from(asked.epochs),
+        seed: asked.seed,
+    })
+}
+
+fn number(text: &str) -> Result<u64, Fault> {
+    text.parse().map_err(|_| {
+        let hint = "say --dump 16 DIR for the first 16";
+        Fault::usage(format!("--dump: {text} is no number of images"), hint)
+    })
+}
+
+fn answer(measured: &Measured, setting: Setting, images: u64, kind: &str) -> serde_json::Value {
+    json!({
+        "images_per_second": measured.median(),
+        "passes": measured.passes,
+        "private_bytes": measured.private_bytes,
+        "wait_seconds": measured.waited.as_secs_f64(),
+        "images": images,
+        "kind": kind,
+        "threads": setting.threads,
+        "batch_size": setting.batch,
+        "size": setting.side,
+    })
+}
+
+fn shown(measured: &Measured, setting: Setting, images: u64, kind: &str) -> String {
+    let Setting { threads, batch, side, .. } = setting;
+    let (slowest, fastest) = measured.spread();
+    let passes = measured.passes.len();
+    let memory = measured.private_bytes.last().map_or(String::new(), |bytes| {
+        format!("; {:.0} MiB of memory of its own", *bytes as f64 / f64::from(1 << 20))
+    });
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    format!(
+        "{:.0} images/s: {images} {kind} to {side}×{side} pixels, {}, batches of {batch} \
+         ({slowest:.0} to {fastest:.0} in {}){memory}\n",
+        measured.median(),
+        plural(threads, "thread"),
+        if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") },
+    )
+}
+
+/// An image that the loader refuses, with what to do.
+fn refused(error: &LoadError) -> Fault {
+    match error {
+        LoadError::Data(error) => bad_data(error),
+        LoadError::Image { source, .. } => Fault {
+            hint: Some(source.hint().to_owned()),
+            ..Fault::new(error.to_string(), exit::BAD_DATA)
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn figures_fit_in_a_sentence() {
+        let measured = Measured {
+            passes: vec![2400.4, 2300.0, 2500.0],
+            private_bytes: vec![1 << 20, 40 << 20],
+            waited: Duration::from_millis(2),
+        };
+        let setting = Setting { threads: 2, batch: 64, side: 224, epochs: 3, seed: 1 };
+        insta::assert_snapshot!(shown(&measured, setting, 2000, "pictures"), @"2400 images/s: 2000 pictures to 224×224 pixels, 2 threads, batches of 64 (2300 to 2500 in 3 passes); 40 MiB of memory of its own");
+        let one = Measured {
+            passes: vec![812_345.6],
+            private_bytes: Vec::new(),
+            waited: Duration::ZERO,
+        };
+        let setting = Setting { threads: 1, side: 32, ..setting };
+        insta::assert_snapshot!(shown(&one, setting, 50_000, "arrays"), @"812346 images/s: 50000 arrays to 32×32 pixels, 1 thread, batches of 64 (812346 to 812346 in 1 pass)");
+    }
+}
