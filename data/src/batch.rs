@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use crate::augment::{Recipe, augment};
 use crate::images::{ImageSet, Shape};
+use crate::prefetch::prefetch;
 use crate::random::{Purpose, Stream};
 use crate::sampler::{Kind, Order, Sampler};
+
+/// Images between the one that is copied and the one whose memory is asked for.
+const AHEAD: usize = 2;
 
 /// The images of a split, ready to be drawn. Cheap to clone and free of state: threads may share
 /// one.
@@ -110,8 +114,14 @@ impl Batches {
         pixels.resize(count * shape.bytes(), 0);
         labels.clear();
         let order = self.order(epoch);
-        for (position, target) in positions.zip(pixels.chunks_exact_mut(shape.bytes())) {
-            let index = self.indices[order.at(position) as usize] as usize;
+        let index = |position| self.indices[order.at(position) as usize] as usize;
+        let drawn: Vec<usize> = positions.clone().map(index).collect();
+        let targets = pixels.chunks_exact_mut(shape.bytes());
+        for (place, (position, target)) in positions.zip(targets).enumerate() {
+            if let Some(&soon) = drawn.get(place + AHEAD) {
+                prefetch(self.images.image(soon));
+            }
+            let index = drawn[place];
             let mut stream = Stream::new(self.seed, Purpose::Augment, epoch, position, view);
             augment(self.recipe, shape, self.images.image(index), target, &mut stream);
             labels.push(i64::from(self.images.label(index)));

@@ -1,4 +1,10 @@
-//! A set of labelled images of one size, in memory.
+//! A set of labelled images of one size, in memory or mapped from a file.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use crate::shard::mapping::Mapping;
 
 /// The size of an image: every image of a set has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,8 +36,41 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSet {
     shape: Shape,
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u32>,
+}
+
+/// Bytes that a set owns, or shares with every process that maps the same file.
+#[derive(Clone)]
+enum Pixels {
+    Owned(Vec<u8>),
+    Mapped(Arc<Mapping>, Range<usize>),
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(pixels) => pixels,
+            Self::Mapped(file, bytes) => &file[bytes.clone()],
+        }
+    }
+}
+
+impl PartialEq for Pixels {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Pixels {}
+
+impl fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = if matches!(self, Self::Owned(_)) { "own" } else { "mapped" };
+        write!(f, "{} {whose} bytes", self.len())
+    }
 }
 
 impl ImageSet {
@@ -41,6 +80,18 @@ impl ImageSet {
     /// When there are not as many images as labels: a reader checks its file before it builds a
     /// set.
     pub fn new(shape: Shape, pixels: Vec<u8>, labels: Vec<u32>) -> Self {
+        Self::over(shape, Pixels::Owned(pixels), labels)
+    }
+
+    /// The same of images that lie at `bytes` of a mapped file.
+    ///
+    /// # Panics
+    /// As [`ImageSet::new`] does, and when the file has no such bytes.
+    pub fn mapped(shape: Shape, file: Arc<Mapping>, bytes: Range<usize>, labels: Vec<u32>) -> Self {
+        Self::over(shape, Pixels::Mapped(file, bytes), labels)
+    }
+
+    fn over(shape: Shape, pixels: Pixels, labels: Vec<u32>) -> Self {
         assert!(shape.bytes() > 0, "images of {shape:?} have no pixels");
         assert_eq!(pixels.len(), labels.len() * shape.bytes(), "pixels of {} images", labels.len());
         Self { shape, pixels, labels }

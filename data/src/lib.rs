@@ -55,6 +55,7 @@ pub mod idx;
 pub mod images;
 #[cfg(feature = "pictures")]
 pub mod loader;
+mod prefetch;
 pub mod prepare;
 pub mod profile;
 pub mod random;

@@ -12,7 +12,7 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 16] = [
+const UNSAFE: [&str; 17] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/device.rs", // calls into the CUDA driver
@@ -21,6 +21,7 @@ const UNSAFE: [&str; 16] = [
     "collective/backends/src/pages.rs",     // advice about memory is a call of the kernel
     "collective/backends/tests/nccl/order.rs", // memory of a GPU, by address
     "data/src/decode/turbojpeg.rs",         // libjpeg-turbo is C
+    "data/src/prefetch.rs",                 // an instruction that takes an address
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name

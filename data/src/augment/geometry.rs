@@ -44,10 +44,9 @@ pub(super) fn crop(
 
 /// Copies the pixels of a row from last to first.
 fn copy_mirrored(channels: usize, source: &[u8], target: &mut [u8]) {
-    // With the size of a pixel known to the compiler a pixel moves at once, not byte by byte.
     match channels {
-        1 => copy_pixels_mirrored::<1>(source, target),
-        3 => copy_pixels_mirrored::<3>(source, target),
+        1 => target.iter_mut().zip(source.iter().rev()).for_each(|(to, from)| *to = *from),
+        3 => copy_colours_mirrored(source, target),
         _ => {
             let pixels = source.chunks_exact(channels).rev();
             for (target, source) in target.chunks_exact_mut(channels).zip(pixels) {
@@ -57,12 +56,19 @@ fn copy_mirrored(channels: usize, source: &[u8], target: &mut [u8]) {
     }
 }
 
-fn copy_pixels_mirrored<const CHANNELS: usize>(source: &[u8], target: &mut [u8]) {
-    let (source, _) = source.as_chunks::<CHANNELS>();
-    let (target, _) = target.as_chunks_mut::<CHANNELS>();
-    for (target, source) in target.iter_mut().zip(source.iter().rev()) {
-        *target = *source;
+/// [`copy_mirrored`] of three channels: every pixel moves as one word of four bytes, the last of which is
+/// overwritten by the pixel after it.
+fn copy_colours_mirrored(source: &[u8], target: &mut [u8]) {
+    let pixels = source.len() / 3;
+    let Some(last) = pixels.checked_sub(1) else { return };
+    // Only the pixel that is last in the source, and first here, has no fourth byte to be read ...
+    target[..3].copy_from_slice(&source[3 * last..3 * pixels]);
+    for to in 1..last {
+        let from = 3 * (last - to);
+        target[3 * to..3 * to + 4].copy_from_slice(&source[from..from + 4]);
     }
+    // ... and only that which is last here no fourth byte to be written.
+    target[3 * last..3 * pixels].copy_from_slice(&source[..3]);
 }
 
 /// Mirrors left to right.

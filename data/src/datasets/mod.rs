@@ -3,6 +3,8 @@
 //!
 //! Each dataset has a file of its own, which says where it comes from and what its files look like.
 
+#[cfg(feature = "pictures")]
+mod arrays;
 pub mod cifar;
 mod dataset;
 pub mod fashion_mnist;
@@ -11,4 +13,4 @@ pub mod prepared;
 pub mod synthetic;
 
 pub use dataset::{Dataset, Name, Normalisation, UnknownName};
-pub use open::{Options, open};
+pub use open::{Options, open, open_official};

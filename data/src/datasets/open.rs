@@ -13,18 +13,34 @@ pub struct Options {
     pub synthetic: synthetic::Options,
 }
 
-/// Opens dataset `name` from the files under `root`, the folder that `data.root` names. Nothing is
-/// written or fetched.
+/// Opens dataset `name` under `root`, the folder that `data.root` names: the arrays of a prepared set in the
+/// folder of its name, or the official files. Nothing is written or fetched.
 ///
 /// # Errors
 /// When files are missing or are not the official ones; see [`DataError`] and its hints.
 pub fn open(name: Name, root: &Path, options: &Options) -> Result<Dataset, DataError> {
+    if name == Name::Synthetic {
+        return Ok(synthetic::generate(&options.synthetic));
+    }
+    #[cfg(feature = "pictures")]
+    if let Some(dataset) = super::arrays::open(name, root)? {
+        return Ok(dataset);
+    }
+    open_official(name, root)
+}
+
+/// Opens dataset `name` from its official files under `root`.
+///
+/// # Errors
+/// As [`open`], and for datasets that have none.
+pub fn open_official(name: Name, root: &Path) -> Result<Dataset, DataError> {
     match name {
         Name::FashionMnist => fashion_mnist::open(root),
-        Name::Synthetic => Ok(synthetic::generate(&options.synthetic)),
         Name::Cifar10 => cifar::open(root, &cifar::CIFAR10),
-        Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder => Err(in_shards(name, root)),
         Name::Cifar100 => cifar::open(root, &cifar::CIFAR100),
+        Name::Synthetic | Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder => {
+            Err(in_shards(name, root))
+        }
     }
 }
 

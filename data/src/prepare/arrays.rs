@@ -1,15 +1,19 @@
 //! Small sets of images of one size: `images.npy` (u8, N × height × width, and × 3 with colour) and
-//! `labels.npy` (i64, N), as numpy writes and maps them.
+//! `labels.npy` (i64, N), as numpy writes and maps them. The images are mapped here, too: processes of one
+//! machine share them.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use npyz::WriterBuilder as _;
 
 use crate::error::DataError;
 use crate::images::{ImageSet, Shape};
 use crate::shard::ShardError;
+use crate::shard::mapping::{Access, Mapping};
 
 /// The file of images.
 pub const IMAGES_FILE: &str = "images.npy";
@@ -75,7 +79,7 @@ fn write_array<T: npyz::AutoSerialize + Copy>(
 /// When a file is missing, of another type or shape, or not as long as it says.
 pub fn read(folder: &Path, classes: u32) -> Result<ImageSet, DataError> {
     let (images_path, labels_path) = (folder.join(IMAGES_FILE), folder.join(LABELS_FILE));
-    let (shape, pixels) = read_array::<u8>(&images_path)?;
+    let (shape, file, pixels) = map_bytes(&images_path)?;
     let (labels_shape, labels) = read_array::<i64>(&labels_path)?;
     let (height, width, channels) = match shape[..] {
         [_, height, width] => (height, width, 1),
@@ -96,7 +100,27 @@ pub fn read(folder: &Path, classes: u32) -> Result<ImageSet, DataError> {
     let labels = labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
     let shape =
         Shape { height: height as usize, width: width as usize, channels: channels as usize };
-    Ok(ImageSet::new(shape, pixels, labels))
+    Ok(ImageSet::mapped(shape, file, pixels, labels))
+}
+
+/// An array of bytes in a file: its shape, the file, and where in it the bytes are.
+type Mapped = (Vec<u64>, Arc<Mapping>, Range<usize>);
+
+fn map_bytes(path: &Path) -> Result<Mapped, DataError> {
+    let io = |source| ShardError::Io { action: "read", path: path.to_owned(), source };
+    let file = Mapping::open(path, Access::Scattered).map_err(io)?;
+    let array = npyz::NpyFile::new(&file[..]).map_err(|error| unusable(path, error.to_string()))?;
+    if array.dtype() != <u8 as npyz::AutoSerialize>::default_dtype() {
+        return Err(unusable(path, format!("it holds {}, not bytes", array.dtype().descr())));
+    }
+    let (shape, order) = (array.shape().to_vec(), array.order());
+    let start = file.len() - array.into_inner().len();
+    let count = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size));
+    let end = count.and_then(|count| usize::try_from(count).ok()?.checked_add(start));
+    if let Some(end) = end.filter(|end| *end <= file.len() && order == npyz::Order::C) {
+        return Ok((shape, Arc::new(file), start..end));
+    }
+    Err(unusable(path, format!("its shape is {shape:?}, in a file of {} bytes", file.len())))
 }
 
 fn unusable(path: &Path, what: String) -> DataError {

@@ -252,7 +252,7 @@ fn finish(out: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
 }
 
 fn prepare_arrays(request: &Request, name: Name) -> Result<Outcome, PrepareError> {
-    let dataset = datasets::open(name, &request.root, &datasets::Options::default())?;
+    let dataset = datasets::open_official(name, &request.root)?;
     let fingerprint = blake3::Hash::from(dataset.digest).to_string();
     if let Some(manifest) = claim(&request.out, &fingerprint)? {
         return Ok(Outcome { manifest, already: true });

@@ -23,6 +23,31 @@ fn fashion_mnist_comes_back_as_it_was() {
     assert!(run(&request).unwrap().already);
 }
 
+/// The ranks of a machine each read their own copy of a prepared set: 150 MiB a rank for CIFAR.
+#[test]
+fn a_prepared_set_is_what_training_opens_and_it_is_mapped() {
+    let root = tempdir().unwrap();
+    let folder = root.path().join("fashion_mnist");
+    run(&request(Kind::FashionMnist, Path::new("/nowhere"), &folder)).unwrap();
+    let options = Options::default();
+    let official = open(Name::FashionMnist, Path::new("/nowhere"), &options).unwrap();
+    let prepared = open(Name::FashionMnist, root.path(), &options).unwrap();
+    assert_eq!(format!("{:?}", prepared.train).matches("mapped").count(), 1);
+    assert_eq!((&prepared.train, &prepared.test), (&official.train, &official.test));
+    assert_eq!(prepared.digest, official.digest, "a run goes on with either");
+    assert_eq!(prepared.class_names, official.class_names);
+    assert_eq!(prepared.normalisation, official.normalisation);
+
+    // What is there is what counts: no other files are looked for behind a damaged set.
+    std::fs::remove_file(folder.join("test/images.npy")).unwrap();
+    let error = open(Name::FashionMnist, root.path(), &options).unwrap_err().to_string();
+    assert!(error.contains("test/images.npy"), "{error}");
+    let other = root.path().join("cifar10");
+    std::fs::rename(&folder, &other).unwrap();
+    let error = open(Name::Cifar10, root.path(), &options).unwrap_err().to_string();
+    assert!(error.contains("holds fashion_mnist, not cifar10"), "{error}");
+}
+
 /// A Python that has numpy: the one that `make pytorch` sets up, or else the system's.
 fn python() -> Option<PathBuf> {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/venv/bin/python");

@@ -83,8 +83,7 @@ fn picture(
         }
         Encoding::Rgb { width, height } => (width, height),
     };
-    let (Window { left, top, width, height }, mirrored) =
-        view.choose(width, height, &mut stream());
+    let (Window { left, top, width, height }, mirrored) = view.choose(width, height, &mut stream());
     let origin = json!({
         "place": source.place(index),
         "window": [left, top, width, height],

@@ -146,11 +146,8 @@ mod tests {
         };
         let setting = Setting { threads: 2, batch: 64, side: 224, epochs: 3, seed: 1 };
         insta::assert_snapshot!(shown(&measured, setting, 2000, "pictures"), @"2400 images/s: 2000 pictures to 224×224 pixels, 2 threads, batches of 64 (2300 to 2500 in 3 passes); 40 MiB of memory of its own");
-        let one = Measured {
-            passes: vec![812_345.6],
-            private_bytes: Vec::new(),
-            waited: Duration::ZERO,
-        };
+        let one =
+            Measured { passes: vec![812_345.6], private_bytes: Vec::new(), waited: Duration::ZERO };
         let setting = Setting { threads: 1, side: 32, ..setting };
         insta::assert_snapshot!(shown(&one, setting, 50_000, "arrays"), @"812346 images/s: 50000 arrays to 32×32 pixels, 1 thread, batches of 64 (812346 to 812346 in 1 pass)");
     }

@@ -1,0 +1,52 @@
+//! Small datasets in arrays, as `lcsl data prepare` leaves them: mapped, so that the ranks of a machine share
+//! one copy.
+
+use std::path::Path;
+
+use super::{Dataset, Name, Normalisation, cifar, fashion_mnist};
+use crate::augment::Recipe;
+use crate::error::DataError;
+use crate::images::ImageSet;
+use crate::prepare::arrays;
+use crate::prepare::manifest::Manifest;
+
+/// Opens dataset `name` in the folder of this name under `root`, where it was prepared.
+///
+/// # Errors
+/// When it is another dataset, lacks a part, or is damaged.
+pub(super) fn open(name: Name, root: &Path) -> Result<Option<Dataset>, DataError> {
+    let Some(normalisation) = normalisation(name) else { return Ok(None) };
+    let folder = root.join(name.as_str());
+    let Some(manifest) = Manifest::read(&folder)? else { return Ok(None) };
+    let unsuitable =
+        |what: String, hint| DataError::Unsuitable { path: folder.clone(), what, hint };
+    if manifest.dataset != name.as_str() {
+        let hint = "prepare the dataset into a folder of its own name, or train on the other one";
+        return Err(unsuitable(format!("holds {}, not {name}", manifest.dataset), hint));
+    }
+    let part = |part: &str| -> Result<ImageSet, DataError> {
+        let entry = manifest.parts.iter().find(|entry| entry.name == part).ok_or_else(|| {
+            unsuitable(format!("has no {part} images"), "prepare the dataset again")
+        })?;
+        let set = arrays::read(&folder.join(part), entry.counts.len() as u32)?;
+        if set.len() as u64 != entry.images {
+            let (found, expected) = (set.len(), entry.images);
+            let what = format!("has {found} {part} images, but the manifest says {expected}");
+            return Err(unsuitable(what, "prepare the dataset again"));
+        }
+        Ok(set)
+    };
+    let sets = [part("train")?, part("test")?];
+    let recipe = Recipe::PadCropFlip { pad: 4 };
+    Ok(Some(Dataset::new(name, manifest.class_names, sets, normalisation, recipe)))
+}
+
+/// How a dataset in arrays is normalised; `None` for those that are no arrays.
+fn normalisation(name: Name) -> Option<Normalisation> {
+    match name {
+        Name::Cifar10 => Some(cifar::CIFAR10.normalisation),
+        Name::Cifar100 => Some(cifar::CIFAR100.normalisation),
+        Name::FashionMnist => Some(fashion_mnist::NORMALISATION),
+        _ => None,
+    }
+}
