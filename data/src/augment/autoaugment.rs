@@ -5,7 +5,7 @@ use super::operation::Kind::{
     Sharpness, ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,
 };
 use super::operation::Operation;
-use super::{Canvas, Rgb};
+use super::{Canvas, Interpolation, Reading, Rgb};
 use crate::images::Shape;
 use crate::random::Stream;
 
@@ -45,10 +45,23 @@ const CIFAR10: [[(Kind, f64, u8); 2]; 25] = [
 ///
 /// Sizes are those of torchvision's `AutoAugment`: a translation by step 9 moves by 150/331 of the
 /// image. Where an operation has two directions, both are as likely.
+///
+/// Shears are bicubic and everything else takes the nearest pixel, as in the program that long-tailed
+/// recognition uses (`PaCo`'s `autoaug.py`, with a `fill` of 128). That program differs in two things: it
+/// turns anticlockwise only, and its thresholds for solarization are up to one level higher.
 pub fn autoaugment_cifar10(canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {
     for operation in draw(canvas.shape(), stream).into_iter().flatten() {
-        operation.apply(canvas, fill);
+        operation.apply(canvas, reading(operation, fill));
     }
+}
+
+/// How the image is read by an operation.
+fn reading(operation: Operation, fill: Rgb) -> Reading {
+    let interpolation = match operation {
+        Operation::ShearX(_) | Operation::ShearY(_) => Interpolation::Bicubic,
+        _ => Interpolation::Nearest,
+    };
+    Reading { interpolation, fill }
 }
 
 /// The operations for the next image, `None` for one that is left out.
@@ -163,7 +176,7 @@ mod tests {
             twice.load(SHAPE.height, SHAPE.width, &pixels);
             autoaugment_cifar10(&mut once, [1, 2, 3], &mut stream());
             for operation in draw(SHAPE, &mut stream()).into_iter().flatten() {
-                operation.apply(&mut twice, [1, 2, 3]);
+                operation.apply(&mut twice, reading(operation, [1, 2, 3]));
             }
             assert_eq!(once.pixels(), twice.pixels());
             changed += u32::from(once.pixels() != pixels);

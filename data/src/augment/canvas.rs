@@ -1,3 +1,5 @@
+use fast_image_resize::Resizer;
+
 use crate::images::Shape;
 
 /// Red, green and blue.
@@ -26,6 +28,8 @@ pub struct Canvas {
     spare: Vec<u8>,
     /// Running sums of a blur; what is in it means nothing between two operations.
     pub(super) sums: Vec<u32>,
+    /// The buffers of a resize.
+    pub(super) resizer: Resizer,
 }
 
 impl Canvas {

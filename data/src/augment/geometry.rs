@@ -1,9 +1,16 @@
 //! Pixels that move: crop, mirror image, shear, translation, rotation.
 //!
 //! Rows are copied whole where they can be; no pixel is looked at on its own unless the image is
-//! mirrored, sheared or rotated. Shear, translation and rotation take the nearest pixel.
+//! mirrored, sheared or rotated. Shear, translation and rotation read the image between its pixels
+//! where they are asked to.
 
-use super::{Canvas, Rgb};
+use fast_image_resize::pixels::U8x3;
+
+use super::interpolation::Between;
+use super::{Canvas, Interpolation, Reading};
+use crate::decode::Window;
+use crate::decode::region::Plan;
+use crate::decode::resize::Resizing;
 use crate::images::Shape;
 
 /// Copies the window whose upper left corner lies at row `top`, column `left` of `source`, and
@@ -77,46 +84,63 @@ pub fn mirror(canvas: &mut Canvas) {
     canvas.redraw(|source, target| crop(shape, 0, 0, true, source, target));
 }
 
+/// Resizes a window of the image to the size of the whole, as [`Resizing`] does.
+///
+/// # Panics
+/// When the window reaches outside the image.
+pub fn zoom(canvas: &mut Canvas, window: Window) {
+    let Shape { height, width, .. } = canvas.shape();
+    let size = (width as u32, height as u32);
+    let resizing = Resizing { size, inner: Plan::in_one_piece(window, size).inner, wanted: size };
+    let mut resizer = std::mem::take(&mut canvas.resizer);
+    canvas.redraw(|source, target| resizing.run::<U8x3>(&mut resizer, source, target));
+    canvas.resizer = resizer;
+}
+
 /// Shears along rows: the row whose centre is `y` below the upper edge moves left by `factor · y`
-/// pixels. `fill` where that is outside; negative factors move to the right.
-pub fn shear_x(canvas: &mut Canvas, factor: f64, fill: Rgb) {
-    affine(canvas, [[1.0, factor, 0.0], [0.0, 1.0, 0.0]], fill);
+/// pixels; negative factors move to the right.
+pub fn shear_x(canvas: &mut Canvas, factor: f64, reading: Reading) {
+    affine(canvas, [[1.0, factor, 0.0], [0.0, 1.0, 0.0]], reading);
 }
 
 /// Shears along columns: the column whose centre is `x` right of the left edge moves up by
-/// `factor · x` pixels. `fill` where that is outside; negative factors move down.
-pub fn shear_y(canvas: &mut Canvas, factor: f64, fill: Rgb) {
-    affine(canvas, [[1.0, 0.0, 0.0], [factor, 1.0, 0.0]], fill);
+/// `factor · x` pixels; negative factors move down.
+pub fn shear_y(canvas: &mut Canvas, factor: f64, reading: Reading) {
+    affine(canvas, [[1.0, 0.0, 0.0], [factor, 1.0, 0.0]], reading);
 }
 
-/// Moves left by `pixels`, rounded to whole ones, halves up. `fill` where that is outside;
+/// Moves left by `pixels`, rounded to whole ones, halves up, where nearest pixels are asked for;
 /// negative numbers move to the right.
-pub fn translate_x(canvas: &mut Canvas, pixels: f64, fill: Rgb) {
-    translate(canvas, pixels, 0.0, fill);
+pub fn translate_x(canvas: &mut Canvas, pixels: f64, reading: Reading) {
+    translate(canvas, pixels, 0.0, reading);
 }
 
-/// Moves up by `pixels`, rounded to whole ones, halves up. `fill` where that is outside; negative
-/// numbers move down.
-pub fn translate_y(canvas: &mut Canvas, pixels: f64, fill: Rgb) {
-    translate(canvas, 0.0, pixels, fill);
+/// Moves up by `pixels`, rounded to whole ones, halves up, where nearest pixels are asked for;
+/// negative numbers move down.
+pub fn translate_y(canvas: &mut Canvas, pixels: f64, reading: Reading) {
+    translate(canvas, 0.0, pixels, reading);
 }
 
-/// Turns by `degrees` about the centre, anticlockwise, in an image of the same size. `fill` where
-/// that is outside.
-pub fn rotate(canvas: &mut Canvas, degrees: f64, fill: Rgb) {
-    // Fifteen digits, so that a quarter turn has a cosine of exactly 0.
-    let rounded = |x: f64| (x * 1e15).round() / 1e15;
-    // The machine's sine may differ from another's in the last bit.
-    let (sine, cosine) = libm::sincos(-degrees.to_radians());
-    let (sine, cosine) = (rounded(sine), rounded(cosine));
+/// Turns by `degrees` about the centre, anticlockwise, in an image of the same size.
+pub fn rotate(canvas: &mut Canvas, degrees: f64, reading: Reading) {
+    // Fifteen decimal places, so that a quarter turn has a cosine of exactly 0; through text, because
+    // a product with 10^15 would itself be rounded.
+    let rounded = |x: f64| format!("{x:.15}").parse().unwrap_or(x);
+    // Pillow's way around, whose last digits differ; and the machine's sine may differ from another's.
+    let (sine, cosine) = libm::sincos(-degrees.rem_euclid(360.0).to_radians());
+    let (sine, cosine): (f64, f64) = (rounded(sine), rounded(cosine));
     let Shape { height, width, .. } = canvas.shape();
     let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
-    let matrix =
-        [[cosine, sine, x - cosine * x - sine * y], [-sine, cosine, y + sine * x - cosine * y]];
-    affine(canvas, matrix, fill);
+    // In this order, so that rounding is Pillow's.
+    let offset = [-cosine * x - sine * y + x, sine * x - cosine * y + y];
+    affine(canvas, [[cosine, sine, offset[0]], [-sine, cosine, offset[1]]], reading);
 }
 
-fn translate(canvas: &mut Canvas, left: f64, up: f64, fill: Rgb) {
+fn translate(canvas: &mut Canvas, left: f64, up: f64, reading: Reading) {
+    if reading.interpolation != Interpolation::Nearest {
+        affine(canvas, [[1.0, 0.0, left], [0.0, 1.0, up]], reading);
+        return;
+    }
     let whole = |pixels: f64| (pixels + 0.5).floor() as isize;
     let (left, up) = (whole(left), whole(up));
     let Shape { height, width, .. } = canvas.shape();
@@ -127,23 +151,42 @@ fn translate(canvas: &mut Canvas, left: f64, up: f64, fill: Rgb) {
     canvas.redraw_rows(|source, row, target| {
         let row = up.saturating_add(row as isize);
         if !(0..height as isize).contains(&row) {
-            target.fill(fill);
+            target.fill(reading.fill);
             return;
         }
-        target[..start].fill(fill);
-        target[end..].fill(fill);
+        target[..start].fill(reading.fill);
+        target[end..].fill(reading.fill);
         let source = &source[row as usize * width + from..];
         target[start..end].copy_from_slice(&source[..end - start]);
     });
 }
 
 /// Gives the pixel at (x, y) the old colour at the product of `matrix` and (x, y, 1), both places
-/// being those of the middle of a pixel, measured from the upper left corner; `fill` where that is
-/// outside.
-///
-/// In fixed point with 16 binary places like Pillow's `Image.transform` with `AFFINE` and
-/// `NEAREST`, so that ties fall as there.
-fn affine(canvas: &mut Canvas, matrix: [[f64; 3]; 2], fill: Rgb) {
+/// being those of the middle of a pixel, measured from the upper left corner.
+fn affine(canvas: &mut Canvas, matrix: [[f64; 3]; 2], reading: Reading) {
+    if reading.interpolation == Interpolation::Nearest {
+        return affine_nearest(canvas, matrix, reading);
+    }
+    let Shape { height, width, .. } = canvas.shape();
+    canvas.redraw_rows(|pixels, row, target| {
+        let between = Between { pixels, width, height };
+        let down = row as f64 + 0.5;
+        for (column, pixel) in target.iter_mut().enumerate() {
+            let across = column as f64 + 0.5;
+            let [x, y] = matrix.map(|[a, b, c]| a * across + b * down + c);
+            let inside = (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y);
+            *pixel = match reading.interpolation {
+                _ if !inside => reading.fill,
+                Interpolation::Bicubic => between.bicubic(x, y),
+                _ => between.bilinear(x, y),
+            };
+        }
+    });
+}
+
+/// [`affine`] in fixed point with 16 binary places like Pillow's `Image.transform` with `AFFINE`
+/// and `NEAREST`, so that ties fall as there.
+fn affine_nearest(canvas: &mut Canvas, matrix: [[f64; 3]; 2], reading: Reading) {
     // Numbers so large that no pixel comes from inside are not to overflow.
     let fixed = |x: f64| (x * 65_536.0 + 0.5).floor().clamp(-1e12, 1e12) as i64;
     // Of either coordinate: the change from column to column, from row to row, and the beginning.
@@ -157,7 +200,7 @@ fn affine(canvas: &mut Canvas, matrix: [[f64; 3]; 2], fill: Rgb) {
             // A negative place is a huge number here.
             let (column, row) = ((x >> 16) as usize, (y >> 16) as usize);
             let inside = column < width && row < height;
-            *pixel = if inside { source[row * width + column] } else { fill };
+            *pixel = if inside { source[row * width + column] } else { reading.fill };
             x += steps[0][0];
             y += steps[1][0];
         }
@@ -224,7 +267,7 @@ mod tests {
             canvas.load(side, side, &pixels);
             for turn in 0..4 {
                 prop_assert_eq!(turn == 0 || side == 1, canvas.pixels() == &pixels[..]);
-                rotate(&mut canvas, 90.0, [9; 3]);
+                rotate(&mut canvas, 90.0, Reading::nearest([9; 3]));
             }
             prop_assert_eq!(canvas.pixels(), &pixels[..]);
         }
@@ -232,13 +275,18 @@ mod tests {
 
     #[test]
     fn an_image_that_is_moved_far_away_is_gone() {
-        for far in [-1e300, -1e9, 1e9, 1e300] {
+        use Interpolation::{Bicubic, Bilinear, Nearest};
+        for (far, interpolation) in [-1e300, -1e9, 1e9, 1e300]
+            .into_iter()
+            .flat_map(|far| [Nearest, Bilinear, Bicubic].map(|between| (far, between)))
+        {
+            let reading = Reading { interpolation, fill: [1, 2, 3] };
             let mut canvas = Canvas::default();
             canvas.load(2, 3, &[200; 18]);
-            translate_x(&mut canvas, far, [1, 2, 3]);
+            translate_x(&mut canvas, far, reading);
             assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
             canvas.load(2, 3, &[200; 18]);
-            shear_y(&mut canvas, far, [1, 2, 3]);
+            shear_y(&mut canvas, far, reading);
             assert_eq!(canvas.pixels(), [1, 2, 3].repeat(6), "{far}");
         }
     }

@@ -18,6 +18,7 @@ mod canvas;
 pub mod colour;
 pub mod cutout;
 pub mod geometry;
+mod interpolation;
 mod jitter;
 mod operation;
 mod randaugment;
@@ -25,6 +26,7 @@ pub mod tone;
 
 pub use autoaugment::autoaugment_cifar10;
 pub use canvas::{Canvas, Rgb};
+pub use interpolation::{Interpolation, Reading};
 pub use jitter::ColourJitter;
 pub use operation::Operation;
 pub use randaugment::RandAugment;

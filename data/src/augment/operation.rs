@@ -1,6 +1,6 @@
 //! What a policy can do to an image, with the size of it.
 
-use super::{Canvas, Rgb, colour, geometry, tone};
+use super::{Canvas, Reading, colour, geometry, tone};
 
 /// One operation on a [`Canvas`]. The names are those of the articles; the numbers mean what they
 /// mean to the function of that name.
@@ -39,14 +39,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Does it to the image in `canvas`; what comes from outside the image is `fill`.
-    pub fn apply(self, canvas: &mut Canvas, fill: Rgb) {
+    /// Does it to the image in `canvas`, which is read as `reading` says where pixels move.
+    pub fn apply(self, canvas: &mut Canvas, reading: Reading) {
         match self {
-            Self::ShearX(factor) => geometry::shear_x(canvas, factor, fill),
-            Self::ShearY(factor) => geometry::shear_y(canvas, factor, fill),
-            Self::TranslateX(pixels) => geometry::translate_x(canvas, pixels, fill),
-            Self::TranslateY(pixels) => geometry::translate_y(canvas, pixels, fill),
-            Self::Rotate(degrees) => geometry::rotate(canvas, degrees, fill),
+            Self::ShearX(factor) => geometry::shear_x(canvas, factor, reading),
+            Self::ShearY(factor) => geometry::shear_y(canvas, factor, reading),
+            Self::TranslateX(pixels) => geometry::translate_x(canvas, pixels, reading),
+            Self::TranslateY(pixels) => geometry::translate_y(canvas, pixels, reading),
+            Self::Rotate(degrees) => geometry::rotate(canvas, degrees, reading),
             Self::Brightness(factor) => colour::brightness(canvas, factor),
             Self::Contrast(factor) => colour::contrast(canvas, factor),
             Self::Colour(factor) => colour::saturation(canvas, factor),

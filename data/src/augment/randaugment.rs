@@ -1,7 +1,7 @@
 //! A few operations of all, chosen at random.
 
 use super::operation::{Kind, Operation};
-use super::{Canvas, Rgb};
+use super::{Canvas, Interpolation, Reading, Rgb};
 use crate::images::Shape;
 use crate::random::Stream;
 
@@ -30,9 +30,8 @@ const FULL: f64 = 10.0;
 /// `RandAugment` (Cubuk et al., "Randaugment: practical automated data augmentation with a reduced
 /// search space", `NeurIPS` 2020) as timm has it.
 ///
-/// The default is timm's `rand-m10-n2-mstd0.5`. Two things differ from timm: pixels are always
-/// the nearest ones, where timm takes bilinear or bicubic interpolation at random, and timm's
-/// default for `fill` is the mean of `ImageNet`, 124, 116, 104.
+/// The default is timm's `rand-m10-n2-mstd0.5`. Where pixels move, the image is read by bilinear or
+/// bicubic interpolation, each as often.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RandAugment {
     /// How many operations are chosen, each from all; every chosen one is left out with probability
@@ -58,21 +57,23 @@ impl RandAugment {
     /// `fill`.
     pub fn apply(&self, canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {
         for _ in 0..self.layers {
-            if let Some(operation) = self.draw(canvas.shape(), stream) {
-                operation.apply(canvas, fill);
+            if let Some((operation, interpolation)) = self.draw(canvas.shape(), stream) {
+                operation.apply(canvas, Reading { interpolation, fill });
             }
         }
     }
 
     /// The next operation, `None` for one that is left out.
-    fn draw(&self, shape: Shape, stream: &mut Stream) -> Option<Operation> {
+    fn draw(&self, shape: Shape, stream: &mut Stream) -> Option<(Operation, Interpolation)> {
         // The order of these draws is part of what a seed means.
         let kind = KINDS[stream.below(KINDS.len() as u64) as usize];
         let applied = stream.next_u32() & 1 == 1;
         let magnitude = self.magnitude + self.deviation * stream.normal();
         let negative = stream.next_u32() & 1 == 1;
+        let cubic = stream.next_u32() & 1 == 1;
         let part = magnitude.clamp(0.0, FULL) / FULL;
-        applied.then(|| sized(kind, part, negative, shape))
+        let interpolation = if cubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
+        applied.then(|| (sized(kind, part, negative, shape), interpolation))
     }
 }
 
@@ -135,13 +136,15 @@ mod tests {
     #[test]
     fn kinds_directions_and_magnitudes_are_drawn_as_documented() {
         let policy = RandAugment { magnitude: 9.0, ..RandAugment::default() };
-        let (mut all, mut turns, mut right, mut full) = (0_u32, 0_u32, 0_u32, 0_u32);
+        let (mut all, mut turns, mut right, mut full, mut cubic) =
+            (0_u32, 0_u32, 0_u32, 0_u32, 0_u32);
         for c in 0..60_000 {
             let mut stream = Stream::new(1, Purpose::Augment, 0, 0, c);
             let operation = policy.draw(SHAPE, &mut stream);
             all += u32::from(operation.is_some());
-            if let Some(Operation::Rotate(degrees)) = operation {
+            if let Some((Operation::Rotate(degrees), interpolation)) = operation {
                 turns += 1;
+                cubic += u32::from(interpolation == Interpolation::Bicubic);
                 right += u32::from(degrees < 0.0);
                 full += u32::from(degrees.abs() > 30.0 - 1e-9);
             }
@@ -150,6 +153,7 @@ mod tests {
         assert!(all.abs_diff(30_000) < 700, "{all}");
         assert!(turns.abs_diff(2_000) < 250, "{turns}");
         assert!(right.abs_diff(turns / 2) < 120, "{right} of {turns}");
+        assert!(cubic.abs_diff(turns / 2) < 120, "{cubic} of {turns}");
         // Magnitude 10 is two standard deviations away: 2.3 % of 2000, standard deviation 7.
         assert!((18..80).contains(&full), "{full} of {turns}");
     }
@@ -169,7 +173,9 @@ mod tests {
             let mut left_out = 0;
             for _ in 0..2 {
                 match policy.draw(SHAPE, &mut stream) {
-                    Some(operation) => operation.apply(&mut twice, [1, 2, 3]),
+                    Some((operation, interpolation)) => {
+                        operation.apply(&mut twice, Reading { interpolation, fill: [1, 2, 3] });
+                    }
                     None => left_out += 1,
                 }
             }

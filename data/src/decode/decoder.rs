@@ -6,8 +6,8 @@ use fast_image_resize::pixels::{U8x3, U8x4};
 use super::error::ImageError;
 use super::header::Header;
 use super::region::{Plan, Window, plan, reduction};
-use super::resize::{Mirror, Resizing, mirror, pack};
-use super::turbojpeg::{Decompressor, Exactness, Format, Found, PIXEL};
+use super::resize::{Mirror, PIXEL, Resizing, mirror, pack};
+use super::turbojpeg::{Decompressor, Exactness, Format, Found};
 use crate::images::Shape;
 
 /// What is refused before memory is taken for it.

@@ -18,7 +18,6 @@ pub mod decoder;
 pub mod error;
 pub mod header;
 pub mod region;
-#[cfg(feature = "pictures")]
 pub mod resize;
 #[cfg(feature = "pictures")]
 pub mod turbojpeg;

@@ -12,6 +12,7 @@ use turbojpeg_sys as sys;
 
 use super::error::ImageError;
 use super::region::{Reduction, Window};
+use super::resize::PIXEL;
 
 /// A progressive file may refine its pixels this often; a hostile one would go on for hours.
 const SCANS_MAX: c_int = 500;
@@ -24,9 +25,6 @@ pub enum Format {
     /// The inks of a file for print, as they are stored.
     Cmyk,
 }
-
-/// Bytes of a decoded pixel. Four, because the resizer handles four faster than three.
-pub const PIXEL: usize = 4;
 
 /// How exact decoding is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
