@@ -2,7 +2,8 @@
 # Whether the number of processes changes anything: three epochs of Fashion-MNIST-LT on four logical ranks, run by one,
 # two and four processes, and once more under another seed. A last batch of two images leaves two logical ranks without.
 #
-#     bench/same_result.sh [FLAG...]        Needs `make build` and Debian's dataset-fashion-mnist.
+#     bench/same_result.sh [FLAG...]        Needs `make build` and Debian's dataset-fashion-mnist. The flags are more of
+#                                           `lcsl train`, such as --sampler=class_balanced --data_aug=autoaug.
 #
 # Compares weights, admissions, evaluation and the exported files; ends with 1 where they differ.
 set -euo pipefail

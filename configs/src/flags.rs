@@ -89,7 +89,7 @@ fn switch_arg(name: &'static str) -> Arg {
 /// Whether a list of words would push the explanations of its section off the screen; it then
 /// stands among them.
 fn is_long(words: &[&str]) -> bool {
-    words.iter().map(|word| word.len() + 1).sum::<usize>() > 60
+    words.iter().map(|word| word.len() + 1).sum::<usize>() > 40
 }
 
 fn value_name(kind: Kind) -> String {

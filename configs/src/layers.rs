@@ -112,6 +112,13 @@ impl Layers {
         }
     }
 
+    /// Puts `value` in the place of another name for it at `path`.
+    pub(crate) fn rename(&mut self, path: &'static str, value: Value) {
+        if let Some((other, _)) = self.entries.get_mut(path) {
+            *other = value;
+        }
+    }
+
     /// The origin of every value.
     pub(crate) fn origins(&self) -> Origins {
         Origins(self.entries.iter().map(|(path, (_, origin))| (*path, origin.clone())).collect())

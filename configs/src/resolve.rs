@@ -46,13 +46,8 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
 /// The one size that a dataset's images have; none where they are drawn, or made smaller, to any
 /// size.
 pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
-    let has_one = dataset != DatasetName::Synthetic && !lies_in_shards(dataset);
+    let has_one = dataset != DatasetName::Synthetic && !dataset.lies_in_shards();
     has_one.then(|| defaults_of(dataset).image_size as usize)
-}
-
-/// Whether a dataset is prepared into shards before it is trained on.
-fn lies_in_shards(dataset: DatasetName) -> bool {
-    matches!(dataset, DatasetName::ImagenetLt | DatasetName::Inaturalist2018 | DatasetName::Folder)
 }
 
 fn by_dataset(layers: &mut Layers) {
@@ -62,7 +57,10 @@ fn by_dataset(layers: &mut Layers) {
     settle_auto(layers, "model.name", || Value::Text(defaults.model.word().into()), &because);
     settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
     settle_auto(layers, "data.data_aug", || Value::Text(defaults.data_aug.into()), &because);
-    let factor = if lies_in_shards(dataset) { 1.0 } else { IMBALANCE };
+    if !dataset.lies_in_shards() && text(layers, "data.data_aug") == "none" {
+        layers.rename("data.data_aug", Value::Text("crop_flip".into()));
+    }
+    let factor = if dataset.lies_in_shards() { 1.0 } else { IMBALANCE };
     settle_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
     let protocol: Protocol = word(layers, "train.protocol");
     let (per_class, because) = match protocol {

@@ -38,6 +38,7 @@ const RULES: &[Rule] = &[
     },
     Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
+    Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
         broken: validation_and_protocol,
@@ -172,6 +173,18 @@ fn foreign_image_size(config: &RunConfig) -> Option<Breach> {
         format!("data.image_size is {size}, but the images of {dataset} are {native} pixels wide"),
         "leave image_size out; images are not resized",
     ))
+}
+
+fn foreign_recipe(config: &RunConfig) -> Option<Breach> {
+    let (dataset, recipe) = (config.data.name, config.data.data_aug);
+    let recipes = dataset.recipes();
+    (!recipes.contains(&recipe)).then(|| {
+        let words: Vec<&str> = recipes.iter().map(|recipe| recipe.word()).collect();
+        Breach::new(
+            format!("data.data_aug is {recipe}, a recipe that {dataset} does not have"),
+            format!("{dataset} has {}", words.join(", ")),
+        )
+    })
 }
 
 fn validation_and_protocol(config: &RunConfig) -> Option<Breach> {

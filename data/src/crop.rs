@@ -16,14 +16,16 @@ pub struct RandomResizedCrop {
 }
 
 impl Default for RandomResizedCrop {
-    /// Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: 8 % to all of the
-    /// area, between 3:4 and 4:3.
     fn default() -> Self {
-        Self { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) }
+        Self::INCEPTION
     }
 }
 
 impl RandomResizedCrop {
+    /// Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6: 8 % to all of the
+    /// area, between 3:4 and 4:3.
+    pub const INCEPTION: Self = Self { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) };
+
     /// Draws a window of a picture of `width` columns and `height` rows, as torchvision's
     /// `RandomResizedCrop.get_params` does: area even, logarithm of the ratio even, place even;
     /// after ten windows that do not fit, the middle, as far as its ratio is allowed.

@@ -14,7 +14,7 @@
 //! 5. [`profile`]: how many images each class of a long-tailed set keeps.
 //! 6. [`split`]: which images these are, and which ones are held out for validation.
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
-//! 8. [`augment`]: one image, changed at random.
+//! 8. [`augment`]: one image, changed at random, as a [recipe](augment::recipes) says.
 //! 9. [`decode`]: a window of a JPEG file as pixels of the wanted size; [`crop`] draws the window.
 //! 10. [`loader`]: batches of such pixels, made ahead by threads.
 //! 11. [`batch`]: for sets in memory, all of it together: positions of an epoch in, bytes and

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lcsl_data::DataError;
+use lcsl_data::augment::Canvas;
+use lcsl_data::augment::recipes::photographs;
 use lcsl_data::decode::Decoder;
 use lcsl_data::loader::{
     Encoding, FolderSource, Loader, MemorySource, OnRefusal, Options, Request, Source, View,
@@ -79,10 +81,40 @@ fn all(mut loader: Loader) -> (Vec<u8>, Vec<i64>) {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes_in_the_same_order() {
+    let mut seen = BTreeSet::new();
+    for recipe in
+        [photographs::CROP_FLIP, photographs::NONE, photographs::SIM_AUG, photographs::RANDCLS]
+    {
+        let view = View::of(recipe, 24);
+        let alone = one_by_one(view);
+        for threads in [1, 2, 3, 7] {
+            let options = Options { view, ..options(threads) };
+            let loader = start(images(61), requests(61, 2, 20, 1, 0), options);
+            assert!(all(loader) == alone, "{recipe:?}, {threads} threads");
+        }
+        seen.insert(alone.0);
+    }
+    assert_eq!(seen.len(), 4, "each recipe makes images of its own");
+}
+
+/// A run that goes on at a step gets what it would have got.
+#[test]
+fn a_loader_that_begins_in_the_middle_gives_the_rest() {
+    let view = View::of(photographs::RANDCLS, 24);
+    let whole = one_by_one(view);
+    let mut rest = requests(61, 2, 20, 1, 0);
+    rest.drain(..5);
+    let (pixels, labels) = all(start(images(61), rest, Options { view, ..options(3) }));
+    let skipped = 61 + 20;
+    assert_eq!(labels, whole.1[skipped..]);
+    assert!(pixels == whole.0[skipped * view.shape.bytes()..]);
+}
+
+/// The images of two epochs, each made on its own.
+fn one_by_one(view: View) -> (Vec<u8>, Vec<i64>) {
     let n = 61;
-    let view = View::training(24);
     let source = images(n);
-    let (mut decoder, mut scratch) = (Decoder::default(), Vec::new());
+    let mut scratch = Vec::new();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for epoch in 0..2 {
         let order = Order::random(u64::from(n), SEED, epoch);
@@ -91,15 +123,13 @@ fn any_number_of_threads_gives_the_same_bytes_in_the_same_order() {
             let mut stream = Stream::new(SEED, Purpose::Augment, epoch, position, 0);
             let mut target = vec![0; view.shape.bytes()];
             let image = source.image(index, &mut scratch).unwrap();
-            view.take(image, &mut stream, &mut decoder, &mut target).unwrap();
+            let hands = (&mut Decoder::default(), &mut Canvas::default());
+            view.take(image, &mut stream, hands, &mut target).unwrap();
             pixels.extend(target);
             labels.push(index as i64);
         }
     }
-    for threads in [1, 2, 3, 7] {
-        let loader = start(images(n), requests(u64::from(n), 2, 20, 1, 0), options(threads));
-        assert!(all(loader) == (pixels.clone(), labels.clone()), "{threads} threads");
-    }
+    (pixels, labels)
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! What a run learns from and is measured on: the dataset, cut as the configuration says.
 
+mod recipes;
 mod shards;
 
 use std::sync::Arc;
 
-use lcsl_config::{
-    Data, DataAugmentation, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName,
-};
+use lcsl_config::{Data, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
 use lcsl_data::datasets::cifar::CIFAR10;
@@ -147,7 +146,7 @@ fn in_memory(name: Name, config: &RunConfig) -> Result<Material, MaterialError> 
         } else {
             dataset.normalisation
         },
-        recipe: recipe(&config.data, dataset.recipe),
+        recipe: recipes::in_memory(config.data.data_aug, dataset.recipe),
         digest: None,
         notices: Vec::new(),
     })
@@ -197,13 +196,6 @@ fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> 
         _ => train.indices.iter().map(label).collect::<Result<_, DataError>>()?,
     };
     Ok(Sampler::new(kind, labels.into_iter(), config.run.seed))
-}
-
-fn recipe(data: &Data, usual: Recipe) -> Recipe {
-    match data.data_aug {
-        DataAugmentation::CropFlip => usual,
-        DataAugmentation::Off => Recipe::None,
-    }
 }
 
 fn name_of(name: DatasetName) -> Name {

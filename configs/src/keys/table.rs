@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "data.data_aug",
         Kind::Choice(DataAugmentation::WORDS),
-        "Augmentation; none, as published, still crops and flips; auto is the dataset's own",
+        "Augmentation recipe, which not every dataset has; the published none still crops and flips",
     )
     .or_auto()
     .flags(&["data_aug"]),

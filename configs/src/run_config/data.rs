@@ -95,21 +95,40 @@ choice! {
     }
 }
 
-/// What is done to a training image before it is mixed.
-///
-/// The published code's word `none` means "nothing beyond crops and flips" and is read as
-/// [`DataAugmentation::CropFlip`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum DataAugmentation {
-    /// Zero padding of 4 pixels, a random crop back to the image's size and a random mirror image.
-    #[serde(rename = "crop_flip", alias = "none")]
-    CropFlip,
-    /// The image as it is.
-    #[serde(rename = "off")]
-    Off,
+choice! {
+    /// What is done to a training image before it is mixed; not every dataset has every recipe.
+    DataAugmentation {
+        /// For images of one size: black padding of 4 pixels, a random crop back to that size and a
+        /// random mirror image. For photographs: a random window, resized, and a random mirror image.
+        CropFlip = "crop_flip",
+        /// Nothing beyond crops and flips in the published code: for images of one size
+        /// [`DataAugmentation::CropFlip`], in whose place it never stands in a configuration; for
+        /// photographs with random brightness, contrast and saturation.
+        None = "none",
+        /// With `AutoAugment`'s policy for CIFAR-10 and cutout.
+        AutoAug = "autoaug",
+        /// The views of contrastive learning: random colours, shades of grey, blur.
+        SimAug = "sim_aug",
+        /// With random colours and `RandAugment`.
+        RandCls = "randcls",
+        /// The image as it is; the square in the middle of a photograph.
+        Off = "off",
+    }
 }
 
-impl DataAugmentation {
-    /// Every word that may be written, the published `none` among them.
-    pub const WORDS: &'static [&'static str] = &["crop_flip", "none", "off"];
+impl DatasetName {
+    /// Whether a dataset is prepared into shards of photographs before it is trained on.
+    pub fn lies_in_shards(self) -> bool {
+        matches!(self, Self::ImagenetLt | Self::Inaturalist2018 | Self::Folder)
+    }
+
+    /// The recipes that a dataset has.
+    pub fn recipes(self) -> &'static [DataAugmentation] {
+        use DataAugmentation::{AutoAug, CropFlip, None, Off, RandCls, SimAug};
+        if self.lies_in_shards() {
+            &[CropFlip, None, SimAug, RandCls, Off]
+        } else {
+            &[CropFlip, None, AutoAug, SimAug, Off]
+        }
+    }
 }

@@ -80,6 +80,36 @@ fn data_aug_none_still_crops_and_flips() {
         assert_eq!(command.config.data.data_aug, DataAugmentation::CropFlip, "{word}");
     }
     assert_eq!(good("--data_aug=off").config.data.data_aug, DataAugmentation::Off);
+    let photographs = good("--dataset=imagenet_lt --data_aug=none").config.data.data_aug;
+    assert_eq!(
+        photographs,
+        DataAugmentation::None,
+        "the published code also changes colours there"
+    );
+}
+
+#[test]
+fn a_dataset_has_its_recipes_and_names_them() {
+    for dataset in DatasetName::WORDS {
+        for word in DataAugmentation::WORDS {
+            let line = format!("--dataset={dataset} --data_aug={word}");
+            let has = dataset.parse::<DatasetName>().unwrap().recipes();
+            let has = has.contains(&word.parse().unwrap());
+            assert_eq!(train(&line, &CPU, "").is_ok(), has, "{line}");
+        }
+    }
+    insta::assert_snapshot!(bad("--dataset=cifar100 --data_aug=randcls"), @r"
+    the configuration has a problem
+      - data.data_aug is randcls, a recipe that cifar100 does not have
+        where: flag --data_aug and flag --dataset
+        hint: cifar100 has crop_flip, none, autoaug, sim_aug, off
+    ");
+    insta::assert_snapshot!(bad("--dataset=imagenet --data_aug=autoaug"), @r"
+    the configuration has a problem
+      - data.data_aug is autoaug, a recipe that imagenet_lt does not have
+        where: flag --data_aug and flag --dataset
+        hint: imagenet_lt has crop_flip, none, sim_aug, randcls, off
+    ");
 }
 
 #[test]

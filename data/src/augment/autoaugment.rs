@@ -46,9 +46,10 @@ const CIFAR10: [[(Kind, f64, u8); 2]; 25] = [
 /// Sizes are those of torchvision's `AutoAugment`: a translation by step 9 moves by 150/331 of the
 /// image. Where an operation has two directions, both are as likely.
 ///
-/// Shears are bicubic and everything else takes the nearest pixel, as in the program that long-tailed
-/// recognition uses (`PaCo`'s `autoaug.py`, with a `fill` of 128). That program differs in two things: it
-/// turns anticlockwise only, and its thresholds for solarization are up to one level higher.
+/// Shears are bicubic and everything else takes the nearest pixel, as in the program that the
+/// published recipes of long-tailed recognition use. That program differs in three things: it turns
+/// anticlockwise only, it may round a translation to the next pixel, and its thresholds for
+/// solarization are up to one level higher.
 pub fn autoaugment_cifar10(canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {
     for operation in draw(canvas.shape(), stream).into_iter().flatten() {
         operation.apply(canvas, reading(operation, fill));

@@ -46,6 +46,39 @@ impl Canvas {
         self.spare.resize(source.len(), 0);
     }
 
+    /// Replaces the image with `source`, which may be grey: three channels are then the same.
+    ///
+    /// # Panics
+    /// When `source` is not of that shape, has no pixels, or neither one nor three channels.
+    pub fn load_image(&mut self, shape: Shape, source: &[u8]) {
+        let Shape { height, width, channels } = shape;
+        if channels != 1 {
+            assert_eq!(channels, 3, "channels of an image");
+            return self.load(height, width, source);
+        }
+        assert_eq!(source.len(), shape.bytes(), "bytes of an image");
+        assert!(!source.is_empty(), "an image without pixels");
+        (self.height, self.width) = (height, width);
+        self.pixels.clear();
+        self.pixels.extend(source.iter().flat_map(|&level| [level; 3]));
+        self.spare.resize(self.pixels.len(), 0);
+    }
+
+    /// Writes the image to `target`, with three channels or the first of them alone.
+    ///
+    /// # Panics
+    /// When `target` does not hold so many pixels of so many channels, or `channels` is neither.
+    pub fn store(&self, channels: usize, target: &mut [u8]) {
+        if channels == 3 {
+            target.copy_from_slice(&self.pixels);
+            return;
+        }
+        assert_eq!((channels, target.len()), (1, self.pixels.len() / 3), "bytes of an image");
+        for (level, [first, ..]) in target.iter_mut().zip(self.pixels.as_chunks::<3>().0) {
+            *level = *first;
+        }
+    }
+
     /// Rows, columns, and three channels.
     pub fn shape(&self) -> Shape {
         Shape { height: self.height, width: self.width, channels: 3 }

@@ -30,7 +30,7 @@ const FULL: f64 = 10.0;
 /// `RandAugment` (Cubuk et al., "Randaugment: practical automated data augmentation with a reduced
 /// search space", `NeurIPS` 2020) as timm has it.
 ///
-/// The default is timm's `rand-m10-n2-mstd0.5`. Where pixels move, the image is read by bilinear or
+/// Where pixels move, the image is read by bilinear or
 /// bicubic interpolation, each as often.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RandAugment {
@@ -48,11 +48,14 @@ pub struct RandAugment {
 
 impl Default for RandAugment {
     fn default() -> Self {
-        Self { layers: 2, magnitude: 10.0, deviation: 0.5 }
+        Self::N2_M10
     }
 }
 
 impl RandAugment {
+    /// timm's `rand-n2-m10-mstd0.5`.
+    pub const N2_M10: Self = Self { layers: 2, magnitude: 10.0, deviation: 0.5 };
+
     /// Does the chosen operations to the image in `canvas`; what comes from outside the image is
     /// `fill`.
     pub fn apply(&self, canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {

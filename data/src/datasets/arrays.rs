@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Dataset, Name, Normalisation, cifar, fashion_mnist};
-use crate::augment::Recipe;
+use crate::augment::recipes::small;
 use crate::error::DataError;
 use crate::images::ImageSet;
 use crate::prepare::arrays;
@@ -37,8 +37,7 @@ pub(super) fn open(name: Name, root: &Path) -> Result<Option<Dataset>, DataError
         Ok(set)
     };
     let sets = [part("train")?, part("test")?];
-    let recipe = Recipe::PadCropFlip { pad: 4 };
-    Ok(Some(Dataset::new(name, manifest.class_names, sets, normalisation, recipe)))
+    Ok(Some(Dataset::new(name, manifest.class_names, sets, normalisation, small::CROP_FLIP)))
 }
 
 /// How a dataset in arrays is normalised; `None` for those that are no arrays.

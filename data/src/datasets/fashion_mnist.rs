@@ -15,7 +15,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, Name, Normalisation};
-use crate::augment::Recipe;
+use crate::augment::recipes::small;
 use crate::error::{Archive, DataError};
 use crate::idx;
 
@@ -110,7 +110,7 @@ fn read(root: &Path, fallback: &Path) -> Result<Dataset, DataError> {
         CLASS_NAMES.map(str::to_owned).to_vec(),
         sets,
         NORMALISATION,
-        Recipe::PadCropFlip { pad: 4 },
+        small::CROP_FLIP,
     ))
 }
 

@@ -6,7 +6,7 @@
 //! look the same in the mirror, because training and evaluation mirror images.
 
 use super::{Dataset, Name, Normalisation};
-use crate::augment::Recipe;
+use crate::augment::recipes::small;
 use crate::images::{ImageSet, Shape};
 use crate::random::{Purpose, Stream};
 
@@ -57,7 +57,7 @@ pub fn generate(options: &Options) -> Dataset {
         (0..classes).map(|class| format!("pattern {class}")).collect(),
         sets,
         Normalisation { mean: [0.5; 3], std: [0.25; 3] },
-        Recipe::PadCropFlip { pad: 4 },
+        small::CROP_FLIP,
     )
 }
 

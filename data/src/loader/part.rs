@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::DataError;
+use crate::augment::Canvas;
 use crate::decode::{Decoder, ImageError};
 use crate::random::{Purpose, Stream};
 use crate::sampler::Order;
@@ -67,6 +68,7 @@ pub(super) struct Work {
 #[derive(Default)]
 pub(super) struct Bench {
     decoder: Decoder,
+    canvas: Canvas,
     scratch: Vec<u8>,
 }
 
@@ -109,7 +111,8 @@ impl Work {
     ) -> Result<i64, LoadError> {
         let label = self.source.label(index)?;
         let image = self.source.image(index, &mut bench.scratch)?;
-        let taken = self.view.take(image, stream, &mut bench.decoder, target);
+        let hands = (&mut bench.decoder, &mut bench.canvas);
+        let taken = self.view.take(image, stream, hands, target);
         taken.map_err(|source| LoadError::Image {
             place: self.source.place(index),
             index: index as u64,

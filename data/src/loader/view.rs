@@ -1,5 +1,7 @@
 //! What is done to a photograph on its way into a batch.
 
+use crate::augment::recipes::photographs;
+use crate::augment::{Canvas, Crop, Recipe, Step, retouch};
 use crate::crop::{RandomResizedCrop, centre};
 use crate::decode::resize::Mirror;
 use crate::decode::{Decoder, ImageError, Window};
@@ -25,24 +27,38 @@ pub enum Framing {
 pub struct View {
     /// How the window is chosen.
     pub framing: Framing,
+    /// What is done to it afterwards.
+    pub steps: &'static [Step],
     /// The size of what comes out; three channels.
     pub shape: Shape,
 }
 
 impl View {
+    /// The view of `recipe` on squares of `side` pixels. A photograph may have any size, so that one
+    /// that is to be padded has a window drawn and resized instead; one that is to be shown as it is
+    /// shows what is evaluated.
+    pub fn of(recipe: Recipe, side: usize) -> Self {
+        let framing = match recipe.crop {
+            Crop::Whole => Framing::Centre { share: 0.875 },
+            Crop::PadFlip { .. } => Framing::Random(RandomResizedCrop::INCEPTION),
+            Crop::ResizedFlip(crop) => Framing::Random(crop),
+        };
+        let shape = Shape { height: side, width: side, channels: 3 };
+        Self { framing, steps: recipe.steps, shape }
+    }
+
     /// The view that trains on squares of `side` pixels.
     pub fn training(side: usize) -> Self {
-        let shape = Shape { height: side, width: side, channels: 3 };
-        Self { framing: Framing::Random(RandomResizedCrop::default()), shape }
+        Self::of(photographs::CROP_FLIP, side)
     }
 
     /// The view that is evaluated on: squares of `side` pixels.
     pub fn evaluation(side: usize) -> Self {
-        let shape = Shape { height: side, width: side, channels: 3 };
-        Self { framing: Framing::Centre { share: 0.875 }, shape }
+        Self::of(Recipe::AS_IS, side)
     }
 
-    /// Writes the view of one image, with the random choices of `stream`, to `target`.
+    /// Writes the view of one image, with the random choices of `stream`, to `target`. What `decoder`
+    /// and `canvas` held does not matter.
     ///
     /// # Errors
     /// When the image is refused.
@@ -53,16 +69,19 @@ impl View {
         &self,
         (encoding, bytes): (Encoding, &[u8]),
         stream: &mut Stream,
-        decoder: &mut Decoder,
+        (decoder, canvas): (&mut Decoder, &mut Canvas),
         target: &mut [u8],
     ) -> Result<(), ImageError> {
+        // The order of these draws is part of what a seed means.
         let choose = |width, height| self.choose(width, height, stream);
         match encoding {
             Encoding::Jpeg => decoder.window(bytes, choose, self.shape, target),
             Encoding::Rgb { width, height } => {
                 decoder.window_of_rgb(bytes, (width, height), choose, self.shape, target)
             }
-        }
+        }?;
+        retouch(self.steps, self.shape, target, canvas, stream);
+        Ok(())
     }
 
     /// The window of a picture of this size, and whether it is mirrored.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lcsl_data::DataError;
-use lcsl_data::augment::Recipe;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::Shape;
 use lcsl_data::loader::{Loader, OnRefusal, Options, Request, ShardSource, View};
@@ -77,10 +76,7 @@ impl Supply {
                 images: images.clone(),
                 indices,
                 sampler: material.sampler.clone(),
-                view: match material.recipe {
-                    Recipe::None => View::evaluation(material.shape.height),
-                    Recipe::PadCropFlip { .. } => View::training(material.shape.height),
-                },
+                view: View::of(material.recipe, material.shape.height),
                 seed,
                 threads,
                 plan,

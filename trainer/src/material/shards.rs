@@ -2,13 +2,12 @@
 
 use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
-use lcsl_data::augment::Recipe;
 use lcsl_data::datasets::Name;
 use lcsl_data::datasets::prepared::{self, Part, Prepared};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{Images, Material, MaterialError, Selection, cut, profile, recipe, sampler};
+use super::{Images, Material, MaterialError, Selection, cut, profile, recipes, sampler};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
@@ -28,7 +27,7 @@ pub(super) fn open(name: Name, config: &RunConfig) -> Result<Material, MaterialE
         test: whole(&dataset.test),
         shape: Shape { height: side, width: side, channels: 3 },
         normalisation: dataset.normalisation,
-        recipe: recipe(&config.data, Recipe::PadCropFlip { pad: 4 }),
+        recipe: recipes::of_photographs(config.data.data_aug),
         digest: Some(dataset.digest),
         notices: rehearsal.into_iter().collect(),
     })

@@ -76,6 +76,27 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
 }
 
+/// What happens to an image belongs to its place in the order, not to the rank that makes it.
+#[test]
+fn the_world_size_changes_nothing_with_any_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut digests = Vec::new();
+    for recipe in ["crop_flip", "autoaug", "sim_aug"] {
+        let run = |nproc: usize| {
+            let run_dir = folder.path().join(format!("{recipe}-{nproc}"));
+            let (nproc, recipe) = (format!("--nproc={nproc}"), format!("--data_aug={recipe}"));
+            let fixed = ["--deterministic", "--virtual_ranks=4", "--batch_size=21", "--epochs=1"];
+            lasting(train(&run_dir, &[&fixed[..], &[&nproc, &recipe]].concat()))
+        };
+        let alone = run(1);
+        assert_eq!(run(2), alone, "{recipe}");
+        digests.push(alone["last_weights_digest"].to_string());
+    }
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), 3, "each recipe shows other images");
+}
+
 /// Every way to draw an epoch is a function of seed, epoch and position; those that resample draw images
 /// twice, whose keys still differ.
 #[test]

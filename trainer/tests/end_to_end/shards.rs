@@ -47,13 +47,14 @@ fn train(root: &Path, run_dir: &Path, more: &[&str]) -> Value {
 }
 
 /// One rank, two ranks, other numbers of decoding threads, and a run that was cut off in the middle of an
-/// epoch: one result.
+/// epoch: one result, also where images are changed at random as much as they can be.
 #[test]
 fn neither_world_nor_threads_nor_a_resume_change_a_run_from_shards() {
     let folder = tempfile::tempdir().unwrap();
     let root = prepare(folder.path(), "data", &PARTS);
     let whole = folder.path().join("whole");
     let alike = ["--deterministic", "--virtual_ranks=2", "--set=checkpoint.every_steps=2"];
+    let alike = [&alike[..], &["--data_aug=randcls"]].concat();
     let keep = ["--set=checkpoint.keep_last=100"];
     let two = [&alike[..], &keep, &["--nproc=2", "--set=data.loader_threads=3"]].concat();
     let expected = train(&root, &whole, &two);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::forms::Form;
 use super::records::{SHAPE, decode};
 use super::source::Source;
-use crate::augment::Recipe;
+use crate::augment::recipes::small;
 use crate::datasets::Dataset;
 use crate::error::DataError;
 use crate::images::ImageSet;
@@ -20,7 +20,7 @@ pub fn open(root: &Path, form: &Form) -> Result<Dataset, DataError> {
     let class_names = class_names(&mut source, form)?;
     let train = read(&mut source, form, form.train_files, form.train_records)?;
     let test = read(&mut source, form, &[form.test_file], form.test_records)?;
-    let recipe = Recipe::PadCropFlip { pad: 4 };
+    let recipe = small::CROP_FLIP;
     Ok(Dataset::new(form.name, class_names, [train, test], form.normalisation, recipe))
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use lcsl_data::augment::{Recipe, augment};
+use lcsl_data::augment::{Canvas, Crop, Recipe, augment};
 use lcsl_data::decode::header::Header;
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{Decoder, ImageError, Window};
@@ -75,7 +75,8 @@ fn picture(
     };
     let view = View::training(side);
     let mut pixels = vec![0; view.shape.bytes()];
-    view.take((encoding, bytes), &mut stream(), decoder, &mut pixels).map_err(wrong)?;
+    let hands = (decoder, &mut Canvas::default());
+    view.take((encoding, bytes), &mut stream(), hands, &mut pixels).map_err(wrong)?;
     let (width, height) = match encoding {
         Encoding::Jpeg => {
             let header = Header::read(bytes).map_err(wrong)?;
@@ -95,7 +96,8 @@ fn picture(
 fn array(set: &ImageSet, index: usize, mut stream: Stream) -> Vec<u8> {
     let shape = set.shape();
     let mut pixels = vec![0; shape.bytes()];
-    let recipe = Recipe::PadCropFlip { pad: shape.height / 8 };
-    augment(recipe, shape, set.image(index), &mut pixels, &mut stream);
+    let recipe = Recipe { crop: Crop::PadFlip { pad: shape.height / 8 }, steps: &[] };
+    let canvas = &mut Canvas::default();
+    augment(recipe, shape, set.image(index), &mut pixels, canvas, &mut stream);
     pixels
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lcsl_data::augment::Recipe;
+use lcsl_data::augment::{Crop, Recipe};
 use lcsl_data::batch::Batches;
 use lcsl_data::images::ImageSet;
 use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
@@ -94,7 +94,7 @@ pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Meas
 /// side, cropped and flipped.
 pub(super) fn arrays(set: ImageSet, setting: Setting) -> Measured {
     let images = set.len() as u64;
-    let recipe = Recipe::PadCropFlip { pad: setting.side / 8 };
+    let recipe = Recipe { crop: Crop::PadFlip { pad: setting.side / 8 }, steps: &[] };
     let indices: Arc<[u32]> = (0..images as u32).collect();
     let batches = Batches::new(Arc::new(set), indices, recipe, setting.seed);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
