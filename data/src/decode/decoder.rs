@@ -79,12 +79,13 @@ impl Decoder {
         let factor = reduction(window, (shape.width as u32, shape.height as u32));
         let plan = self.decode(jpeg, found, window, factor)?;
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
-        self.resized.resize(shape.width * shape.height * PIXEL, 0);
         let size = (plan.decoded.width, plan.decoded.height);
         let wanted = (shape.width as u32, shape.height as u32);
         let resizing = Resizing { size, inner: plan.inner, wanted };
-        resizing.run::<U8x4>(&mut self.resizer, &self.decoded, &mut self.resized);
-        pack(&self.resized, shape.width, mirrored, target);
+        let decoded = &self.decoded[..bytes_of(size)];
+        let resized = at_least(&mut self.resized, bytes_of(wanted));
+        resizing.run::<U8x4>(&mut self.resizer, decoded, resized);
+        pack(resized, shape.width, mirrored, target);
         Ok(())
     }
 
@@ -127,10 +128,10 @@ impl Decoder {
         let found = self.examine(jpeg)?;
         let whole = Window::whole(found.width, found.height);
         self.decode(jpeg, found, whole, 1)?;
-        let columns = found.width as usize;
-        self.resized.resize(columns * found.height as usize * 3, 0);
-        pack(&self.decoded, columns, Mirror::No, &mut self.resized);
-        Ok((&self.resized, found.width, found.height))
+        let decoded = &self.decoded[..bytes_of((found.width, found.height))];
+        let packed = at_least(&mut self.resized, decoded.len() / PIXEL * 3);
+        pack(decoded, found.width as usize, Mirror::No, packed);
+        Ok((packed, found.width, found.height))
     }
 
     /// Everything that can be refused before a pixel is decoded.
@@ -151,7 +152,8 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Decodes what `window` needs into `self.decoded`, in RGB and a byte without meaning.
+    /// Decodes what `window` needs into `self.decoded`, at its start, in RGB and a byte without
+    /// meaning.
     fn decode(
         &mut self,
         jpeg: &[u8],
@@ -165,14 +167,27 @@ impl Decoder {
             None => Plan::in_one_piece(window, size),
         };
         let Window { width, height, .. } = plan.decoded;
-        let pixels = width as usize * height as usize;
-        self.decoded.resize(pixels * PIXEL, 0);
-        self.decompressor.decode(jpeg, found, plan.decoded, plan.reduction, &mut self.decoded)?;
+        let pixels = at_least(&mut self.decoded, bytes_of((width, height)));
+        self.decompressor.decode(jpeg, found, plan.decoded, plan.reduction, pixels)?;
         if found.format == Format::Cmyk {
-            print_to_rgb(&mut self.decoded);
+            print_to_rgb(pixels);
         }
         Ok(plan)
     }
+}
+
+/// Bytes of so many columns and rows as they are decoded.
+fn bytes_of((width, height): (u32, u32)) -> usize {
+    width as usize * height as usize * PIXEL
+}
+
+/// The first `bytes` of a memory that grows where it has to, and never shrinks: what it holds is about to be
+/// overwritten, and filling it up for every picture would cost time.
+fn at_least(memory: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    if memory.len() < bytes {
+        memory.resize(bytes, 0);
+    }
+    &mut memory[..bytes]
 }
 
 /// Turns the inks of a file for print into RGB in place, and leaves black as the byte without meaning.

@@ -79,14 +79,24 @@ pub fn pack(pixels: &[u8], width: usize, mirrored: Mirror, target: &mut [u8]) {
     let (rows, pixels) = (target.chunks_exact_mut(width * RGB), pixels.chunks_exact(width * PIXEL));
     assert_eq!(rows.len(), pixels.len(), "rows of {width} pixels");
     for (row, pixels) in rows.zip(pixels) {
-        let (row, pixels) = (row.as_chunks_mut::<RGB>().0, pixels.as_chunks::<PIXEL>().0);
-        let copy = |([red, green, blue, _], target): (&[u8; PIXEL], &mut [u8; RGB])| {
-            *target = [*red, *green, *blue];
-        };
+        let pixels = pixels.as_chunks::<PIXEL>().0;
         match mirrored {
-            Mirror::No => pixels.iter().zip(row).for_each(copy),
-            Mirror::Yes => pixels.iter().rev().zip(row).for_each(copy),
+            Mirror::No => pack_row(pixels.iter(), row),
+            Mirror::Yes => pack_row(pixels.iter().rev(), row),
         }
+    }
+}
+
+/// Every pixel moves as one word of four bytes, the last of which the next pixel overwrites.
+fn pack_row<'a>(mut pixels: impl DoubleEndedIterator<Item = &'a [u8; PIXEL]>, row: &mut [u8]) {
+    let last = pixels.next_back();
+    let mut rest = row;
+    for pixel in pixels {
+        rest[..PIXEL].copy_from_slice(pixel);
+        rest = &mut rest[RGB..];
+    }
+    if let Some(last) = last {
+        rest.copy_from_slice(&last[..RGB]);
     }
 }
 
