@@ -122,9 +122,9 @@ fn one_by_one(view: View) -> (Vec<u8>, Vec<i64>) {
             let index = order.at(position) as usize;
             let mut stream = Stream::new(SEED, Purpose::Augment, epoch, position, 0);
             let mut target = vec![0; view.shape.bytes()];
-            let image = source.image(index, &mut scratch).unwrap();
+            let image = source.image(index, &mut scratch).expect("an image in memory");
             let hands = (&mut Decoder::default(), &mut Canvas::default());
-            view.take(image, &mut stream, hands, &mut target).unwrap();
+            view.take(image, &mut stream, hands, &mut target).expect("a good image");
             pixels.extend(target);
             labels.push(index as i64);
         }
