@@ -7,6 +7,7 @@ use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::turbojpeg::Exactness;
 use lcsl_data::decode::{Decoder, ImageError, Limits, Window};
 use lcsl_data::images::Shape;
+use lcsl_data::prepare;
 use lcsl_data::random::{Purpose, Stream};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -274,6 +275,63 @@ fn corrupt_pixels_are_refused_with_the_decoders_words() {
     jpeg[middle..middle + 200].fill(0xff);
     let refused = Decoder::default().whole(&jpeg).map(|_| ()).unwrap_err();
     assert!(matches!(refused, ImageError::Corrupt { .. }), "{refused}");
+}
+
+/// A file whose end is damaged, with `before` put in front of its tables.
+fn with_damage(file: &str, before: &[u8], damaged: bool) -> Vec<u8> {
+    let mut jpeg = golden(file);
+    if damaged {
+        let (from, to) = (jpeg.len() * 3 / 4, jpeg.len() - 2);
+        jpeg.drain(from..to);
+    }
+    jpeg.splice(2..2, before.iter().copied());
+    jpeg
+}
+
+/// libjpeg words the first warning of a file alone. Where that was a harmless one (bytes that stand
+/// between two segments of the header, a transform of colours that nobody knows), all that was wrong
+/// with the pixels behind it was hidden, and grey rows were trained on. Found by fuzzing.
+#[test]
+fn a_harmless_warning_hides_no_other() {
+    let transform = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07";
+    for file in ["420.jpg", "444.jpg", "progressive.jpg", "restarts.jpg"] {
+        for before in [&b"junk"[..], transform] {
+            let mut decoder = Decoder::default();
+            let expected = decoder.whole(&golden(file)).unwrap().0.to_vec();
+            let (pixels, ..) = decoder.whole(&with_damage(file, before, false)).unwrap();
+            assert!(pixels == expected, "{file}: other pixels");
+
+            let damaged = with_damage(file, before, true);
+            let refused = decoder.whole(&damaged).map(|_| ()).expect_err(file);
+            assert!(matches!(refused, ImageError::Corrupt { .. }), "{file}: {refused}");
+            let refused = prepare::image::decode(&damaged).expect_err(file);
+            assert!(refused.starts_with("is a damaged JPEG"), "{file}: {refused}");
+        }
+    }
+}
+
+/// Junk before the end of a file costs no pixel. But a decoder that looks for a restart marker there
+/// finds junk and the end, and says the same: half of the picture was grey.
+#[test]
+fn junk_before_the_end_is_harmless_where_nothing_else_is_missing() {
+    for file in ["420.jpg", "444.jpg", "progressive.jpg", "restarts.jpg"] {
+        let mut jpeg = golden(file);
+        let end = jpeg.len() - 2;
+        jpeg.splice(end..end, [0; 9]);
+        let mut decoder = Decoder::default();
+        let expected = decoder.whole(&golden(file)).unwrap().0.to_vec();
+        let (pixels, ..) = decoder.whole(&jpeg).expect(file);
+        assert!(pixels == expected, "{file}: other pixels");
+        assert_eq!(prepare::image::decode(&jpeg).map(|rgb| rgb.pixels), Ok(expected), "{file}");
+    }
+    let mut jpeg = golden("restarts.jpg");
+    let is_restart = |pair: &[u8]| pair[0] == 0xff && (0xd0..=0xd7).contains(&pair[1]);
+    let restart = jpeg.windows(2).skip(jpeg.len() / 2).position(is_restart).unwrap();
+    let (from, to) = (restart + jpeg.len() / 2, jpeg.len() - 2);
+    jpeg.splice(from..to, [0; 9]);
+    let refused = Decoder::default().whole(&jpeg).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, ImageError::Corrupt { .. }), "{refused}");
+    assert!(prepare::image::decode(&jpeg).is_err());
 }
 
 /// The fast transform is for those who ask for it, and is near.

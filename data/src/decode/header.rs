@@ -13,11 +13,16 @@
 //! how large the picture is, before any memory is taken for it, and whether the file is whole, also
 //! where the window that is decoded ends before the missing part.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::error::ImageError;
 
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
+const RESTART_INTERVAL: u8 = 0xdd;
+const ADOBE: u8 = 0xee;
 
 /// What is known of a JPEG file before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,7 @@ impl Header {
             _ => return Err(ImageError::NotJpeg { found: kind_of(jpeg) }),
         }
         let truncated = ImageError::Truncated { bytes: jpeg.len() };
-        let (header, pixels) = walk(jpeg)?;
+        let (header, pixels) = walk(jpeg, |_, _| ())?;
         let header = header.ok_or_else(|| corrupt("pixels begin before their size is known"))?;
         if !jpeg[pixels..].windows(2).rev().any(|pair| pair == [0xff, END_OF_IMAGE]) {
             return Err(truncated);
@@ -62,8 +67,98 @@ impl Header {
     }
 }
 
-/// Follows the segments up to the first scan: the frame header, and where the scan begins.
-fn walk(jpeg: &[u8]) -> Result<(Option<Header>, usize), ImageError> {
+/// `jpeg` without what decoders warn of although no pixel depends on it: bytes that stand between
+/// the segments of its header are left out, and an unknown transform in Adobe's segment becomes the
+/// one that decoders assume.
+///
+/// Photographs from the web have such bytes, and every decoder reads on. But libjpeg words the first
+/// warning of a file alone: one of these would hide all that is wrong with the pixels behind it.
+///
+/// # Errors
+/// As [`Header::read`] has them, as far as it reads the header.
+pub fn tidied(jpeg: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
+    let (mut segments, mut kept, mut transform) = (Vec::new(), 2, None);
+    let (header, pixels) = walk(jpeg, |marker, segment| {
+        if marker == ADOBE && jpeg[segment.clone()][4..].starts_with(b"Adobe") {
+            // Behind marker, length and name: a version and two sets of flags, two bytes each.
+            transform = Some(segment.start + 15).filter(|&at| at < segment.end);
+        }
+        kept += segment.len();
+        segments.push(segment);
+    })?;
+    let usual = match header.map(|header| header.components) {
+        Some(3) => 1, // YCbCr
+        Some(4) => 2, // YCCK
+        _ => 0,
+    };
+    let unknown = transform.filter(|&at| usual > 0 && ![0, usual].contains(&jpeg[at]));
+    if kept == pixels && unknown.is_none() {
+        return Ok(Cow::Borrowed(jpeg));
+    }
+    let mut file = jpeg.to_vec();
+    if let Some(at) = unknown {
+        file[at] = usual;
+    }
+    let mut tidy = jpeg[..2].to_vec();
+    for segment in segments {
+        tidy.extend_from_slice(&file[segment]);
+    }
+    tidy.extend_from_slice(&jpeg[pixels..]);
+    Ok(Cow::Owned(tidy))
+}
+
+/// Whether as many restart markers follow the header as its size and its interval ask for. A decoder
+/// that looks for one and finds bytes without meaning and then the end of the file warns of the bytes
+/// alone. False where this cannot be told: an interval in a file of several scans.
+pub fn has_its_restarts(jpeg: &[u8]) -> bool {
+    let (mut interval, mut sampling, mut in_scan) = (0, Vec::new(), 0);
+    let walked = walk(jpeg, |marker, segment| {
+        let content = &jpeg[segment.start + 4..segment.end];
+        match (marker, content) {
+            (RESTART_INTERVAL, &[high, low, ..]) => {
+                interval = u64::from(u16::from_be_bytes([high, low]));
+            }
+            (START_OF_SCAN, &[components, ..]) => in_scan = usize::from(components),
+            // Behind precision, size and count: number, sampling and table of each component.
+            _ if is_frame(marker) => {
+                sampling = content.get(6..).unwrap_or_default().to_vec();
+            }
+            _ => {}
+        }
+    });
+    let Ok((Some(header), pixels)) = walked else { return false };
+    if interval == 0 {
+        return true;
+    }
+    let factors = || sampling.chunks_exact(3).take(usize::from(header.components)).map(|c| c[1]);
+    let largest = |shift: u32| factors().map(|both| both >> shift & 15).max().unwrap_or(0).max(1);
+    let blocks = |side: u32, factor: u8| u64::from(side.div_ceil(8 * u32::from(factor)));
+    let units = blocks(header.width, largest(4)) * blocks(header.height, largest(0));
+    let mut at = pixels;
+    let mut restarts = 0;
+    while let Some(found) = jpeg.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) {
+        at += found + 1;
+        match jpeg.get(at) {
+            Some(0xd0..=0xd7) => restarts += 1,
+            Some(0x00 | 0xff) => {}
+            Some(&END_OF_IMAGE) => break,
+            _ => return false,
+        }
+    }
+    in_scan == usize::from(header.components) && restarts + 1 >= units.div_ceil(interval)
+}
+
+/// C4, C8 and CC are tables and an extension; the other Cn are kinds of frames.
+fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
+}
+
+/// Follows the segments up to the first scan, and tells `each` its marker and where it lies, from
+/// the `FF` before the marker on: the frame header, and where the scan begins.
+fn walk(
+    jpeg: &[u8],
+    mut each: impl FnMut(u8, Range<usize>),
+) -> Result<(Option<Header>, usize), ImageError> {
     let truncated = || ImageError::Truncated { bytes: jpeg.len() };
     let byte = |at: usize| jpeg.get(at).copied().ok_or_else(truncated);
     let (mut at, mut header) = (2, None);
@@ -85,8 +180,7 @@ fn walk(jpeg: &[u8]) -> Result<(Option<Header>, usize), ImageError> {
         }
         let length = usize::from(u16::from_be_bytes([byte(at)?, byte(at + 1)?]));
         let segment = jpeg.get(at..at + length).ok_or_else(truncated)?;
-        // C4, C8 and CC are tables and an extension; the other Cn are kinds of frames.
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+        if is_frame(marker) {
             let &[_, _, precision, high, low, left, right, components, ..] = segment else {
                 return Err(corrupt("the frame header is too short"));
             };
@@ -97,6 +191,7 @@ fn walk(jpeg: &[u8]) -> Result<(Option<Header>, usize), ImageError> {
         if length < 2 {
             return Err(corrupt("a segment is shorter than its length"));
         }
+        each(marker, at - 2..at + length);
         at += length;
         if marker == START_OF_SCAN {
             return Ok((header, at));
@@ -153,6 +248,49 @@ mod tests {
         let mut padded = SMALL.to_vec();
         padded.extend([0; 100]);
         assert!(Header::read(&padded).is_ok());
+    }
+
+    #[test]
+    fn bytes_between_segments_are_left_out() {
+        assert_eq!(tidied(&SMALL), Ok(Cow::Borrowed(&SMALL[..])));
+        let (start, rest) = SMALL.split_at(2);
+        for junk in [&[0, 1, 2][..], &[0xff], &[0xff, 0, 7], &[0xff, 0xd3]] {
+            let file = [start, junk, rest].concat();
+            assert_eq!(tidied(&file).unwrap(), &SMALL[..], "{junk:?}");
+        }
+    }
+
+    /// Colours of 3 components are transformed (1) or not (0), those of 4 too (2 or 0).
+    #[test]
+    fn an_unknown_transform_becomes_the_usual_one() {
+        let with = |components: u8, transform: u8| {
+            let adobe = [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0", &[transform][..]].concat();
+            let mut file = [&SMALL[..2], &adobe, &SMALL[2..]].concat();
+            file[2 + 16 + 9] = components;
+            file
+        };
+        for (components, found, expected) in
+            [(1, 7, 7), (3, 0, 0), (3, 1, 1), (3, 2, 1), (4, 0, 0), (4, 1, 2), (4, 9, 2)]
+        {
+            let tidy = tidied(&with(components, found)).unwrap().into_owned();
+            assert_eq!(tidy, with(components, expected), "{found} of {components}");
+        }
+    }
+
+    #[test]
+    fn restart_markers_are_counted() {
+        // 17×9 pixels in colour at half resolution: 2×1 units of 16×16.
+        let file = |interval: u8, pixels: &[u8]| {
+            let frame = [0xff, 0xc0, 0, 17, 8, 0, 9, 0, 17, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0];
+            let restart = [0xff, 0xdd, 0, 4, 0, interval];
+            let scan = [0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0];
+            [&[0xff, 0xd8], &frame[..], &restart, &scan, pixels, &[0xff, 0xd9]].concat()
+        };
+        assert!(has_its_restarts(&file(0, &[7])));
+        assert!(has_its_restarts(&file(1, &[7, 0xff, 0xd0, 7])));
+        assert!(has_its_restarts(&file(2, &[7, 0xff, 0, 7])));
+        assert!(!has_its_restarts(&file(1, &[7])));
+        assert!(!has_its_restarts(&file(1, &[7, 0xff, 0xd0, 7, 0xff, 0xda, 0, 2])));
     }
 
     /// A thumbnail inside a segment has an end of its own.

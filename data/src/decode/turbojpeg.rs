@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use turbojpeg_sys as sys;
 
 use super::error::ImageError;
+use super::header::has_its_restarts;
 use super::region::{Reduction, Window};
 use super::resize::PIXEL;
 
@@ -106,7 +107,7 @@ impl Decompressor {
         let code = unsafe {
             sys::tj3DecompressHeader(self.handle.as_ptr(), jpeg.as_ptr(), jpeg.len() as sys::size_t)
         };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         if self.get(sys::TJPARAM_TJPARAM_PRECISION) != 8 {
             return Err(ImageError::Unsupported { what: "samples of other than 8 bits" });
         }
@@ -167,10 +168,10 @@ impl Decompressor {
         };
         // SAFETY: the structures are passed by value, the handle is ours.
         let code = unsafe { sys::tj3SetScalingFactor(self.handle.as_ptr(), scale) };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         // SAFETY: as above.
         let code = unsafe { sys::tj3SetCroppingRegion(self.handle.as_ptr(), cropping) };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         // SAFETY: the source is one slice that is only read. The library writes `h` rows of `w`
         // pixels, one behind the other (a pitch of 0 says so): `needed` bytes, which is the length
         // of `pixels`. It reads the header of `jpeg` again, and the slice cannot have changed since
@@ -186,7 +187,7 @@ impl Decompressor {
                 format,
             )
         };
-        self.check(code)
+        self.check(code, jpeg)
     }
 
     fn get(&self, parameter: sys::TJPARAM) -> c_int {
@@ -200,9 +201,9 @@ impl Decompressor {
         assert_eq!(code, 0, "parameter {parameter} of the JPEG decoder does not take {value}");
     }
 
-    /// Turns an answer of the library into a result. The text is copied: the next call overwrites
+    /// Turns an answer of the library about `jpeg` into a result. The text is copied: the next call overwrites
     /// it.
-    fn check(&mut self, code: c_int) -> Result<(), ImageError> {
+    fn check(&mut self, code: c_int, jpeg: &[u8]) -> Result<(), ImageError> {
         if code == 0 {
             return Ok(());
         }
@@ -212,7 +213,7 @@ impl Decompressor {
         let message = text.to_string_lossy().into_owned();
         // SAFETY: the handle is ours.
         let severity = unsafe { sys::tj3GetErrorCode(self.handle.as_ptr()) };
-        if severity == sys::TJERR_TJERR_WARNING as c_int && is_harmless(&message) {
+        if severity == sys::TJERR_TJERR_WARNING as c_int && is_harmless(&message, jpeg) {
             return Ok(());
         }
         self.stale = true;
@@ -220,9 +221,10 @@ impl Decompressor {
     }
 }
 
-/// Warnings about bytes that no pixel depends on. Photographs from the web have them, and every
-/// decoder reads on.
-fn is_harmless(message: &str) -> bool {
-    message.contains("extraneous bytes before marker")
-        || message.contains("Unknown Adobe color transform code")
+/// Whether a warning about the file `jpeg` is one that no pixel depends on: bytes that stand before
+/// the end of the file (marker D9), as photographs from the web have them. Only the first warning of
+/// a file is worded, and behind this one nothing else is read. Before any other marker the same words
+/// may hide more, so files are decoded as [`tidied`](super::header::tidied) leaves them.
+pub(crate) fn is_harmless(message: &str, jpeg: &[u8]) -> bool {
+    message.ends_with("extraneous bytes before marker 0xd9") && has_its_restarts(jpeg)
 }
