@@ -334,6 +334,29 @@ fn junk_before_the_end_is_harmless_where_nothing_else_is_missing() {
     assert!(prepare::image::decode(&jpeg).is_err());
 }
 
+/// The last scans of a progressive file were lost, and an end was put behind the others. libjpeg-turbo
+/// then guesses what is missing from the blocks around, so the pixels of a region were other ones
+/// than the whole picture has there. Found by fuzzing.
+#[test]
+fn a_window_of_a_picture_without_its_last_scans_is_cut_from_the_whole_picture() {
+    let good = golden("progressive.jpg");
+    let scans: Vec<usize> =
+        (0..good.len() - 1).filter(|&at| good[at..].starts_with(&[0xff, 0xda])).collect();
+    let mut decoder = Decoder::default();
+    for &scan in &scans[1..] {
+        let jpeg = [&good[..scan], &[0xff, 0xd9]].concat();
+        let window = Window { left: 90, top: 50, width: 20, height: 20 };
+        let shape = Shape { width: 20, height: 20, channels: 3 };
+        let mut cut = vec![0; shape.bytes()];
+        decoder.window(&jpeg, |_, _| (window, Mirror::No), shape, &mut cut).unwrap();
+        let (whole, width, _) = decoder.whole(&jpeg).unwrap();
+        for (row, cut) in cut.chunks_exact(shape.row_bytes()).enumerate() {
+            let first = ((50 + row) * width as usize + 90) * 3;
+            assert_eq!(cut, &whole[first..first + cut.len()], "row {row}, cut at {scan}");
+        }
+    }
+}
+
 /// The fast transform is for those who ask for it, and is near.
 #[test]
 fn fast_is_near_exact() {

@@ -19,9 +19,8 @@ use std::ops::Range;
 use super::error::ImageError;
 
 const START_OF_IMAGE: u8 = 0xd8;
-const END_OF_IMAGE: u8 = 0xd9;
-const START_OF_SCAN: u8 = 0xda;
-const RESTART_INTERVAL: u8 = 0xdd;
+pub(super) const END_OF_IMAGE: u8 = 0xd9;
+pub(super) const START_OF_SCAN: u8 = 0xda;
 const ADOBE: u8 = 0xee;
 
 /// What is known of a JPEG file before it is decoded.
@@ -107,55 +106,14 @@ pub fn tidied(jpeg: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
     Ok(Cow::Owned(tidy))
 }
 
-/// Whether as many restart markers follow the header as its size and its interval ask for. A decoder
-/// that looks for one and finds bytes without meaning and then the end of the file warns of the bytes
-/// alone. False where this cannot be told: an interval in a file of several scans.
-pub fn has_its_restarts(jpeg: &[u8]) -> bool {
-    let (mut interval, mut sampling, mut in_scan) = (0, Vec::new(), 0);
-    let walked = walk(jpeg, |marker, segment| {
-        let content = &jpeg[segment.start + 4..segment.end];
-        match (marker, content) {
-            (RESTART_INTERVAL, &[high, low, ..]) => {
-                interval = u64::from(u16::from_be_bytes([high, low]));
-            }
-            (START_OF_SCAN, &[components, ..]) => in_scan = usize::from(components),
-            // Behind precision, size and count: number, sampling and table of each component.
-            _ if is_frame(marker) => {
-                sampling = content.get(6..).unwrap_or_default().to_vec();
-            }
-            _ => {}
-        }
-    });
-    let Ok((Some(header), pixels)) = walked else { return false };
-    if interval == 0 {
-        return true;
-    }
-    let factors = || sampling.chunks_exact(3).take(usize::from(header.components)).map(|c| c[1]);
-    let largest = |shift: u32| factors().map(|both| both >> shift & 15).max().unwrap_or(0).max(1);
-    let blocks = |side: u32, factor: u8| u64::from(side.div_ceil(8 * u32::from(factor)));
-    let units = blocks(header.width, largest(4)) * blocks(header.height, largest(0));
-    let mut at = pixels;
-    let mut restarts = 0;
-    while let Some(found) = jpeg.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)) {
-        at += found + 1;
-        match jpeg.get(at) {
-            Some(0xd0..=0xd7) => restarts += 1,
-            Some(0x00 | 0xff) => {}
-            Some(&END_OF_IMAGE) => break,
-            _ => return false,
-        }
-    }
-    in_scan == usize::from(header.components) && restarts + 1 >= units.div_ceil(interval)
-}
-
 /// C4, C8 and CC are tables and an extension; the other Cn are kinds of frames.
-fn is_frame(marker: u8) -> bool {
+pub(super) fn is_frame(marker: u8) -> bool {
     matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
 }
 
 /// Follows the segments up to the first scan, and tells `each` its marker and where it lies, from
 /// the `FF` before the marker on: the frame header, and where the scan begins.
-fn walk(
+pub(super) fn walk(
     jpeg: &[u8],
     mut each: impl FnMut(u8, Range<usize>),
 ) -> Result<(Option<Header>, usize), ImageError> {
@@ -275,22 +233,6 @@ mod tests {
             let tidy = tidied(&with(components, found)).unwrap().into_owned();
             assert_eq!(tidy, with(components, expected), "{found} of {components}");
         }
-    }
-
-    #[test]
-    fn restart_markers_are_counted() {
-        // 17×9 pixels in colour at half resolution: 2×1 units of 16×16.
-        let file = |interval: u8, pixels: &[u8]| {
-            let frame = [0xff, 0xc0, 0, 17, 8, 0, 9, 0, 17, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0];
-            let restart = [0xff, 0xdd, 0, 4, 0, interval];
-            let scan = [0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0];
-            [&[0xff, 0xd8], &frame[..], &restart, &scan, pixels, &[0xff, 0xd9]].concat()
-        };
-        assert!(has_its_restarts(&file(0, &[7])));
-        assert!(has_its_restarts(&file(1, &[7, 0xff, 0xd0, 7])));
-        assert!(has_its_restarts(&file(2, &[7, 0xff, 0, 7])));
-        assert!(!has_its_restarts(&file(1, &[7])));
-        assert!(!has_its_restarts(&file(1, &[7, 0xff, 0xd0, 7, 0xff, 0xda, 0, 2])));
     }
 
     /// A thumbnail inside a segment has an end of its own.

@@ -11,9 +11,9 @@ use std::ptr::NonNull;
 use turbojpeg_sys as sys;
 
 use super::error::ImageError;
-use super::header::has_its_restarts;
 use super::region::{Reduction, Window};
 use super::resize::PIXEL;
+use super::scans::{has_all_scans, has_its_restarts};
 
 /// A progressive file may refine its pixels this often; a hostile one would go on for hours.
 const SCANS_MAX: c_int = 500;
@@ -113,6 +113,7 @@ impl Decompressor {
         }
         let block = match self.get(sys::TJPARAM_TJPARAM_SUBSAMP) {
             _ if self.get(sys::TJPARAM_TJPARAM_LOSSLESS) != 0 => None,
+            _ if !has_all_scans(jpeg) => None,
             sys::TJSAMP_TJSAMP_422 | sys::TJSAMP_TJSAMP_420 => Some(16),
             sys::TJSAMP_TJSAMP_411 => Some(32),
             sys::TJSAMP_TJSAMP_UNKNOWN => None,
