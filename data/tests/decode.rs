@@ -357,6 +357,38 @@ fn a_window_of_a_picture_without_its_last_scans_is_cut_from_the_whole_picture() 
     }
 }
 
+/// Frames of a film have no Huffman tables: the standard ones are meant. The library kept those of
+/// the file before, so that such a picture depended on what its thread had decoded last. Found by
+/// fuzzing.
+#[test]
+fn tables_of_one_file_are_not_used_for_the_next() {
+    let mut bare = golden("grey.jpg");
+    while let Some(at) = bare.windows(2).position(|pair| pair == [0xff, 0xc4]) {
+        let length = usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]]));
+        bare.drain(at..at + 2 + length);
+    }
+    let expected = Decoder::default().whole(&bare).map(|(pixels, ..)| pixels.to_vec());
+    for other in ["progressive.jpg", "large.jpg", "tiny.jpg"] {
+        let mut decoder = Decoder::default();
+        decoder.whole(&with_other_tables(other)).unwrap();
+        let found = decoder.whole(&bare).map(|(pixels, ..)| pixels.to_vec());
+        assert!(found == expected, "after {other}");
+    }
+}
+
+/// The file, with Huffman tables behind its last scan that no picture can be read with.
+fn with_other_tables(file: &str) -> Vec<u8> {
+    let mut jpeg = golden(file);
+    let end = jpeg.len() - 2;
+    let table = |kind: u8| {
+        let mut table = vec![0xff, 0xc4, 0, 20, kind, 1];
+        table.extend([0; 16]);
+        table
+    };
+    jpeg.splice(end..end, [table(0), table(0x10)].concat());
+    jpeg
+}
+
 /// The fast transform is for those who ask for it, and is near.
 #[test]
 fn fast_is_near_exact() {

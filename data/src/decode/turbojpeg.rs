@@ -51,15 +51,17 @@ pub struct Found {
     pub format: Format,
 }
 
-/// One decoder of the library: it keeps its working memory from file to file. For one thread at a
-/// time.
+/// One decoder of the library, for one thread at a time. Each file gets a handle of its own: the
+/// library keeps the tables of a file for the next one (a feature for streams of abbreviated files),
+/// so that the pixels of a file without tables would depend on what was decoded before it; and after
+/// an error in a header it goes on in the old file with the next one. A handle costs microseconds.
 #[derive(Debug)]
 pub struct Decompressor {
     handle: NonNull<std::ffi::c_void>,
     pixels_max: u64,
     exactness: Exactness,
-    /// A file was refused, and the handle may still be in the middle of it.
-    stale: bool,
+    /// The handle has seen a file.
+    is_used: bool,
 }
 
 // SAFETY: a handle holds heap memory and no reference to the thread that made it; the library's
@@ -82,7 +84,7 @@ impl Decompressor {
         // SAFETY: no pointer goes in.
         let handle = unsafe { sys::tj3Init(sys::TJINIT_TJINIT_DECOMPRESS as c_int) };
         let handle = NonNull::new(handle).expect("there is memory for a decoder's handle");
-        let mut decompressor = Self { handle, pixels_max, exactness, stale: false };
+        let mut decompressor = Self { handle, pixels_max, exactness, is_used: false };
         let fast = c_int::from(exactness == Exactness::Fast);
         let pixels_max = c_int::try_from(pixels_max).unwrap_or(c_int::MAX);
         decompressor.set(sys::TJPARAM_TJPARAM_MAXPIXELS, pixels_max);
@@ -98,10 +100,10 @@ impl Decompressor {
     /// # Errors
     /// When the library does not understand it, or cannot give 8-bit pixels.
     pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
-        if self.stale {
-            // After an error in a header the library goes on in the old file with the next one.
+        if self.is_used {
             *self = Self::new(self.pixels_max, self.exactness);
         }
+        self.is_used = true;
         // SAFETY: pointer and length are those of one slice, which the library only reads, and of
         // which it keeps nothing that it looks at before the next call names a file again.
         let code = unsafe {
@@ -204,7 +206,7 @@ impl Decompressor {
 
     /// Turns an answer of the library about `jpeg` into a result. The text is copied: the next call overwrites
     /// it.
-    fn check(&mut self, code: c_int, jpeg: &[u8]) -> Result<(), ImageError> {
+    fn check(&self, code: c_int, jpeg: &[u8]) -> Result<(), ImageError> {
         if code == 0 {
             return Ok(());
         }
@@ -217,7 +219,6 @@ impl Decompressor {
         if severity == sys::TJERR_TJERR_WARNING as c_int && is_harmless(&message, jpeg) {
             return Ok(());
         }
-        self.stale = true;
         Err(ImageError::Corrupt { message })
     }
 }
