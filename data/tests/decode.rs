@@ -7,6 +7,7 @@ use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::turbojpeg::Exactness;
 use lcsl_data::decode::{Decoder, ImageError, Limits, Window};
 use lcsl_data::images::Shape;
+use lcsl_data::prepare;
 use lcsl_data::random::{Purpose, Stream};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -274,6 +275,118 @@ fn corrupt_pixels_are_refused_with_the_decoders_words() {
     jpeg[middle..middle + 200].fill(0xff);
     let refused = Decoder::default().whole(&jpeg).map(|_| ()).unwrap_err();
     assert!(matches!(refused, ImageError::Corrupt { .. }), "{refused}");
+}
+
+/// A file whose end is damaged, with `before` put in front of its tables.
+fn with_damage(file: &str, before: &[u8], damaged: bool) -> Vec<u8> {
+    let mut jpeg = golden(file);
+    if damaged {
+        let (from, to) = (jpeg.len() * 3 / 4, jpeg.len() - 2);
+        jpeg.drain(from..to);
+    }
+    jpeg.splice(2..2, before.iter().copied());
+    jpeg
+}
+
+/// libjpeg words the first warning of a file alone. Where that was a harmless one (bytes that stand
+/// between two segments of the header, a transform of colours that nobody knows), all that was wrong
+/// with the pixels behind it was hidden, and grey rows were trained on. Found by fuzzing.
+#[test]
+fn a_harmless_warning_hides_no_other() {
+    let transform = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07";
+    for file in ["420.jpg", "444.jpg", "progressive.jpg", "restarts.jpg"] {
+        for before in [&b"junk"[..], transform] {
+            let mut decoder = Decoder::default();
+            let expected = decoder.whole(&golden(file)).unwrap().0.to_vec();
+            let (pixels, ..) = decoder.whole(&with_damage(file, before, false)).unwrap();
+            assert!(pixels == expected, "{file}: other pixels");
+
+            let damaged = with_damage(file, before, true);
+            let refused = decoder.whole(&damaged).map(|_| ()).expect_err(file);
+            assert!(matches!(refused, ImageError::Corrupt { .. }), "{file}: {refused}");
+            let refused = prepare::image::decode(&damaged).expect_err(file);
+            assert!(refused.starts_with("is a damaged JPEG"), "{file}: {refused}");
+        }
+    }
+}
+
+/// Junk before the end of a file costs no pixel. But a decoder that looks for a restart marker there
+/// finds junk and the end, and says the same: half of the picture was grey.
+#[test]
+fn junk_before_the_end_is_harmless_where_nothing_else_is_missing() {
+    for file in ["420.jpg", "444.jpg", "progressive.jpg", "restarts.jpg"] {
+        let mut jpeg = golden(file);
+        let end = jpeg.len() - 2;
+        jpeg.splice(end..end, [0; 9]);
+        let mut decoder = Decoder::default();
+        let expected = decoder.whole(&golden(file)).unwrap().0.to_vec();
+        let (pixels, ..) = decoder.whole(&jpeg).expect(file);
+        assert!(pixels == expected, "{file}: other pixels");
+        assert_eq!(prepare::image::decode(&jpeg).map(|rgb| rgb.pixels), Ok(expected), "{file}");
+    }
+    let mut jpeg = golden("restarts.jpg");
+    let is_restart = |pair: &[u8]| pair[0] == 0xff && (0xd0..=0xd7).contains(&pair[1]);
+    let restart = jpeg.windows(2).skip(jpeg.len() / 2).position(is_restart).unwrap();
+    let (from, to) = (restart + jpeg.len() / 2, jpeg.len() - 2);
+    jpeg.splice(from..to, [0; 9]);
+    let refused = Decoder::default().whole(&jpeg).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, ImageError::Corrupt { .. }), "{refused}");
+    assert!(prepare::image::decode(&jpeg).is_err());
+}
+
+/// The last scans of a progressive file were lost, and an end was put behind the others. libjpeg-turbo
+/// then guesses what is missing from the blocks around, so the pixels of a region were other ones
+/// than the whole picture has there. Found by fuzzing.
+#[test]
+fn a_window_of_a_picture_without_its_last_scans_is_cut_from_the_whole_picture() {
+    let good = golden("progressive.jpg");
+    let scans: Vec<usize> =
+        (0..good.len() - 1).filter(|&at| good[at..].starts_with(&[0xff, 0xda])).collect();
+    let mut decoder = Decoder::default();
+    for &scan in &scans[1..] {
+        let jpeg = [&good[..scan], &[0xff, 0xd9]].concat();
+        let window = Window { left: 90, top: 50, width: 20, height: 20 };
+        let shape = Shape { width: 20, height: 20, channels: 3 };
+        let mut cut = vec![0; shape.bytes()];
+        decoder.window(&jpeg, |_, _| (window, Mirror::No), shape, &mut cut).unwrap();
+        let (whole, width, _) = decoder.whole(&jpeg).unwrap();
+        for (row, cut) in cut.chunks_exact(shape.row_bytes()).enumerate() {
+            let first = ((50 + row) * width as usize + 90) * 3;
+            assert_eq!(cut, &whole[first..first + cut.len()], "row {row}, cut at {scan}");
+        }
+    }
+}
+
+/// Frames of a film have no Huffman tables: the standard ones are meant. The library kept those of
+/// the file before, so that such a picture depended on what its thread had decoded last. Found by
+/// fuzzing.
+#[test]
+fn tables_of_one_file_are_not_used_for_the_next() {
+    let mut bare = golden("grey.jpg");
+    while let Some(at) = bare.windows(2).position(|pair| pair == [0xff, 0xc4]) {
+        let length = usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]]));
+        bare.drain(at..at + 2 + length);
+    }
+    let expected = Decoder::default().whole(&bare).map(|(pixels, ..)| pixels.to_vec());
+    for other in ["progressive.jpg", "large.jpg", "tiny.jpg"] {
+        let mut decoder = Decoder::default();
+        decoder.whole(&with_other_tables(other)).unwrap();
+        let found = decoder.whole(&bare).map(|(pixels, ..)| pixels.to_vec());
+        assert!(found == expected, "after {other}");
+    }
+}
+
+/// The file, with Huffman tables behind its last scan that no picture can be read with.
+fn with_other_tables(file: &str) -> Vec<u8> {
+    let mut jpeg = golden(file);
+    let end = jpeg.len() - 2;
+    let table = |kind: u8| {
+        let mut table = vec![0xff, 0xc4, 0, 20, kind, 1];
+        table.extend([0; 16]);
+        table
+    };
+    jpeg.splice(end..end, [table(0), table(0x10)].concat());
+    jpeg
 }
 
 /// The fast transform is for those who ask for it, and is near.

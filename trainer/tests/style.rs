@@ -49,7 +49,8 @@ fn sources() -> Vec<(String, String)> {
 fn collect(folder: &Path, sources: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        // What cargo-fuzz builds lies inside its own project.
+        if path.is_dir() && !path.ends_with("fuzz/target") {
             collect(&path, sources);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();

@@ -4,6 +4,7 @@
 //! first wastes most of the work, so only the window is decoded:
 //!
 //! 1. [`header`](mod@header): what the file says of itself, and whether it is whole; pure.
+//!    [`scans`]: whether all of them are there, where that decides how it is decoded; pure.
 //! 2. [`region`]: which pixels have to be decoded for a window, and at which scale; pure.
 //! 3. [`turbojpeg`]: libjpeg-turbo, behind safe calls. The only file here with `unsafe` in it.
 //! 4. [`resize`]: a window of decoded pixels to the size asked for, mirrored or not.
@@ -19,6 +20,7 @@ pub mod error;
 pub mod header;
 pub mod region;
 pub mod resize;
+pub mod scans;
 #[cfg(feature = "pictures")]
 pub mod turbojpeg;
 

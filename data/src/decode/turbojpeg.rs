@@ -13,6 +13,7 @@ use turbojpeg_sys as sys;
 use super::error::ImageError;
 use super::region::{Reduction, Window};
 use super::resize::PIXEL;
+use super::scans::{has_all_scans, has_its_restarts};
 
 /// A progressive file may refine its pixels this often; a hostile one would go on for hours.
 const SCANS_MAX: c_int = 500;
@@ -50,15 +51,17 @@ pub struct Found {
     pub format: Format,
 }
 
-/// One decoder of the library: it keeps its working memory from file to file. For one thread at a
-/// time.
+/// One decoder of the library, for one thread at a time. Each file gets a handle of its own: the
+/// library keeps the tables of a file for the next one (a feature for streams of abbreviated files),
+/// so that the pixels of a file without tables would depend on what was decoded before it; and after
+/// an error in a header it goes on in the old file with the next one. A handle costs microseconds.
 #[derive(Debug)]
 pub struct Decompressor {
     handle: NonNull<std::ffi::c_void>,
     pixels_max: u64,
     exactness: Exactness,
-    /// A file was refused, and the handle may still be in the middle of it.
-    stale: bool,
+    /// The handle has seen a file.
+    is_used: bool,
 }
 
 // SAFETY: a handle holds heap memory and no reference to the thread that made it; the library's
@@ -81,7 +84,7 @@ impl Decompressor {
         // SAFETY: no pointer goes in.
         let handle = unsafe { sys::tj3Init(sys::TJINIT_TJINIT_DECOMPRESS as c_int) };
         let handle = NonNull::new(handle).expect("there is memory for a decoder's handle");
-        let mut decompressor = Self { handle, pixels_max, exactness, stale: false };
+        let mut decompressor = Self { handle, pixels_max, exactness, is_used: false };
         let fast = c_int::from(exactness == Exactness::Fast);
         let pixels_max = c_int::try_from(pixels_max).unwrap_or(c_int::MAX);
         decompressor.set(sys::TJPARAM_TJPARAM_MAXPIXELS, pixels_max);
@@ -97,21 +100,22 @@ impl Decompressor {
     /// # Errors
     /// When the library does not understand it, or cannot give 8-bit pixels.
     pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
-        if self.stale {
-            // After an error in a header the library goes on in the old file with the next one.
+        if self.is_used {
             *self = Self::new(self.pixels_max, self.exactness);
         }
+        self.is_used = true;
         // SAFETY: pointer and length are those of one slice, which the library only reads, and of
         // which it keeps nothing that it looks at before the next call names a file again.
         let code = unsafe {
             sys::tj3DecompressHeader(self.handle.as_ptr(), jpeg.as_ptr(), jpeg.len() as sys::size_t)
         };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         if self.get(sys::TJPARAM_TJPARAM_PRECISION) != 8 {
             return Err(ImageError::Unsupported { what: "samples of other than 8 bits" });
         }
         let block = match self.get(sys::TJPARAM_TJPARAM_SUBSAMP) {
             _ if self.get(sys::TJPARAM_TJPARAM_LOSSLESS) != 0 => None,
+            _ if !has_all_scans(jpeg) => None,
             sys::TJSAMP_TJSAMP_422 | sys::TJSAMP_TJSAMP_420 => Some(16),
             sys::TJSAMP_TJSAMP_411 => Some(32),
             sys::TJSAMP_TJSAMP_UNKNOWN => None,
@@ -167,10 +171,10 @@ impl Decompressor {
         };
         // SAFETY: the structures are passed by value, the handle is ours.
         let code = unsafe { sys::tj3SetScalingFactor(self.handle.as_ptr(), scale) };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         // SAFETY: as above.
         let code = unsafe { sys::tj3SetCroppingRegion(self.handle.as_ptr(), cropping) };
-        self.check(code)?;
+        self.check(code, jpeg)?;
         // SAFETY: the source is one slice that is only read. The library writes `h` rows of `w`
         // pixels, one behind the other (a pitch of 0 says so): `needed` bytes, which is the length
         // of `pixels`. It reads the header of `jpeg` again, and the slice cannot have changed since
@@ -186,7 +190,7 @@ impl Decompressor {
                 format,
             )
         };
-        self.check(code)
+        self.check(code, jpeg)
     }
 
     fn get(&self, parameter: sys::TJPARAM) -> c_int {
@@ -200,9 +204,9 @@ impl Decompressor {
         assert_eq!(code, 0, "parameter {parameter} of the JPEG decoder does not take {value}");
     }
 
-    /// Turns an answer of the library into a result. The text is copied: the next call overwrites
+    /// Turns an answer of the library about `jpeg` into a result. The text is copied: the next call overwrites
     /// it.
-    fn check(&mut self, code: c_int) -> Result<(), ImageError> {
+    fn check(&self, code: c_int, jpeg: &[u8]) -> Result<(), ImageError> {
         if code == 0 {
             return Ok(());
         }
@@ -212,17 +216,17 @@ impl Decompressor {
         let message = text.to_string_lossy().into_owned();
         // SAFETY: the handle is ours.
         let severity = unsafe { sys::tj3GetErrorCode(self.handle.as_ptr()) };
-        if severity == sys::TJERR_TJERR_WARNING as c_int && is_harmless(&message) {
+        if severity == sys::TJERR_TJERR_WARNING as c_int && is_harmless(&message, jpeg) {
             return Ok(());
         }
-        self.stale = true;
         Err(ImageError::Corrupt { message })
     }
 }
 
-/// Warnings about bytes that no pixel depends on. Photographs from the web have them, and every
-/// decoder reads on.
-fn is_harmless(message: &str) -> bool {
-    message.contains("extraneous bytes before marker")
-        || message.contains("Unknown Adobe color transform code")
+/// Whether a warning about the file `jpeg` is one that no pixel depends on: bytes that stand before
+/// the end of the file (marker D9), as photographs from the web have them. Only the first warning of
+/// a file is worded, and behind this one nothing else is read. Before any other marker the same words
+/// may hide more, so files are decoded as [`tidied`](super::header::tidied) leaves them.
+pub(crate) fn is_harmless(message: &str, jpeg: &[u8]) -> bool {
+    message.ends_with("extraneous bytes before marker 0xd9") && has_its_restarts(jpeg)
 }

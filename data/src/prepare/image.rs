@@ -4,11 +4,15 @@
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
 //! is decoded here; EXIF orientation is ignored, as training does.
 
+use std::borrow::Cow;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{Colorspace, Decompressor, PixelFormat, Subsamp};
 
+use crate::decode::header::tidied;
+use crate::decode::turbojpeg::is_harmless;
 use crate::shard::Form;
 use crate::shard::record::FLAG_ENCODED_AGAIN;
 
@@ -153,9 +157,14 @@ pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
 /// # Errors
 /// When it is none, or a damaged one, or announces more than [`PIXELS_MAX`].
 pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
-    let header = turbojpeg::read_header(file)
+    let header = turbojpeg::read_header(&tidy(file))
         .map_err(|error| format!("is neither a JPEG nor a PNG that can be read: {error}"))?;
     bounded(header.width as u64, header.height as u64)
+}
+
+/// What can be tidied is; libjpeg-turbo itself finds words for the rest.
+fn tidy(file: &[u8]) -> Cow<'_, [u8]> {
+    tidied(file).unwrap_or(Cow::Borrowed(file))
 }
 
 fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
@@ -168,6 +177,7 @@ fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
 fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
     let damaged = |error: turbojpeg::Error| format!("is a damaged JPEG: {error}");
     let (width, height) = jpeg_size(file)?;
+    let file = &*tidy(file);
     let mut decompressor = Decompressor::new().map_err(damaged)?;
     let header = decompressor.read_header(file).map_err(damaged)?;
     let is_cmyk = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
@@ -182,8 +192,8 @@ fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
         format,
     };
     match decompressor.decompress(file, image) {
-        // A warning that costs no pixel: some cameras put such bytes there, and Pillow takes it.
-        Err(error) if error.to_string().contains("extraneous bytes before marker") => {}
+        // Some cameras put such bytes there, and Pillow takes it.
+        Err(error) if is_harmless(&error.to_string(), file) => {}
         decoded => decoded.map_err(damaged)?,
     }
     if is_cmyk {

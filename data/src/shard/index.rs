@@ -14,7 +14,7 @@
 //!    48   checksum of the head    u32   CRC-32C of the first h bytes, with this field 0
 //!    52   0                       12 bytes
 //!    64   table of shards         s × (bytes u64, name begins at u32, bytes of the name u32)
-//!         names                   UTF-8, one after the other; "begins at" counts from here
+//!         names                   UTF-8, each behind the one before; "begins at" counts from here
 //!         checksums of blocks     u32 each, ⌈n / 1024⌉: CRC-32C of a block's bytes
 //!         0                       up to the next multiple of 64
 //!    h    records                 n × 48 bytes, see `record.rs`
@@ -209,10 +209,11 @@ fn tables(head: &[u8], shards: usize, records: u64) -> Result<(Vec<Shard>, Vec<u
         let length = u64::from(u32_at(0)) | u64::from(u32_at(4)) << 32;
         let (begins, ends) = (u32_at(8) as usize, u32_at(8) as usize + u32_at(12) as usize);
         let name = rest.get(begins..ends).and_then(|name| std::str::from_utf8(name).ok());
-        let name = name.filter(|name| is_plain_name(name));
+        // Names that overlap would take more memory than the file has bytes.
+        let name = name.filter(|name| begins == names_end && is_plain_name(name));
         let name = name.ok_or_else(|| format!("shard {number} has no usable file name"))?;
         entries.push(Shard { name: name.to_owned(), length });
-        names_end = names_end.max(ends);
+        names_end = ends;
     }
     let checksums = rest.get(names_end..).and_then(|rest| rest.get(..blocks * 4));
     let checksums = checksums.ok_or_else(short)?.chunks_exact(4);
@@ -276,4 +277,35 @@ pub fn write_index(
         File::open(folder)?.sync_all()
     };
     write().map_err(|source| ShardError::Io { action: "write", path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two thousand shards that all had the same thirty thousand bytes for a name, in a head of
+    /// 64 KB with a right checksum, were given 64 MB, and larger heads the square of that.
+    #[test]
+    fn names_that_share_bytes_are_refused() {
+        let name = "n".repeat(300);
+        let shard = Shard { name: name.clone(), length: 0 };
+        let mut head = Head {
+            form: Form::Jpeg,
+            classes: 0,
+            records: 0,
+            shards: vec![shard; 2],
+            block_checksums: Vec::new(),
+        };
+        assert_eq!(Head::read(&head.to_bytes()).map(|(read, _)| read), Ok(head.clone()));
+        head.shards[1].name = name.replace('n', "m");
+        let mut bytes = head.to_bytes();
+        let second = FIXED_BYTES + SHARD_BYTES + 8;
+        assert_eq!(bytes[second..second + 4], 300_u32.to_le_bytes());
+        bytes[second..second + 4].fill(0);
+        bytes[48..52].fill(0);
+        let checksum = crc32c::crc32c(&bytes);
+        bytes[48..52].copy_from_slice(&checksum.to_le_bytes());
+        let refused = "shard 1 has no usable file name".to_owned();
+        assert_eq!(Head::read(&bytes), Err(refused));
+    }
 }
