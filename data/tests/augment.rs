@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use lcsl_data::augment::{Canvas, Interpolation, Reading, blur, colour, geometry, tone};
-use lcsl_data::decode::Window;
 use serde_json::Value;
 
 /// How pixels are read that move: what is uncovered becomes what it is in `golden/make_augment.py`.
@@ -160,12 +159,15 @@ fn interpolation_is_that_of_pillow() {
 }
 
 #[test]
+#[cfg(feature = "pictures")]
 fn a_window_is_that_of_torchvision_to_one_level() {
+    use lcsl_data::augment::zoom::zoom;
+    use lcsl_data::decode::Window;
     let cases: Value = serde_json::from_slice(&golden("resampled.json")).expect("a JSON file");
     let apply: Apply = |canvas, operation, numbers| {
         if let ("window", &[left, top, width, height]) = (operation, numbers) {
             let [left, top, width, height] = [left, top, width, height].map(|n| n as u32);
-            geometry::zoom(canvas, Window { left, top, width, height });
+            zoom(canvas, Window { left, top, width, height });
             return true;
         }
         false

@@ -1,3 +1,4 @@
+#[cfg(feature = "pictures")]
 use fast_image_resize::Resizer;
 
 use crate::images::Shape;
@@ -29,6 +30,7 @@ pub struct Canvas {
     /// Running sums of a blur; what is in it means nothing between two operations.
     pub(super) sums: Vec<u32>,
     /// The buffers of a resize.
+    #[cfg(feature = "pictures")]
     pub(super) resizer: Resizer,
 }
 

@@ -4,13 +4,8 @@
 //! mirrored, sheared or rotated. Shear, translation and rotation read the image between its pixels
 //! where they are asked to.
 
-use fast_image_resize::pixels::U8x3;
-
 use super::interpolation::Between;
 use super::{Canvas, Interpolation, Reading};
-use crate::decode::Window;
-use crate::decode::region::Plan;
-use crate::decode::resize::Resizing;
 use crate::images::Shape;
 
 /// Copies the window whose upper left corner lies at row `top`, column `left` of `source`, and
@@ -82,19 +77,6 @@ fn copy_colours_mirrored(source: &[u8], target: &mut [u8]) {
 pub fn mirror(canvas: &mut Canvas) {
     let shape = canvas.shape();
     canvas.redraw(|source, target| crop(shape, 0, 0, true, source, target));
-}
-
-/// Resizes a window of the image to the size of the whole, as [`Resizing`] does.
-///
-/// # Panics
-/// When the window reaches outside the image.
-pub fn zoom(canvas: &mut Canvas, window: Window) {
-    let Shape { height, width, .. } = canvas.shape();
-    let size = (width as u32, height as u32);
-    let resizing = Resizing { size, inner: Plan::in_one_piece(window, size).inner, wanted: size };
-    let mut resizer = std::mem::take(&mut canvas.resizer);
-    canvas.redraw(|source, target| resizing.run::<U8x3>(&mut resizer, source, target));
-    canvas.resizer = resizer;
 }
 
 /// Shears along rows: the row whose centre is `y` below the upper edge moves left by `factor · y`

@@ -26,6 +26,7 @@ mod recipe;
 pub mod recipes;
 mod step;
 pub mod tone;
+pub mod zoom;
 
 pub use autoaugment::autoaugment_cifar10;
 pub use canvas::{Canvas, Rgb};

@@ -19,6 +19,7 @@ pub mod decoder;
 pub mod error;
 pub mod header;
 pub mod region;
+#[cfg(feature = "pictures")]
 pub mod resize;
 pub mod scans;
 #[cfg(feature = "pictures")]
