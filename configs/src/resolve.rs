@@ -33,10 +33,10 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
         DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
         DatasetName::Cifar100 => (ModelName::Resnet32, 32, "crop_flip", 20),
         DatasetName::FashionMnist => (ModelName::Resnet20, 28, "crop_flip", 100),
-        // The deepest network there is, the papers' image size, and ImageNet-LT's own validation.
-        DatasetName::ImagenetLt => (ModelName::Resnet34Cifar, 224, "crop_flip", 20),
-        DatasetName::Inaturalist2018 => (ModelName::Resnet34Cifar, 224, "crop_flip", 3),
-        DatasetName::Folder => (ModelName::Resnet34Cifar, 224, "crop_flip", 10),
+        // The published networks, the papers' image size, and ImageNet-LT's own validation.
+        DatasetName::ImagenetLt => (ModelName::Resnext50, 224, "crop_flip", 20),
+        DatasetName::Inaturalist2018 => (ModelName::Resnet50, 224, "crop_flip", 3),
+        DatasetName::Folder => (ModelName::Resnet50, 224, "crop_flip", 10),
         // A mirror image of a drawn pattern may be the pattern of another class.
         DatasetName::Synthetic => (ModelName::Resnet20, 32, "off", 10),
     };

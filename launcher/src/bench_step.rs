@@ -18,7 +18,11 @@ use crate::terminal;
 #[derive(Debug, Args)]
 pub struct StepBench {
     /// Network
-    #[arg(long, value_name = "resnet20|resnet32|resnet34_cifar", default_value = "resnet32")]
+    #[arg(
+        long,
+        value_name = "resnet20|resnet32|resnet34_cifar|resnet50|resnext50_32x4d",
+        default_value = "resnet32"
+    )]
     pub model: String,
     /// What is minimised
     #[arg(long, value_name = "lcsl|mixup|ce", default_value = "lcsl")]

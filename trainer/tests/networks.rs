@@ -1,19 +1,66 @@
 //! The named networks have the sizes that the literature gives them.
 
 use lcsl_config::ModelName;
-use lcsl_trainer::engine::network::{Architecture, Network};
-use tch::{Device, Kind};
+use std::collections::HashMap;
+
+use lcsl_trainer::engine::network::{Architecture, Folded, Form, Mode, Network, Shortcut, Stem};
+use tch::{Device, Kind, Tensor};
 
 fn parameters(name: ModelName, classes: i64) -> usize {
     let architecture = Architecture::named(name, classes);
     Network::zeros(&architecture, Kind::Float, Device::Cpu, false).parameters.buffer.numel()
 }
 
-/// He et al., CVPR 2016, table 6: 0.27 and 0.46 million; the CIFAR ResNet-34 has 21.3 million.
+/// He et al., CVPR 2016, table 6: 0.27 and 0.46 million; the CIFAR ResNet-34 has 21.3 million; the last two
+/// are torchvision's counts.
 #[test]
 fn parameter_counts_are_those_of_the_literature() {
     assert_eq!(parameters(ModelName::Resnet20, 10), 269_722);
     assert_eq!(parameters(ModelName::Resnet32, 10), 464_154);
     assert_eq!(parameters(ModelName::Resnet34Cifar, 10), 21_282_122);
     assert_eq!(parameters(ModelName::Resnet34Cifar, 100), 21_328_292);
+    assert_eq!(parameters(ModelName::Resnet50, 1000), 25_557_032);
+    assert_eq!(parameters(ModelName::Resnext50, 1000), 25_028_904);
+}
+
+/// Stem, bottlenecks in groups and shortcuts of the networks for photographs, forward and backward, beside
+/// PyTorch's (`pytorch/make_photographs.py`).
+#[test]
+fn a_network_for_photographs_computes_what_pytorch_computes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pytorch/photographs.safetensors");
+    let file: HashMap<String, Tensor> =
+        Tensor::read_safetensors(path).expect("the file is there").into_iter().collect();
+    let architecture = Architecture {
+        stem: Stem::Photograph,
+        form: Form::Bottleneck { groups: 2, group_width: 32 },
+        widths: vec![8, 16],
+        blocks: vec![2, 1],
+        shortcut: Shortcut::DOWNSAMPLE,
+        classes: 3,
+    };
+    let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
+    let state = |name: &str| file.get(&format!("state.{name}")).map(Tensor::shallow_clone);
+    network.load(state).expect("the names are torchvision's");
+    let near = |what: &str, found: &Tensor, expected: &Tensor| {
+        assert_eq!(found.size(), expected.size(), "{what}");
+        let off = (found - expected).abs().max().double_value(&[]);
+        let scale = expected.abs().max().double_value(&[]).max(1e-3);
+        assert!(off <= 1e-11 * scale, "{what}: {off} of {scale}");
+    };
+
+    let logits = network.forward(&file["images"], Mode::Train);
+    near("logits of training", &logits, &file["trained"]);
+    let labels = Tensor::from_slice(&[0_i64, 2]);
+    logits.log_softmax(-1, Kind::Double).nll_loss(&labels).backward(); // tch's own is in float32
+    for (name, parameter) in network.parameters.named() {
+        near(name, &parameter.grad(), &file[&format!("gradient.{name}")]);
+    }
+    for (name, statistic) in network.statistics.named() {
+        near(name, statistic, &file[&format!("moved.{name}")]);
+    }
+    let evaluated = tch::no_grad(|| network.forward(&file["images"], Mode::Evaluate));
+    near("logits of evaluation", &evaluated, &file["evaluated"]);
+    let features = Folded::of(&network).features(&file["images"]);
+    let folded = tch::no_grad(|| network.classify(&features, network.classifier_weight()));
+    near("logits of the folded network", &folded, &file["evaluated"]);
 }

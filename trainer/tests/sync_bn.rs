@@ -75,7 +75,7 @@ fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
 
 #[test]
 fn parts_of_5_3_and_0_images_are_the_whole_batch_of_8() {
-    for shortcut in [Shortcut::Pad, Shortcut::Project] {
+    for shortcut in [Shortcut::Pad, Shortcut::SHORTCUT] {
         let whole = learn(&student(shortcut), 0, PARTS.iter().sum());
         let ranks: Vec<_> = threads::world(PARTS.len())
             .into_iter()

@@ -16,7 +16,7 @@ pub struct Model {
 }
 
 choice! {
-    /// The architectures, all for small images.
+    /// The architectures: the first three for small images, the others for photographs.
     ModelName {
         /// CIFAR residual network of depth 20, 0.27 M parameters (He et al., CVPR 2016, section
         /// 4.2).
@@ -27,5 +27,11 @@ choice! {
         /// ResNet-34 with a 3×3 first convolution, 21.3 M parameters: what the published code calls
         /// `ResNet32`.
         Resnet34Cifar = "resnet34_cifar",
+        /// ResNet-50, 25.6 M parameters, as torchvision has it ("v1.5"): the published network for
+        /// iNaturalist 2018.
+        Resnet50 = "resnet50",
+        /// ResNeXt-50 of 32 groups of 4 channels, 25.0 M parameters (Xie et al., CVPR 2017): the
+        /// published network for ImageNet-LT.
+        Resnext50 = "resnext50_32x4d",
     }
 }

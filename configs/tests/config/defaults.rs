@@ -104,11 +104,11 @@ fn what_auto_means_goes_by_the_dataset() {
     cifar10: resnet32 32 CropFlip 100
     cifar100: resnet32 32 CropFlip 20
     fashion_mnist: resnet20 28 CropFlip 100
-    imagenet_lt: resnet34_cifar 224 CropFlip 20
-    imagenet: resnet34_cifar 224 CropFlip 20
-    inaturalist2018: resnet34_cifar 224 CropFlip 3
-    inaturalist: resnet34_cifar 224 CropFlip 3
-    folder: resnet34_cifar 224 CropFlip 10
+    imagenet_lt: resnext50_32x4d 224 CropFlip 20
+    imagenet: resnext50_32x4d 224 CropFlip 20
+    inaturalist2018: resnet50 224 CropFlip 3
+    inaturalist: resnet50 224 CropFlip 3
+    folder: resnet50 224 CropFlip 10
     synthetic: resnet20 32 Off 10
     ");
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::{CPU, GPUS, bad, bad_on, good, train};
 #[test]
 fn all_problems_come_at_once() {
     let arguments = "--gpu=0 --lr -5e-3 --epoch 4 foo --set train.learning_rate=3 --dry-run=maybe \
-        --conf 2 --model=resnet-34 --nproc=3 --deterministic --turbo=9 -v --max_steps";
+        --conf 2 --method=lscl --nproc=3 --deterministic --turbo=9 -v --max_steps";
     insta::assert_snapshot!(bad(arguments), @r#"
     the configuration has 12 problems
       - unknown flag --epoch
@@ -38,9 +38,9 @@ fn all_problems_come_at_once() {
         hint: did you mean train.lr?
       - admission.conf is 2, but must be in [0, 1]
         where: flag --conf
-      - model.name is "resnet-34", but must be one of resnet20, resnet32, resnet34_cifar, or auto
-        where: flag --model
-        hint: did you mean resnet34_cifar?
+      - train.method is "lscl", but must be one of lcsl, mixup, ce
+        where: flag --method
+        hint: did you mean lcsl?
       - run.nproc is 3, but run.deterministic needs a power of two
         where: flag --deterministic and flag --nproc
         hint: sums follow one binary tree, whatever the number of processes; take 1, 2, 4, …

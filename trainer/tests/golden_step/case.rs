@@ -130,7 +130,7 @@ impl Case {
         let path = folder().join(format!("{name}{suffix}.safetensors"));
         let tensors = Tensor::read_safetensors(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        let shortcut = if config.option == "A" { Shortcut::Pad } else { Shortcut::Project };
+        let shortcut = if config.option == "A" { Shortcut::Pad } else { Shortcut::SHORTCUT };
         Ok(Self {
             name: name.to_owned(),
             precision,

@@ -2,22 +2,65 @@
 
 use lcsl_config::ModelName;
 
-use super::layers::{Block, Convolution, Normalisation, Slots};
+use super::layers::{Block, Convolution, Kernel, Normalisation, Slots};
 
 /// How a residual block changes size and width on its shortcut (He et al., CVPR 2016, section 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortcut {
     /// Option A: every second pixel, zero-padded channels, no parameters.
     Pad,
-    /// Option B: a 1×1 convolution with batch normalisation.
-    Project,
+    /// Option B: a 1×1 convolution with batch normalisation, of this name in the state dictionary.
+    Project(&'static str),
 }
 
-/// A residual network of basic blocks: a 3×3 stem, stages of blocks (each but the first halves the
-/// image), mean over the image, and a linear classifier.
+impl Shortcut {
+    /// Option B under the name of the published code.
+    pub const SHORTCUT: Self = Self::Project("shortcut");
+    /// Option B under the name of torchvision.
+    pub const DOWNSAMPLE: Self = Self::Project("downsample");
+}
+
+/// How an image enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stem {
+    /// A 3×3 convolution: for small images.
+    Small,
+    /// A 7×7 convolution and a 3×3 maximum, each of which halves the image: for photographs.
+    Photograph,
+}
+
+/// What a block computes beside its shortcut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Two 3×3 convolutions.
+    Basic,
+    /// A 1×1 convolution, a 3×3 one in groups, and a 1×1 one that makes four times as many channels as the
+    /// stage's width (He et al., CVPR 2016, section 4.1; with groups, Xie et al., CVPR 2017). The 3×3
+    /// convolution has the stride, as in torchvision ("v1.5").
+    Bottleneck {
+        /// Groups of the 3×3 convolution.
+        groups: i64,
+        /// Channels of each group in a stage of width 64; other stages have them in proportion.
+        group_width: i64,
+    },
+}
+
+impl Form {
+    /// Channels that come out, in widths of the stage.
+    fn expansion(self) -> i64 {
+        if self == Self::Basic { 1 } else { 4 }
+    }
+}
+
+/// A residual network: a stem, stages of blocks (each but the first halves the image), mean over the
+/// image, and a linear classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Architecture {
-    /// Channels of each stage; the stem has those of the first.
+    /// How an image enters.
+    pub stem: Stem,
+    /// What each block computes.
+    pub form: Form,
+    /// Width of each stage; the stem has the channels of the first.
     pub widths: Vec<i64>,
     /// Blocks of each stage.
     pub blocks: Vec<usize>,
@@ -30,44 +73,79 @@ pub struct Architecture {
 impl Architecture {
     /// Depth 6n + 2 with three stages of widths w, 2w, 4w.
     pub fn cifar(n: usize, width: i64, shortcut: Shortcut, classes: i64) -> Self {
-        Self { widths: vec![width, 2 * width, 4 * width], blocks: vec![n; 3], shortcut, classes }
+        let (stem, form) = (Stem::Small, Form::Basic);
+        let widths = vec![width, 2 * width, 4 * width];
+        Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes }
+    }
+
+    /// Sixteen blocks in four stages.
+    fn sixteen(stem: Stem, form: Form, shortcut: Shortcut, classes: i64) -> Self {
+        let (widths, blocks) = (vec![64, 128, 256, 512], vec![3, 4, 6, 3]);
+        Self { stem, form, widths, blocks, shortcut, classes }
     }
 
     /// The model that goes by this name.
     pub fn named(name: ModelName, classes: i64) -> Self {
+        let photographs = |groups, group_width| {
+            let form = Form::Bottleneck { groups, group_width };
+            Self::sixteen(Stem::Photograph, form, Shortcut::DOWNSAMPLE, classes)
+        };
         match name {
             ModelName::Resnet20 => Self::cifar(3, 16, Shortcut::Pad, classes),
             ModelName::Resnet32 => Self::cifar(5, 16, Shortcut::Pad, classes),
-            ModelName::Resnet34Cifar => Self {
-                widths: vec![64, 128, 256, 512],
-                blocks: vec![3, 4, 6, 3],
-                shortcut: Shortcut::Project,
-                classes,
-            },
+            ModelName::Resnet34Cifar => {
+                Self::sixteen(Stem::Small, Form::Basic, Shortcut::SHORTCUT, classes)
+            }
+            ModelName::Resnet50 => photographs(1, 64),
+            ModelName::Resnext50 => photographs(32, 4),
         }
     }
 
     /// Inputs of the classifier.
     pub fn features(&self) -> i64 {
-        self.widths[self.widths.len() - 1]
+        self.widths[self.widths.len() - 1] * self.form.expansion()
     }
 
     /// Reserves a slot for every tensor before the classifier, in PyTorch's order.
     pub(super) fn lay_out(&self, slots: &mut Slots) -> ((Convolution, Normalisation), Vec<Block>) {
-        let mut width = self.widths[0];
+        let mut channels = self.widths[0];
+        let kernel = match self.stem {
+            Stem::Small => Kernel { size: 3, stride: 1, groups: 1 },
+            Stem::Photograph => Kernel { size: 7, stride: 2, groups: 1 },
+        };
         let stem = (
-            Convolution::new(slots, "conv1", [3, width], 3, 1),
-            Normalisation::new(slots, "bn1", width),
+            Convolution::new(slots, "conv1", [3, channels], kernel),
+            Normalisation::new(slots, "bn1", channels),
         );
         let mut blocks = Vec::new();
-        for (stage, (&to, &count)) in self.widths.iter().zip(&self.blocks).enumerate() {
+        for (stage, (&width, &count)) in self.widths.iter().zip(&self.blocks).enumerate() {
             for index in 0..count {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                blocks.push(Block::new(slots, &name, [width, to], stride, self.shortcut));
-                width = to;
+                let body = self.body(channels, width, stride);
+                blocks.push(Block::new(slots, &name, &body, stride, self.shortcut));
+                channels = width * self.form.expansion();
             }
         }
         (stem, blocks)
+    }
+
+    /// The convolutions of a block: channels in and out, and kernel.
+    fn body(&self, from: i64, width: i64, stride: i64) -> Vec<([i64; 2], Kernel)> {
+        match self.form {
+            Form::Basic => vec![
+                ([from, width], Kernel { size: 3, stride, groups: 1 }),
+                ([width, width], Kernel { size: 3, stride: 1, groups: 1 }),
+            ],
+            Form::Bottleneck { groups, group_width } => {
+                let inner = width * group_width / 64 * groups;
+                let point = Kernel { size: 1, stride: 1, groups: 1 };
+                vec![
+                    ([from, inner], point),
+                    ([inner, inner], Kernel { size: 3, stride, groups }),
+                    ([inner, width * self.form.expansion()], point),
+                ]
+            }
+        }
     }
 }

@@ -6,14 +6,15 @@
 
 use tch::Tensor;
 
-use super::Network;
-use super::layers::{Block, Convolution, Normalisation, Skip, padded};
+use super::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
+use super::{Network, Stem};
 use crate::engine::shim::FoldedKernel;
 
 /// The features of a [`Network`] as it is now, in [`super::Mode::Evaluate`]. A copy: the network may move on.
 #[derive(Debug)]
 pub struct Folded {
     stem: Layer,
+    entrance: Stem,
     blocks: Vec<FoldedBlock>,
 }
 
@@ -34,8 +35,7 @@ enum Weight {
 
 #[derive(Debug)]
 struct FoldedBlock {
-    first: Layer,
-    second: Layer,
+    body: Vec<Layer>,
     skip: FoldedSkip,
 }
 
@@ -52,29 +52,35 @@ impl Folded {
         let _guard = tch::no_grad_guard();
         let layer = |layer: &(Convolution, Normalisation)| Layer::of(network, layer);
         let block = |block: &Block| FoldedBlock {
-            first: layer(&block.first),
-            second: layer(&block.second),
+            body: block.body.iter().map(layer).collect(),
             skip: match &block.skip {
                 Skip::Identity => FoldedSkip::Identity,
                 Skip::Pad(channels) => FoldedSkip::Pad(*channels),
                 Skip::Project(projection) => FoldedSkip::Project(layer(projection)),
             },
         };
-        Self { stem: layer(&network.stem), blocks: network.blocks.iter().map(block).collect() }
+        Self {
+            stem: layer(&network.stem),
+            entrance: network.architecture.stem,
+            blocks: network.blocks.iter().map(block).collect(),
+        }
     }
 
     /// What the classifier sees (images × features) of images given as (N, H, W, C).
     pub fn features(&self, images: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let mut x = self.stem.apply(&images.permute([0, 3, 1, 2])).relu_();
-        for FoldedBlock { first, second, skip } in &self.blocks {
-            let y = first.apply_and_rectify(&x, None);
+        let x = self.stem.apply(&images.permute([0, 3, 1, 2])).relu_();
+        let mut x = entered(x, self.entrance);
+        for FoldedBlock { body, skip } in &self.blocks {
             let skipped = match skip {
-                FoldedSkip::Identity => x,
+                FoldedSkip::Identity => x.shallow_clone(),
                 FoldedSkip::Pad(channels) => padded(&x, *channels),
                 FoldedSkip::Project(layer) => layer.apply(&x),
             };
-            x = second.apply_and_rectify(&y, Some(&skipped));
+            for (number, layer) in body.iter().enumerate() {
+                let residual = (number + 1 == body.len()).then_some(&skipped);
+                x = layer.apply_and_rectify(&x, residual);
+            }
         }
         x.mean_dim([2_i64, 3].as_slice(), false, None)
     }
@@ -121,20 +127,25 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{Architecture, Mode, Shortcut};
+    use crate::engine::network::{Architecture, Form, Mode, Shortcut};
 
-    /// Both shortcuts, widths that suit the fast kernels and widths that do not.
+    /// Both shortcuts, both forms, widths that suit the fast kernels and widths that do not.
     #[test]
     fn a_folded_network_answers_like_the_network() {
-        let cases = [(4, Shortcut::Pad), (16, Shortcut::Pad), (16, Shortcut::Project)];
+        let cases = [(4, Shortcut::Pad), (16, Shortcut::Pad), (16, Shortcut::SHORTCUT)];
+        let small = cases.map(|(width, shortcut)| Architecture::cifar(1, width, shortcut, 10));
+        let photographs = Architecture {
+            stem: Stem::Photograph,
+            form: Form::Bottleneck { groups: 2, group_width: 32 },
+            ..Architecture::cifar(2, 16, Shortcut::DOWNSAMPLE, 10)
+        };
         for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {
-            for (width, shortcut) in cases {
-                let architecture = Architecture::cifar(1, width, shortcut, 10);
-                let mut network = Network::zeros(&architecture, kind, Device::Cpu, false);
+            for architecture in small.iter().chain([&photographs]) {
+                let mut network = Network::zeros(architecture, kind, Device::Cpu, false);
                 initialise(&mut network, 3, Role::Student);
-                let count = 5 * 12 * 9 * 3;
+                let count = 5 * 36 * 27 * 3;
                 let images = Tensor::arange(count, (Kind::Double, Device::Cpu)).sin();
-                let images = images.view([5, 12, 9, 3]).to_kind(kind);
+                let images = images.view([5, 36, 27, 3]).to_kind(kind);
                 for _ in 0..3 {
                     let _ = network.features(&images, Mode::Train); // statistics away from 0 and 1
                 }
@@ -142,7 +153,7 @@ mod tests {
                 let found = Folded::of(&network).features(&images);
                 let off = (&found - &expected).abs().max().double_value(&[]);
                 let scale = expected.abs().max().double_value(&[]);
-                assert!(off <= limit * scale, "{width} {shortcut:?} {kind:?}: {off} of {scale}");
+                assert!(off <= limit * scale, "{architecture:?} {kind:?}: {off} of {scale}");
             }
         }
     }

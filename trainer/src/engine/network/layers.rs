@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tch::Tensor;
 
-use super::{Mode, Shortcut};
+use super::{Mode, Shortcut, Stem};
 use crate::engine::flat::Slot;
 use crate::engine::shim::{self, normalisation::Across};
 
@@ -36,29 +36,32 @@ impl Slots {
     }
 }
 
+/// The kernel of a convolution that keeps the image's size at stride 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel {
+    /// Rows and columns.
+    pub size: i64,
+    /// Pixels from one place to the next.
+    pub stride: i64,
+    /// Groups of channels that do not see each other.
+    pub groups: i64,
+}
+
 /// A convolution without bias.
 #[derive(Debug, Clone)]
 pub struct Convolution {
     pub(super) weight: usize,
-    stride: i64,
-    padding: i64,
+    kernel: Kernel,
     /// A 1×1 kernel with a stride looks at every second pixel only.
     thins_first: bool,
 }
 
 impl Convolution {
-    /// A square kernel that keeps the image's size at stride 1.
-    pub fn new(
-        slots: &mut Slots,
-        name: &str,
-        channels: [i64; 2],
-        kernel: i64,
-        stride: i64,
-    ) -> Self {
-        let [from, to] = channels;
-        let shape = [to, from, kernel, kernel];
-        let weight = slots.parameter(&format!("{name}.weight"), &shape);
-        Self { weight, stride, padding: kernel / 2, thins_first: kernel == 1 && stride > 1 }
+    /// From and to so many channels.
+    pub fn new(slots: &mut Slots, name: &str, channels: [i64; 2], kernel: Kernel) -> Self {
+        let ([from, to], Kernel { size, stride, groups }) = (channels, kernel);
+        let weight = slots.parameter(&format!("{name}.weight"), &[to, from / groups, size, size]);
+        Self { weight, kernel, thins_first: size == 1 && stride > 1 }
     }
 
     /// (N, C, H, W) → (N, C′, H′, W′).
@@ -74,7 +77,8 @@ impl Convolution {
 
     /// Whether [`shim`] has a faster way for a weight like this one.
     pub(super) fn suits_winograd(&self, weight: &Tensor) -> bool {
-        shim::suits(&weight.size(), self.stride, weight.kind(), weight.device())
+        self.kernel.groups == 1
+            && shim::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
     }
 
     /// libtorch's own convolution.
@@ -83,12 +87,13 @@ impl Convolution {
     /// but oneDNN's kernel for the strided case (`jit_1x1`, backward by weights, AVX2,
     /// channels-last) writes outside its memory where channels do not fill a vector.
     pub(super) fn direct(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        let padding = [self.padding; 2];
+        let Kernel { size, stride, groups } = self.kernel;
+        let padding = [size / 2; 2];
         if self.thins_first {
-            let x = every_nth_pixel(x, self.stride);
-            return x.conv2d(weight, bias, [1, 1], padding, [1, 1], 1);
+            let x = every_nth_pixel(x, stride);
+            return x.conv2d(weight, bias, [1, 1], padding, [1, 1], groups);
         }
-        x.conv2d(weight, bias, [self.stride; 2], padding, [1, 1], 1)
+        x.conv2d(weight, bias, [stride; 2], padding, [1, 1], groups)
     }
 }
 
@@ -152,6 +157,14 @@ impl Normalisation {
     }
 }
 
+/// What the first convolution of a stem leaves, rectified, on its way to the blocks.
+pub(super) fn entered(x: Tensor, stem: Stem) -> Tensor {
+    match stem {
+        Stem::Small => x,
+        Stem::Photograph => x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
+    }
+}
+
 /// Every second pixel of (N, C, H, W), with this many zero channels before and after.
 pub(super) fn padded(x: &Tensor, channels: i64) -> Tensor {
     every_nth_pixel(x, 2).constant_pad_nd([0, 0, 0, 0, channels, channels])
@@ -162,7 +175,7 @@ fn every_nth_pixel(x: &Tensor, n: i64) -> Tensor {
     x.slice(2, None, None, n).slice(3, None, None, n)
 }
 
-/// What is added to a block's second normalisation.
+/// What is added to a block's last normalisation.
 #[derive(Debug)]
 pub(super) enum Skip {
     /// The block's input.
@@ -174,43 +187,44 @@ pub(super) enum Skip {
     Project((Convolution, Normalisation)),
 }
 
-/// Two 3×3 convolutions around a shortcut.
+/// Convolutions, each with its normalisation, around a shortcut.
 #[derive(Debug)]
 pub struct Block {
-    pub(super) first: (Convolution, Normalisation),
-    pub(super) second: (Convolution, Normalisation),
+    /// `ReLU` stands between them, and behind the last once the shortcut is added.
+    pub(super) body: Vec<(Convolution, Normalisation)>,
     pub(super) skip: Skip,
 }
 
 impl Block {
-    /// `name` is the block's path, for example `layer2.0`; `shortcut` matters only where size or
-    /// width changes.
+    /// `name` is the block's path, for example `layer2.0`; `body` says channels and kernel of each
+    /// convolution, and `shortcut` matters only where size or width changes.
     pub fn new(
         slots: &mut Slots,
         name: &str,
-        channels: [i64; 2],
+        body: &[([i64; 2], Kernel)],
         stride: i64,
         shortcut: Shortcut,
     ) -> Self {
-        let [from, to] = channels;
-        let part = |part: &str| format!("{name}.{part}");
-        let first = (
-            Convolution::new(slots, &part("conv1"), [from, to], 3, stride),
-            Normalisation::new(slots, &part("bn1"), to),
-        );
-        let second = (
-            Convolution::new(slots, &part("conv2"), [to, to], 3, 1),
-            Normalisation::new(slots, &part("bn2"), to),
-        );
+        let mut layer = |convolution: &str, normalisation: &str, channels: [i64; 2], kernel| {
+            (
+                Convolution::new(slots, &format!("{name}.{convolution}"), channels, kernel),
+                Normalisation::new(slots, &format!("{name}.{normalisation}"), channels[1]),
+            )
+        };
+        let (from, to) = (body[0].0[0], body[body.len() - 1].0[1]);
+        let body = body.iter().zip(1..).map(|(&(channels, kernel), number)| {
+            layer(&format!("conv{number}"), &format!("bn{number}"), channels, kernel)
+        });
+        let body = body.collect();
         let skip = match shortcut {
             _ if stride == 1 && from == to => Skip::Identity,
             Shortcut::Pad => Skip::Pad((to - from) / 2),
-            Shortcut::Project => Skip::Project((
-                Convolution::new(slots, &part("shortcut.0"), [from, to], 1, stride),
-                Normalisation::new(slots, &part("shortcut.1"), to),
-            )),
+            Shortcut::Project(name) => {
+                let kernel = Kernel { size: 1, stride, groups: 1 };
+                Skip::Project(layer(&format!("{name}.0"), &format!("{name}.1"), [from, to], kernel))
+            }
         };
-        Self { first, second, skip }
+        Self { body, skip }
     }
 
     /// (N, C, H, W) → (N, C′, H′, W′).
@@ -225,8 +239,13 @@ impl Block {
                           x: &Tensor| {
             normalisation.forward(&convolution.forward(x, parameters), parameters, stats, mode)
         };
-        let y = normalised(&self.first, x).relu_();
-        let y = normalised(&self.second, &y);
+        let mut y = x.shallow_clone();
+        for (number, layer) in self.body.iter().enumerate() {
+            if number > 0 {
+                y = y.relu_();
+            }
+            y = normalised(layer, &y);
+        }
         let skipped = match &self.skip {
             Skip::Identity => x.shallow_clone(),
             Skip::Pad(channels) => padded(x, *channels),

@@ -15,9 +15,9 @@ use std::sync::{Arc, OnceLock};
 use lcsl_collective::Communicator;
 use tch::{Device, Kind, Tensor};
 
-pub use architecture::{Architecture, Shortcut};
+pub use architecture::{Architecture, Form, Shortcut, Stem};
 pub use folded::Folded;
-use layers::{Block, Convolution, Normalisation, Slots};
+use layers::{Block, Convolution, Normalisation, Slots, entered};
 
 use super::flat::Flat;
 use super::shim::normalisation::Across;
@@ -32,7 +32,7 @@ pub enum Mode {
     Evaluate,
 }
 
-/// A residual network for small images (He et al., CVPR 2016, section 4.2).
+/// A residual network (He et al., CVPR 2016).
 #[derive(Debug)]
 pub struct Network {
     architecture: Architecture,
@@ -119,7 +119,8 @@ impl Network {
         let (parameters, statistics) = (self.parameters.views(), self.statistics.views());
         let (convolution, normalisation) = &self.stem;
         let x = convolution.forward(&images.permute([0, 3, 1, 2]), parameters);
-        let mut x = normalisation.forward(&x, parameters, statistics, mode).relu_();
+        let x = normalisation.forward(&x, parameters, statistics, mode).relu_();
+        let mut x = entered(x, self.architecture.stem);
         for block in &self.blocks {
             x = block.forward(&x, parameters, statistics, mode);
         }
