@@ -36,7 +36,7 @@ def main():
         f"{len(lines)} images: mean difference {mean:.4f} levels, 99th percentile {int((share < 0.99).sum())}, "
         f"largest {int(np.flatnonzero(histogram).max())}; the worst image has a mean of {worst[0]:.3f} ({pathlib.Path(worst[1]).name})"
     )
-    sys.exit(mean > 2 or (share < 0.99).sum() > 12)
+    sys.exit(1 if mean > 2 or (share < 0.99).sum() > 12 else 0)
 
 
 if __name__ == "__main__":
