@@ -64,11 +64,28 @@ class Files:
         return np.asarray(image), label
 
 
+def ffcv_passes(beton, image, count, arguments):
+    """Passes over FFCV's file `beton`, of so many images, through the pipeline `image`."""
+    from ffcv.fields.decoders import IntDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import ToTensor
+
+    loader = Loader(
+        str(beton),
+        batch_size=arguments.batch_size,
+        num_workers=arguments.threads,
+        order=OrderOption.RANDOM,
+        os_cache=True,
+        drop_last=False,
+        pipelines={"image": image, "label": [IntDecoder(), ToTensor()]},
+    )
+    return passes(lambda: (len(batch[0]) for batch in loader), count, arguments.epochs)
+
+
 def ffcv(folder, arguments, raw=False):
     import ffcv.fields.rgb_image as rgb
     from ffcv.fields import IntField, RGBImageField
-    from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
-    from ffcv.loader import Loader, OrderOption
+    from ffcv.fields.decoders import RandomResizedCropRGBImageDecoder
     from ffcv.transforms import RandomHorizontalFlip, ToTensor
     from ffcv.writer import DatasetWriter
 
@@ -78,25 +95,13 @@ def ffcv(folder, arguments, raw=False):
         rgb.encode_jpeg = lambda image, quality: np.frombuffer(Files.bytes, np.uint8)
         fields = {"image": RGBImageField(write_mode="raw" if raw else "jpg"), "label": IntField()}
         DatasetWriter(str(beton), fields, num_workers=1).from_indexed_dataset(Files(files, raw))
-    loader = Loader(
-        str(beton),
-        batch_size=arguments.batch_size,
-        num_workers=arguments.threads,
-        order=OrderOption.RANDOM,
-        os_cache=True,
-        drop_last=False,
-        pipelines={
-            "image": [RandomResizedCropRGBImageDecoder((SIDE, SIDE)), RandomHorizontalFlip(), ToTensor()],
-            "label": [IntDecoder(), ToTensor()],
-        },
-    )
-    return passes(lambda: (len(batch[0]) for batch in loader), len(files), arguments.epochs)
+    image = [RandomResizedCropRGBImageDecoder((SIDE, SIDE)), RandomHorizontalFlip(), ToTensor()]
+    return ffcv_passes(beton, image, len(files), arguments)
 
 
 def ffcv_cifar(folder, arguments):
     from ffcv.fields import IntField, RGBImageField
-    from ffcv.fields.decoders import IntDecoder, SimpleRGBImageDecoder
-    from ffcv.loader import Loader, OrderOption
+    from ffcv.fields.decoders import SimpleRGBImageDecoder
     from ffcv.transforms import RandomHorizontalFlip, RandomTranslate, ToTensor
     from ffcv.writer import DatasetWriter
 
@@ -113,24 +118,12 @@ def ffcv_cifar(folder, arguments):
     if not beton.exists():
         fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
         DatasetWriter(str(beton), fields, num_workers=1).from_indexed_dataset(Arrays())
-    loader = Loader(
-        str(beton),
-        batch_size=arguments.batch_size,
-        num_workers=arguments.threads,
-        order=OrderOption.RANDOM,
-        os_cache=True,
-        drop_last=False,
-        pipelines={
-            "image": [SimpleRGBImageDecoder(), RandomTranslate(padding=4), RandomHorizontalFlip(), ToTensor()],
-            "label": [IntDecoder(), ToTensor()],
-        },
-    )
-    return passes(lambda: (len(batch[0]) for batch in loader), len(images), arguments.epochs)
+    image = [SimpleRGBImageDecoder(), RandomTranslate(padding=4), RandomHorizontalFlip(), ToTensor()]
+    return ffcv_passes(beton, image, len(images), arguments)
 
 
 def dali(folder, arguments):
     from nvidia.dali import fn, pipeline_def, types
-    from nvidia.dali.plugin.base_iterator import LastBatchPolicy  # noqa: F401  (fails early where DALI is broken)
 
     count = len(listing(folder))
 

@@ -19,7 +19,7 @@ use crate::open_mpi;
 const PIECE: usize = 1 << 30;
 
 /// Bytes of one sum at most. What two ranks of a host add passes through its caches when it is small
-/// enough: 100 MiB in such pieces take a third of the time of one call (BENCHMARKS.md).
+/// enough: 100 MiB in such pieces take a quarter of the time of one call (BENCHMARKS.md).
 const SUM_BYTES: usize = 2 << 20;
 
 /// Longer than `MPI_MAX_LIBRARY_VERSION_STRING` of Open MPI (256) and of MPICH (8192), which may

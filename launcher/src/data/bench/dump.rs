@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use lcsl_data::augment::{Canvas, Crop, Recipe, augment};
+use lcsl_data::augment::recipes::small;
+use lcsl_data::augment::{Canvas, augment};
 use lcsl_data::decode::header::Header;
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{Decoder, ImageError, Window};
@@ -96,8 +97,7 @@ fn picture(
 fn array(set: &ImageSet, index: usize, mut stream: Stream) -> Vec<u8> {
     let shape = set.shape();
     let mut pixels = vec![0; shape.bytes()];
-    let recipe = Recipe { crop: Crop::PadFlip { pad: shape.height / 8 }, steps: &[] };
     let canvas = &mut Canvas::default();
-    augment(recipe, shape, set.image(index), &mut pixels, canvas, &mut stream);
+    augment(small::CROP_FLIP, shape, set.image(index), &mut pixels, canvas, &mut stream);
     pixels
 }

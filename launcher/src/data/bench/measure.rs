@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lcsl_data::augment::{Crop, Recipe};
+use lcsl_data::augment::recipes::small;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::ImageSet;
 use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
@@ -90,13 +90,11 @@ pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Meas
     Ok(measured)
 }
 
-/// Copies every image once to warm up, and then once per pass: padded by an eighth of its side on every
-/// side, cropped and flipped.
+/// Copies every image once to warm up, and then once per pass, cropped and mirrored as training does.
 pub(super) fn arrays(set: ImageSet, setting: Setting) -> Measured {
     let images = set.len() as u64;
-    let recipe = Recipe { crop: Crop::PadFlip { pad: setting.side / 8 }, steps: &[] };
     let indices: Arc<[u32]> = (0..images as u32).collect();
-    let batches = Batches::new(Arc::new(set), indices, recipe, setting.seed);
+    let batches = Batches::new(Arc::new(set), indices, small::CROP_FLIP, setting.seed);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut measured = Measured::new();
     for epoch in 0..=setting.epochs {
