@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use lcsl_data::decode::libjpeg::Exactness;
 use lcsl_data::decode::resize::Mirror;
-use lcsl_data::decode::turbojpeg::Exactness;
 use lcsl_data::decode::{Decoder, ImageError, Limits, Window};
 use lcsl_data::images::Shape;
 use lcsl_data::prepare;
@@ -289,13 +289,14 @@ fn with_damage(file: &str, before: &[u8], damaged: bool) -> Vec<u8> {
 }
 
 /// libjpeg words the first warning of a file alone. Where that was a harmless one (bytes that stand
-/// between two segments of the header, a transform of colours that nobody knows), all that was wrong
-/// with the pixels behind it was hidden, and grey rows were trained on. Found by fuzzing.
+/// between two segments of the header, a transform of colours or a version that nobody knows), all
+/// that was wrong with the pixels behind it was hidden, and grey rows were trained on. Found by fuzzing.
 #[test]
 fn a_harmless_warning_hides_no_other() {
     let transform = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07";
+    let version = b"\xff\xe0\0\x10JFIF\0\x07\x01\0\0\x01\0\x01\0\0";
     for file in ["420.jpg", "444.jpg", "progressive.jpg", "restarts.jpg"] {
-        for before in [&b"junk"[..], transform] {
+        for before in [&b"junk"[..], transform, version] {
             let mut decoder = Decoder::default();
             let expected = decoder.whole(&golden(file)).unwrap().0.to_vec();
             let (pixels, ..) = decoder.whole(&with_damage(file, before, false)).unwrap();

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use lcsl_data::datasets::cifar;
-use lcsl_data::decode::{Decoder, Limits, Window, resize::Mirror, turbojpeg::Exactness};
+use lcsl_data::decode::{Decoder, Limits, Window, libjpeg::Exactness, resize::Mirror};
 use lcsl_data::images::Shape;
 use lcsl_data::prepare::foreign::index_shard;
 use lcsl_data::prepare::manifest::{Manifest, Source};

@@ -20,7 +20,7 @@ const UNSAFE: [&str; 17] = [
     "collective/backends/src/nccl/world.rs", // calls into NCCL
     "collective/backends/src/pages.rs",     // advice about memory is a call of the kernel
     "collective/backends/tests/nccl/order.rs", // memory of a GPU, by address
-    "data/src/decode/turbojpeg.rs",         // libjpeg-turbo is C
+    "data/src/decode/libjpeg.rs",           // libjpeg-turbo is C
     "data/src/prefetch.rs",                 // an instruction that takes an address
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler

@@ -1,12 +1,12 @@
 //! A JPEG (or a PNG that is taken for one): training's decoder and preparation's agree with each
-//! other, a window is what the whole picture has there, and no file leaves anything behind for the
-//! next one.
+//! other, a window is what the whole picture has there, whoever reads the Huffman codes reads the same,
+//! and no file leaves anything behind for the next one.
 
 use std::sync::LazyLock;
 
 use lcsl_data::decode::header::Header;
+use lcsl_data::decode::libjpeg::{Codes, Exactness};
 use lcsl_data::decode::resize::Mirror;
-use lcsl_data::decode::turbojpeg::Exactness;
 use lcsl_data::decode::{Decoder, Limits, Window};
 use lcsl_data::images::Shape;
 use lcsl_data::prepare::image::{Encoding, Rgb, decode, jpeg_size, store};
@@ -35,6 +35,10 @@ pub fn run(bytes: &[u8]) -> bool {
         assert_eq!((header.width, header.height), (width, height));
         Rgb { width, height, pixels: pixels.to_vec() }
     });
+    let mut library = Decoder::with(LIMITS, Exactness::Exact, Codes::Library);
+    let by_library = library.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
+    let by_us = decoder.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
+    assert!(by_us == by_library, "other pixels, or other words, than the library's");
     let mut stream = Stream::new(u64::from(crc32c::crc32c(bytes)), Purpose::Synthetic, 0, 0, 0);
     window_as_it_is(&mut decoder, bytes, whole.as_ref(), &mut stream);
     window_resized(bytes, &mut stream);

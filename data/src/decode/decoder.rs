@@ -1,15 +1,13 @@
 //! One file in, one image of the wanted size out.
 
-use std::borrow::Cow;
-
 use fast_image_resize::Resizer;
 use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
-use super::header::{Header, tidied};
+use super::header::Header;
+use super::libjpeg::{Codes, Decompressor, Exactness, Format, Found};
 use super::region::{Plan, Window, plan, reduction};
 use super::resize::{Mirror, PIXEL, Resizing, mirror, pack};
-use super::turbojpeg::{Decompressor, Exactness, Format, Found};
 use crate::images::Shape;
 
 /// What is refused before memory is taken for it.
@@ -48,9 +46,14 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder that refuses what is beyond `limits`.
     pub fn new(limits: Limits, exactness: Exactness) -> Self {
+        Self::with(limits, exactness, Codes::Fast)
+    }
+
+    /// [`Decoder::new`], with a choice of who reads the Huffman codes.
+    pub fn with(limits: Limits, exactness: Exactness, codes: Codes) -> Self {
         Self {
             limits,
-            decompressor: Decompressor::new(limits.pixels, exactness),
+            decompressor: Decompressor::new(exactness, codes),
             resizer: Resizer::new(),
             decoded: Vec::new(),
             resized: Vec::new(),
@@ -76,10 +79,10 @@ impl Decoder {
         shape: Shape,
         target: &mut [u8],
     ) -> Result<(), ImageError> {
-        let (jpeg, found) = self.examine(jpeg)?;
+        let found = self.examine(jpeg)?;
         let (window, mirrored) = choose(found.width, found.height);
         let factor = reduction(window, (shape.width as u32, shape.height as u32));
-        let plan = self.decode(&jpeg, found, window, factor)?;
+        let plan = self.decode(jpeg, found, window, factor)?;
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
         let size = (plan.decoded.width, plan.decoded.height);
         let wanted = (shape.width as u32, shape.height as u32);
@@ -127,17 +130,31 @@ impl Decoder {
     /// # Errors
     /// When the file is refused.
     pub fn whole(&mut self, jpeg: &[u8]) -> Result<(&[u8], u32, u32), ImageError> {
-        let (jpeg, found) = self.examine(jpeg)?;
+        let found = self.examine(jpeg)?;
         let whole = Window::whole(found.width, found.height);
-        self.decode(&jpeg, found, whole, 1)?;
+        self.decode(jpeg, found, whole, 1)?;
         let decoded = &self.decoded[..bytes_of((found.width, found.height))];
         let packed = at_least(&mut self.resized, decoded.len() / PIXEL * 3);
         pack(decoded, found.width as usize, Mirror::No, packed);
         Ok((packed, found.width, found.height))
     }
 
-    /// Everything that can be refused before a pixel is decoded; and the file as it is decoded.
-    fn examine<'a>(&mut self, jpeg: &'a [u8]) -> Result<(Cow<'a, [u8]>, Found), ImageError> {
+    /// Columns and rows of the file `jpeg`.
+    ///
+    /// # Errors
+    /// When the file is refused before a pixel is decoded.
+    pub fn size(&mut self, jpeg: &[u8]) -> Result<(u32, u32), ImageError> {
+        self.examine(jpeg).map(|found| (found.width, found.height))
+    }
+
+    /// How many pictures had their Huffman codes read by [`entropy`](super::entropy), and not by
+    /// libjpeg-turbo.
+    pub fn read_here(&self) -> u64 {
+        self.decompressor.read_here()
+    }
+
+    /// Everything that can be refused before a pixel is decoded.
+    fn examine(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
         let limit = self.limits.bytes;
         if jpeg.len() > limit {
             return Err(ImageError::TooManyBytes { bytes: jpeg.len(), limit });
@@ -147,12 +164,11 @@ impl Decoder {
             let Header { width, height, .. } = header;
             return Err(ImageError::TooManyPixels { width, height, limit: self.limits.pixels });
         }
-        let jpeg = tidied(jpeg)?;
-        let found = self.decompressor.read_header(&jpeg)?;
+        let found = self.decompressor.read_header(jpeg)?;
         if (found.width, found.height) != (header.width, header.height) {
             return Err(ImageError::Corrupt { message: "two headers disagree".to_owned() });
         }
-        Ok((jpeg, found))
+        Ok(found)
     }
 
     /// Decodes what `window` needs into `self.decoded`, at its start, in RGB and a byte without

@@ -13,7 +13,6 @@
 //! how large the picture is, before any memory is taken for it, and whether the file is whole, also
 //! where the window that is decoded ends before the missing part.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::error::ImageError;
@@ -21,7 +20,6 @@ use super::error::ImageError;
 const START_OF_IMAGE: u8 = 0xd8;
 pub(super) const END_OF_IMAGE: u8 = 0xd9;
 pub(super) const START_OF_SCAN: u8 = 0xda;
-const ADOBE: u8 = 0xee;
 
 /// What is known of a JPEG file before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,46 +62,6 @@ impl Header {
     pub fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
-}
-
-/// `jpeg` without what decoders warn of although no pixel depends on it: bytes that stand between
-/// the segments of its header are left out, and an unknown transform in Adobe's segment becomes the
-/// one that decoders assume.
-///
-/// Photographs from the web have such bytes, and every decoder reads on. But libjpeg words the first
-/// warning of a file alone: one of these would hide all that is wrong with the pixels behind it.
-///
-/// # Errors
-/// As [`Header::read`] has them, as far as it reads the header.
-pub fn tidied(jpeg: &[u8]) -> Result<Cow<'_, [u8]>, ImageError> {
-    let (mut segments, mut kept, mut transform) = (Vec::new(), 2, None);
-    let (header, pixels) = walk(jpeg, |marker, segment| {
-        if marker == ADOBE && jpeg[segment.clone()][4..].starts_with(b"Adobe") {
-            // Behind marker, length and name: a version and two sets of flags, two bytes each.
-            transform = Some(segment.start + 15).filter(|&at| at < segment.end);
-        }
-        kept += segment.len();
-        segments.push(segment);
-    })?;
-    let usual = match header.map(|header| header.components) {
-        Some(3) => 1, // YCbCr
-        Some(4) => 2, // YCCK
-        _ => 0,
-    };
-    let unknown = transform.filter(|&at| usual > 0 && ![0, usual].contains(&jpeg[at]));
-    if kept == pixels && unknown.is_none() {
-        return Ok(Cow::Borrowed(jpeg));
-    }
-    let mut file = jpeg.to_vec();
-    if let Some(at) = unknown {
-        file[at] = usual;
-    }
-    let mut tidy = jpeg[..2].to_vec();
-    for segment in segments {
-        tidy.extend_from_slice(&file[segment]);
-    }
-    tidy.extend_from_slice(&jpeg[pixels..]);
-    Ok(Cow::Owned(tidy))
 }
 
 /// C4, C8 and CC are tables and an extension; the other Cn are kinds of frames.
@@ -206,33 +164,6 @@ mod tests {
         let mut padded = SMALL.to_vec();
         padded.extend([0; 100]);
         assert!(Header::read(&padded).is_ok());
-    }
-
-    #[test]
-    fn bytes_between_segments_are_left_out() {
-        assert_eq!(tidied(&SMALL), Ok(Cow::Borrowed(&SMALL[..])));
-        let (start, rest) = SMALL.split_at(2);
-        for junk in [&[0, 1, 2][..], &[0xff], &[0xff, 0, 7], &[0xff, 0xd3]] {
-            let file = [start, junk, rest].concat();
-            assert_eq!(tidied(&file).unwrap(), &SMALL[..], "{junk:?}");
-        }
-    }
-
-    /// Colours of 3 components are transformed (1) or not (0), those of 4 too (2 or 0).
-    #[test]
-    fn an_unknown_transform_becomes_the_usual_one() {
-        let with = |components: u8, transform: u8| {
-            let adobe = [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0", &[transform][..]].concat();
-            let mut file = [&SMALL[..2], &adobe, &SMALL[2..]].concat();
-            file[2 + 16 + 9] = components;
-            file
-        };
-        for (components, found, expected) in
-            [(1, 7, 7), (3, 0, 0), (3, 1, 1), (3, 2, 1), (4, 0, 0), (4, 1, 2), (4, 9, 2)]
-        {
-            let tidy = tidied(&with(components, found)).unwrap().into_owned();
-            assert_eq!(tidy, with(components, expected), "{found} of {components}");
-        }
     }
 
     /// A thumbnail inside a segment has an end of its own.

@@ -4,15 +4,13 @@
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
 //! is decoded here; EXIF orientation is ignored, as training does.
 
-use std::borrow::Cow;
-
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use turbojpeg::{Colorspace, Decompressor, PixelFormat, Subsamp};
+use turbojpeg::{PixelFormat, Subsamp};
 
-use crate::decode::header::tidied;
-use crate::decode::turbojpeg::is_harmless;
+use crate::decode::libjpeg::Exactness;
+use crate::decode::{Decoder, ImageError, Limits};
 use crate::shard::Form;
 use crate::shard::record::FLAG_ENCODED_AGAIN;
 
@@ -157,58 +155,44 @@ pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
 /// # Errors
 /// When it is none, or a damaged one, or announces more than [`PIXELS_MAX`].
 pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
-    let header = turbojpeg::read_header(&tidy(file))
-        .map_err(|error| format!("is neither a JPEG nor a PNG that can be read: {error}"))?;
-    bounded(header.width as u64, header.height as u64)
+    decoder().size(file).map_err(words)
 }
 
-/// What can be tidied is; libjpeg-turbo itself finds words for the rest.
-fn tidy(file: &[u8]) -> Cow<'_, [u8]> {
-    tidied(file).unwrap_or(Cow::Borrowed(file))
+/// A decoder for training's pixels, with the limits of preparation.
+fn decoder() -> Decoder {
+    let limits = Limits { bytes: usize::MAX, pixels: PIXELS_MAX };
+    Decoder::new(limits, Exactness::Exact)
+}
+
+/// What is wrong, in words that go on after a file's name.
+fn words(error: ImageError) -> String {
+    match error {
+        ImageError::Empty => "is empty".to_owned(),
+        ImageError::NotJpeg { found } => format!("is neither a JPEG nor a PNG but {found}"),
+        ImageError::TooManyPixels { width, height, .. } => too_many(width.into(), height.into()),
+        ImageError::Truncated { bytes } => {
+            format!("is a damaged JPEG: {bytes} bytes without an end marker")
+        }
+        ImageError::Corrupt { message } => format!("is a damaged JPEG: {message}"),
+        other => format!("cannot be read: {other}"),
+    }
+}
+
+fn too_many(width: u64, height: u64) -> String {
+    format!("announces {width} by {height} pixels")
 }
 
 fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
     if width == 0 || height == 0 || width.saturating_mul(height) > PIXELS_MAX {
-        return Err(format!("announces {width} by {height} pixels"));
+        return Err(too_many(width, height));
     }
     Ok((width as u32, height as u32))
 }
 
 fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
-    let damaged = |error: turbojpeg::Error| format!("is a damaged JPEG: {error}");
-    let (width, height) = jpeg_size(file)?;
-    let file = &*tidy(file);
-    let mut decompressor = Decompressor::new().map_err(damaged)?;
-    let header = decompressor.read_header(file).map_err(damaged)?;
-    let is_cmyk = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
-    let (format, bytes) = if is_cmyk { (PixelFormat::CMYK, 4) } else { (PixelFormat::RGB, 3) };
-    let pitch = width as usize * bytes;
-    let mut pixels = vec![0; pitch * height as usize];
-    let image = turbojpeg::Image {
-        pixels: pixels.as_mut_slice(),
-        width: width as usize,
-        pitch,
-        height: height as usize,
-        format,
-    };
-    match decompressor.decompress(file, image) {
-        // Some cameras put such bytes there, and Pillow takes it.
-        Err(error) if is_harmless(&error.to_string(), file) => {}
-        decoded => decoded.map_err(damaged)?,
-    }
-    if is_cmyk {
-        pixels = pixels.chunks_exact(4).flat_map(cmyk_to_rgb).collect();
-    }
-    Ok(Rgb { width, height, pixels })
-}
-
-/// JPEGs hold inks upside down, as Adobe began it: 255 is no ink. Pillow assumes the same.
-fn cmyk_to_rgb(inks: &[u8]) -> [u8; 3] {
-    let times = |ink: u8| {
-        let product = u32::from(ink) * u32::from(inks[3]) + 128;
-        ((product + (product >> 8)) >> 8) as u8
-    };
-    [times(inks[0]), times(inks[1]), times(inks[2])]
+    let mut decoder = decoder();
+    let (pixels, width, height) = decoder.whole(file).map_err(words)?;
+    Ok(Rgb { width, height, pixels: pixels.to_vec() })
 }
 
 fn decode_png(file: &[u8]) -> Result<Rgb, String> {
