@@ -218,6 +218,13 @@ impl fmt::Display for Archive {
 }
 
 impl DataError {
+    /// Whether one image is at fault, and the others of its shard or folder may be good: its bytes are
+    /// not those that were written, or no image that is accepted. A damaged index or a missing shard is
+    /// more than that.
+    pub fn is_of_one_record(&self) -> bool {
+        matches!(self, Self::Image { .. } | Self::Shard(ShardError::Payload { .. }))
+    }
+
     /// What to do about it, where more can be said than the message does.
     pub fn hint(&self) -> Option<String> {
         match self {

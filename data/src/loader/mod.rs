@@ -6,6 +6,7 @@
 //! 3. [`part`]: some images of one batch, filled by one thread; pure but for the source.
 //! 4. [`ring`]: which part is filled next, and when a batch is whole.
 //! 5. [`threads`]: the threads, and the [`Loader`] that a training loop asks for batches.
+//! 6. [`kept`]: a batch without the images that were refused.
 //!
 //! ```text
 //!   requests            batch k+1                       batch k
@@ -23,6 +24,7 @@
 //! alone, so any number of threads gives the same bytes. There is never a fork: threads share the
 //! mapped files and the index.
 
+pub mod kept;
 pub mod opened;
 pub mod part;
 pub mod ring;
@@ -31,6 +33,7 @@ pub mod source;
 pub mod threads;
 pub mod view;
 
+pub use kept::Kept;
 pub use opened::Opened;
 pub use part::{LoadError, Refused};
 pub use ring::{Batch, Request};

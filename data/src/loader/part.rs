@@ -33,6 +33,16 @@ pub enum LoadError {
     Data(#[from] DataError),
 }
 
+impl LoadError {
+    /// Whether one record is at fault, and the others of its shard may be good.
+    pub fn is_of_one_record(&self) -> bool {
+        match self {
+            Self::Image { .. } => true,
+            Self::Data(error) => error.is_of_one_record(),
+        }
+    }
+}
+
 impl From<LoadError> for DataError {
     fn from(error: LoadError) -> Self {
         match error {

@@ -20,7 +20,8 @@ pub enum OnRefusal {
     /// The batch is not handed out, and the loader has ended.
     #[default]
     Fail,
-    /// The image is black, has [`super::part::REFUSED_LABEL`], and is listed in the batch.
+    /// The image is black, has [`super::part::REFUSED_LABEL`], and is listed in the batch. What is
+    /// wrong with more than its record ends the loader all the same: a damaged index, a missing shard.
     Count,
 }
 
@@ -123,7 +124,7 @@ impl Loader {
     /// The next batch, or `None` after the last one and after a failure.
     ///
     /// # Errors
-    /// When an image of the batch was refused and refusals are fatal: the first in its order.
+    /// When an image of the batch was refused and that is fatal: the first such image in its order.
     ///
     /// # Panics
     /// When a thread has panicked.
@@ -149,9 +150,11 @@ impl Loader {
             state = self.shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         drop(state);
-        if self.on_refusal == OnRefusal::Fail && !batch.refused.is_empty() {
+        let is_fatal =
+            |error: &LoadError| self.on_refusal == OnRefusal::Fail || !error.is_of_one_record();
+        if let Some(first) = batch.refused.iter().position(|one| is_fatal(&one.error)) {
             self.failed = true;
-            return Some(Err(batch.refused.swap_remove(0).error));
+            return Some(Err(batch.refused.swap_remove(first).error));
         }
         let waited = asked.elapsed();
         Some(Ok(Loaded { batch: self.current.insert(batch), waited }))

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has to fail there")]
 
+mod corrupt;
 mod ecosystem;
 mod foreign;
 mod hostile;
