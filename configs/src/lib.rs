@@ -51,6 +51,6 @@ pub use problem::{Problem, Problems};
 pub use rim::{load, parse_train};
 pub use run_config::{
     Admission, Checkpoint, Data, DataAugmentation, DatasetName, Devices, Evaluation, ImbalanceKind,
-    Method, Millionths, Model, ModelName, Optimizer, Policy, Precision, Protocol, QuotaRate,
-    Resume, Run, RunConfig, SamplerName, Train,
+    Method, Millionths, Model, ModelName, OnCorrupt, Optimizer, Policy, Precision, Protocol,
+    QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
 };

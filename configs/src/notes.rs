@@ -22,6 +22,9 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
             "imb_factor is recorded only: {name} is long-tailed as published, with its own counts"
         ));
     }
+    if written("data.on_corrupt") && !name.lies_in_shards() {
+        notes.push(format!("on_corrupt is recorded only: {name} has no records in shards"));
+    }
     if config.train.start_epoch > 1 {
         notes.push(
             "start_epoch is recorded only; --resume continues where the newest checkpoint stands"

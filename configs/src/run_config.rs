@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admission::{Admission, Millionths, Policy, QuotaRate};
 pub use checkpoint::Checkpoint;
-pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, SamplerName};
+pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, SamplerName};
 pub use evaluation::Evaluation;
 pub use model::{Model, ModelName};
 pub use run::{Devices, Resume, Run};

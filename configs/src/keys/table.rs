@@ -4,8 +4,8 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::{Key, Kind, Range};
 use crate::run_config::{
-    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, Optimizer, Policy, Precision,
-    Protocol, SamplerName,
+    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, Optimizer, Policy,
+    Precision, Protocol, SamplerName,
 };
 
 /// TOML's integers are signed, so a seed or a count ends here.
@@ -147,6 +147,12 @@ pub const KEYS: &[Key] = &[
         "Threads per process that decode shards; auto goes by cores and processes",
     )
     .or_auto(),
+    Key::new(
+        "data.on_corrupt",
+        Kind::Choice(OnCorrupt::WORDS),
+        "A corrupt record of a shard: fail ends the run, count goes on without it; both name it",
+    )
+    .flags(&["on_corrupt"]),
     Key::new("data.selection_seed", Kind::Integer(0, LARGEST), "Seed of the selection of images"),
     Key::new(
         "data.synthetic_classes",

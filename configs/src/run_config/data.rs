@@ -30,6 +30,8 @@ pub struct Data {
     pub validation_per_class: usize,
     /// Threads of each process that decode images from shards; they change no result.
     pub loader_threads: usize,
+    /// What happens when a record of a shard is corrupt.
+    pub on_corrupt: OnCorrupt,
     /// The seed that draws which images of a class are kept; apart from `run.seed`, so that runs
     /// share one selection.
     pub selection_seed: u64,
@@ -113,6 +115,17 @@ choice! {
         RandCls = "randcls",
         /// The image as it is; the square in the middle of a photograph.
         Off = "off",
+    }
+}
+
+choice! {
+    /// What happens when a record of a shard is corrupt: its bytes are not those that were written, or
+    /// no image that is accepted. It is named in either case.
+    OnCorrupt {
+        /// The run ends.
+        Fail = "fail",
+        /// Training and evaluation go on without it, and say how many there were.
+        Count = "count",
     }
 }
 

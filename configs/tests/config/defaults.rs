@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use lcsl_config::keys::{KEYS, find_flag};
 use lcsl_config::{
-    DatasetName, Devices, Machine, Method, ModelName, PRESETS, Policy, QuotaRate, to_toml,
+    DatasetName, Devices, Machine, Method, ModelName, OnCorrupt, PRESETS, Policy, QuotaRate,
+    to_toml,
 };
 
 use crate::{CPU, GPUS, bad, good, train};
@@ -134,6 +135,18 @@ fn prepared_images_are_used_as_they_are_unless_a_factor_is_given() {
         ]
     );
     assert_eq!(good("--config=imagenet_lt --imb_factor=0.01 --dataset=folder").notes, [""; 0]);
+}
+
+/// Story: a flag that changes nothing and says nothing lets a person believe that it does.
+#[test]
+fn what_to_do_about_corrupt_records_is_asked_where_there_are_records() {
+    let in_shards = good("--dataset=folder --on_corrupt=count");
+    assert_eq!((in_shards.config.data.on_corrupt, in_shards.notes.len()), (OnCorrupt::Count, 0));
+    assert_eq!(good("--dataset=folder").config.data.on_corrupt, OnCorrupt::Fail);
+    assert_eq!(
+        good("--dataset=cifar10 --on-corrupt count").notes,
+        ["on_corrupt is recorded only: cifar10 has no records in shards"]
+    );
 }
 
 #[test]
