@@ -37,7 +37,7 @@ def step(world, per_gpu):
     gather = 2 * math.log2(world) * ALPHA_MPI + (world - 1) * (ALPHA_MPI + 16 * per_gpu / B)
     admission = candidates * ADMISSION
     reduction = sum(all_reduce(size, world) for size in buckets)
-    statistics = all_reduce(8 * (STATISTICS + 4), world)
+    statistics = all_reduce(8 * (STATISTICS + 5), world)
     # The backward pass is two units of forward work; of the last bucket nothing is hidden.
     shown = max(reduction - 2 * forward, all_reduce(buckets[0], world)) + statistics
     ordered = math.log2(world) * (8.5e-6 + gradients / B)

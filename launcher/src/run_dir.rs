@@ -141,7 +141,8 @@ fn nothing_to_resume(root: &Path) -> Fault {
 }
 
 /// Keys that say where a run takes place, not what it computes. Threads and devices belong to them
-/// unless bitwise equality was promised.
+/// unless bitwise equality was promised; so does what happens to a corrupt record, because a run that
+/// has met one either ended there or left it out.
 fn may_differ(path: &str, deterministic: bool) -> bool {
     match path {
         "run.resume"
@@ -154,6 +155,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.bucket_times"
         | "data.root"
         | "data.loader_threads"
+        | "data.on_corrupt"
         | "train.start_epoch"
         | "train.log_every_steps"
         | "checkpoint.every_steps"

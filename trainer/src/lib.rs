@@ -9,6 +9,7 @@
 //! * [`likeness`]: what ranks compare before they begin.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
+//! * [`corrupt`]: records that are left out, by name.
 //! * [`schedule`]: the learning rate of an epoch.
 //! * [`metrics`]: accuracies from a confusion matrix.
 //! * [`run_dir`]: what a run leaves behind.
@@ -20,6 +21,7 @@
 
 pub mod admission;
 pub mod clock;
+pub mod corrupt;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod injection;

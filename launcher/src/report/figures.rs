@@ -47,6 +47,17 @@ pub struct Variant {
     pub accuracy: Accuracy,
 }
 
+/// Images that were left out because their records are corrupt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Corrupt {
+    /// Out of training, by epoch.
+    pub training: Vec<u64>,
+    /// Out of the validation images.
+    pub validation: u64,
+    /// Out of the test images.
+    pub test: u64,
+}
+
 /// `RUN_DIR/result.json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RunResult {
@@ -72,6 +83,9 @@ pub struct RunResult {
     pub policy: String,
     /// Training images.
     pub train_images: u64,
+    /// Images that were left out.
+    #[serde(default)]
+    pub corrupt: Corrupt,
     /// Ranks.
     pub world_size: usize,
     /// Logical ranks.
@@ -99,4 +113,7 @@ pub struct Evaluated {
     pub ece: Option<f64>,
     /// By class.
     pub per_class: Vec<ClassRow>,
+    /// Images that were left out because their records are corrupt.
+    #[serde(default)]
+    pub corrupt: u64,
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::figures::{Accuracy, ClassRow, Evaluated, RunResult};
+use super::figures::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult};
 
 /// More classes than this are not listed: the file with all of them is named instead.
 const CLASSES_LISTED_MAX: usize = 30;
@@ -38,10 +38,28 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
         ("training time", duration(result.train_seconds)),
         ("run directory", run_dir.display().to_string()),
     ];
-    for (name, value) in rows {
+    let corrupt = corrupt(&result.corrupt).map(|value| ("corrupt, left out", value));
+    for (name, value) in corrupt.into_iter().chain(rows) {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     text
+}
+
+/// Images that were left out, if there were any. Epochs may differ, as a corrupt place may lie outside
+/// the window that one of them looks at.
+fn corrupt(Corrupt { training, validation, test }: &Corrupt) -> Option<String> {
+    let (least, most) = (training.iter().min().copied(), training.iter().max().copied());
+    let (least, most) = (least.unwrap_or(0), most.unwrap_or(0));
+    if most + validation + test == 0 {
+        return None;
+    }
+    let range = if least == most {
+        grouped(most)
+    } else {
+        format!("{} to {}", grouped(least), grouped(most))
+    };
+    let (validation, test) = (grouped(*validation), grouped(*test));
+    Some(format!("{range} of an epoch's images, {validation} of validation, {test} of test"))
 }
 
 /// The answer of `lcsl eval`; `source` says where all figures are when there are too many to list.
@@ -54,6 +72,9 @@ pub fn of_evaluation(evaluated: &Evaluated, run_dir: &Path) -> String {
         let _ = writeln!(text, "{count} classes: --json lists each of them\n");
     } else {
         text.push_str(&class_table(&evaluated.per_class));
+    }
+    if evaluated.corrupt > 0 {
+        let _ = writeln!(text, "{:<18} {}", "corrupt, left out", grouped(evaluated.corrupt));
     }
     let _ = writeln!(text, "{:<18} {}", "calibration error", decimal(evaluated.ece));
     text
@@ -199,6 +220,7 @@ mod tests {
             method: "lcsl".to_owned(),
             policy: "quota".to_owned(),
             train_images: 14786,
+            corrupt: Corrupt::default(),
             world_size: 2,
             virtual_ranks: 2,
             threads: 1,
@@ -236,8 +258,26 @@ mod tests {
             accuracy: result.accuracy,
             ece: None,
             per_class: result.per_class,
+            corrupt: 0,
         };
         insta::assert_snapshot!(of_evaluation(&evaluated, Path::new("runs/demo-1")));
+    }
+
+    /// Story: who compares two accuracies has to see that one of them was measured on fewer images.
+    #[test]
+    fn what_was_left_out_stands_in_the_table() {
+        assert_eq!(corrupt(&Corrupt::default()), None);
+        let some = |training: &[u64], validation, test| {
+            corrupt(&Corrupt { training: training.to_vec(), validation, test }).unwrap()
+        };
+        assert_eq!(some(&[2, 2], 0, 1), "2 of an epoch's images, 0 of validation, 1 of test");
+        assert_eq!(
+            some(&[1999, 2000, 1998], 3, 0),
+            "1,998 to 2,000 of an epoch's images, 3 of validation, 0 of test"
+        );
+        let found = Corrupt { training: vec![2], ..Corrupt::default() };
+        let table = of_run(&RunResult { corrupt: found, ..result() }, Path::new("runs/a"));
+        assert!(table.contains("\ncorrupt, left out  2 of an epoch's images, 0 of"), "{table}");
     }
 
     #[test]

@@ -25,8 +25,9 @@ pub struct Part {
     pub permutation: Tensor,
     /// Weight of the image itself in the mixture, 0..1; the same for the whole step.
     pub lambda: f64,
-    /// Key of the first image; the others follow without gaps.
-    pub first_key: u64,
+    /// Keys of the images (N), ascending. They are positions in the epoch, and one is missing where an
+    /// image was left out.
+    pub keys: Vec<u64>,
 }
 
 impl Part {
@@ -47,7 +48,7 @@ pub trait Feed {
     /// Micro-batches of a step; more than one means gradient accumulation.
     fn micro_batches(&self) -> usize;
 
-    /// Images of a micro-batch over all ranks.
+    /// Images of a micro-batch over all ranks, as planned: fewer come where some are left out.
     fn global_images(&self, moment: Moment, micro: usize) -> u64;
 
     /// The parts of this rank's logical ranks, in order.

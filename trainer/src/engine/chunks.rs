@@ -1,23 +1,29 @@
 //! The images of an exam, in the chunks that one rank measures.
 
+use std::borrow::Cow;
+
 use lcsl_data::DataError;
-use lcsl_data::loader::{Loader, OnRefusal, Options, Request, ShardSource, View};
+use lcsl_data::loader::{Kept, Loader, Options, Request, ShardSource, View};
 use lcsl_data::sampler::Order;
 
 use super::evaluate::Exam;
+use super::supply;
+use crate::corrupt::{Occasion, Roll};
 use crate::material::Images;
 
 /// Chunks that are decoded before they are asked for.
 const CHUNKS_AHEAD: usize = 1;
 
-/// Some images of an exam.
+/// Some images of an exam, without those that were refused; there may be none left.
 pub(super) struct Chunk<'a> {
-    /// Their places in the set.
-    pub indices: &'a [u32],
+    /// Their places in the set (N).
+    pub indices: Cow<'a, [u32]>,
     /// The images (N, H, W, C), row-major.
-    pub pixels: &'a [u8],
+    pub pixels: Cow<'a, [u8]>,
     /// Their classes (N).
-    pub labels: &'a [i64],
+    pub labels: Cow<'a, [i64]>,
+    /// Images of the chunk that were refused and left out.
+    pub refused: u64,
 }
 
 /// Chunks `part`, `part` + `parts`, … of an exam.
@@ -32,7 +38,7 @@ pub(super) struct Chunks<'a> {
 
 enum From {
     Memory { pixels: Vec<u8>, labels: Vec<i64> },
-    Shards(Loader),
+    Shards(Loader, Roll),
 }
 
 impl<'a> Chunks<'a> {
@@ -47,26 +53,28 @@ impl<'a> Chunks<'a> {
                     let end = (start + chunk).min(count);
                     Request { epoch: 0, positions: start as u64..end as u64 }
                 });
-                From::Shards(Loader::start(
+                let loader = Loader::start(
                     Box::new(ShardSource(set.clone())),
                     (!whole).then(|| exam.images.indices.to_vec()),
                     Box::new(move |_| Order::sequential(count as u64)),
                     Box::new(requests),
                     Options {
-                        threads: exam.threads,
+                        threads: exam.decoding.threads,
                         ahead: CHUNKS_AHEAD,
                         batch_images: chunk.min(count),
                         seed: 0,
                         view: View::evaluation(exam.shape.height),
-                        on_refusal: OnRefusal::Fail,
+                        on_refusal: exam.decoding.on_refusal,
                     },
-                ))
+                );
+                From::Shards(loader, Roll::default())
             }
         };
         Self { exam, next: first, stride, from }
     }
 
-    /// The next chunk, or none after the last one.
+    /// The next chunk, or none after the last one. Images that are refused are named in the log and left
+    /// out, where that is wanted; the others keep their neighbours.
     ///
     /// # Errors
     /// When an image cannot be read.
@@ -88,12 +96,17 @@ impl<'a> Chunks<'a> {
                     pixels.extend_from_slice(set.image(*index as usize));
                     labels.push(i64::from(set.label(*index as usize)));
                 }
-                Ok(Some(Chunk { indices, pixels, labels }))
+                let (pixels, labels) = (pixels.as_slice().into(), labels.as_slice().into());
+                Ok(Some(Chunk { indices: indices.into(), pixels, labels, refused: 0 }))
             }
-            From::Shards(loader) => {
+            From::Shards(loader, roll) => {
                 let loaded = loader.next().expect("there is a request for each chunk")?;
-                let (pixels, labels) = (&loaded.batch.pixels, &loaded.batch.labels);
-                Ok(Some(Chunk { indices, pixels, labels }))
+                let refused = &loaded.batch.refused;
+                supply::name(roll, Occasion::Evaluation, refused);
+                let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
+                let left = || positions.iter().map(|position| all[*position as usize]).collect();
+                let indices = if refused.is_empty() { indices.into() } else { left() };
+                Ok(Some(Chunk { indices, pixels, labels, refused: refused.len() as u64 }))
             }
         }
     }

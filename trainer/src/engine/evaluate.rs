@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::chunks::{Chunk, Chunks};
 use super::feed::Normaliser;
 use super::network::{Folded, Network};
+use super::supply::Decoding;
 use crate::material::{Material, Selection};
 use crate::metrics::{Calibration, Confusion};
 
@@ -20,8 +21,8 @@ pub struct Exam<'a> {
     pub images: &'a Selection,
     /// Their size.
     pub shape: Shape,
-    /// Threads that decode images from shards.
-    pub threads: usize,
+    /// How images from shards are decoded.
+    pub decoding: Decoding,
     /// Pixels to numbers.
     pub normaliser: &'a Normaliser,
     /// Images that go through the network at once. Chunks of this size are dealt to the ranks in
@@ -37,7 +38,7 @@ pub struct Exam<'a> {
 pub struct Exams {
     normaliser: Normaliser,
     shape: Shape,
-    threads: usize,
+    decoding: Decoding,
     chunk: usize,
     mirrored: bool,
     selects_on_test: bool,
@@ -49,7 +50,7 @@ impl Exams {
         Self {
             normaliser,
             shape,
-            threads: config.data.loader_threads,
+            decoding: Decoding::of(&config.data),
             chunk: config.evaluation.batch_size,
             mirrored: config.evaluation.tta,
             selects_on_test: config.train.protocol == Protocol::Paper,
@@ -71,7 +72,7 @@ impl Exams {
         Exam {
             images: &material.test,
             shape: self.shape,
-            threads: self.threads,
+            decoding: self.decoding,
             normaliser: &self.normaliser,
             chunk: self.chunk,
             mirrored: self.mirrored,
@@ -101,6 +102,8 @@ pub struct Measured {
     pub confusion: Confusion,
     /// Whether confidence means what it says.
     pub calibration: Calibration,
+    /// Images that were left out because their records are corrupt.
+    pub corrupt: u64,
 }
 
 /// Why a measurement failed.
@@ -145,15 +148,22 @@ pub fn evaluate_classifiers<const N: usize>(
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
     let mut chunks = Chunks::new(exam, rank, size);
+    let mut corrupt = 0;
     while let Some(chunk) = chunks.next().map_err(Box::new)? {
+        corrupt += chunk.refused;
+        if chunk.labels.is_empty() {
+            continue;
+        }
         let features = views(&folded, exam, &chunk);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
             measured.record(&chunk, &logits);
         }
     }
+    world.all_reduce_sum(Values::U64(std::slice::from_mut(&mut corrupt)))?;
     for part in &mut measured {
         part.sum_over_ranks(world)?;
+        part.corrupt = corrupt;
     }
     Ok(measured)
 }
@@ -161,7 +171,7 @@ pub fn evaluate_classifiers<const N: usize>(
 /// Features of a chunk of images, and of their mirror images where these count.
 fn views(network: &Folded, exam: Exam<'_>, chunk: &Chunk<'_>) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
-    let images = exam.normaliser.apply(chunk.pixels, chunk.labels.len(), exam.shape);
+    let images = exam.normaliser.apply(&chunk.pixels, chunk.labels.len(), exam.shape);
     let mut views = vec![network.features(&images)];
     if exam.mirrored {
         views.push(network.features(&images.flip([2])));
@@ -180,7 +190,7 @@ impl Measured {
     /// Counts the images of a chunk, whose logits (N × classes) these are.
     fn record(&mut self, chunk: &Chunk<'_>, logits: &Tensor) {
         let (confidences, labels) = predictions(logits);
-        let images = chunk.indices.iter().zip(chunk.labels);
+        let images = chunk.indices.iter().zip(chunk.labels.iter());
         for (((index, truth), predicted), confidence) in images.zip(labels).zip(confidences) {
             let (index, truth, predicted) = (*index, *truth as u32, predicted as u32);
             self.confusion.record(truth, predicted);

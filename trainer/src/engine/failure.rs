@@ -21,6 +21,9 @@ pub fn of_training(error: &TrainError) -> Failure {
     let (exit_code, hint, bystander) = match error {
         TrainError::Material(error) => (BAD_DATA, material_hint(error), false),
         TrainError::Step { source, .. } => of_step(source),
+        TrainError::Evaluate { source: EvaluateError::Data(error), .. } => {
+            (BAD_DATA, record_hint(error), false)
+        }
         TrainError::Evaluate { source, .. } => of_evaluation(source),
         TrainError::Disk(error) => (DISK, disk_hint(error), false),
         TrainError::Checkpoint { .. } => {
@@ -63,7 +66,7 @@ pub fn of_inspection(error: &InspectError) -> (i32, Option<String>) {
 
 fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
     match error {
-        StepError::Data(error) => (BAD_DATA, data_hint(error), false),
+        StepError::Data(error) => (BAD_DATA, record_hint(error), false),
         StepError::NotFinite { here, .. } => {
             let hint = "a lower --lr or a longer --warmup_epochs usually helps; metrics.jsonl shows where it began";
             (RANK_FAILED, Some(hint.to_owned()), !here)
@@ -97,6 +100,16 @@ fn material_hint(error: &MaterialError) -> Option<String> {
 
 fn data_hint(error: &DataError) -> Option<String> {
     error.hint()
+}
+
+/// The hint of a record that was met on the way, which a run can do without.
+fn record_hint(error: &DataError) -> Option<String> {
+    let hint = data_hint(error);
+    if !error.is_of_one_record() {
+        return hint;
+    }
+    let without = "--on_corrupt=count goes on without such records, and counts them";
+    Some(hint.map_or_else(|| without.to_owned(), |hint| format!("{hint}; {without}")))
 }
 
 fn disk_hint(error: &DiskError) -> Option<String> {

@@ -71,13 +71,12 @@ pub struct DatasetFeed {
 impl DatasetFeed {
     fn part(&mut self, moment: Moment, logical_rank: usize) -> Result<Part, DataError> {
         let positions = self.plan.part_at(moment.step, logical_rank);
-        let first_key = positions.start;
-        let count = (positions.end - positions.start) as usize;
         let shape = self.supply.shape;
         let bytes = self.supply.part(moment, logical_rank, positions)?;
+        let (count, keys) = (bytes.labels.len(), bytes.positions);
         let device = self.normaliser.device;
-        let images = self.normaliser.apply(bytes.pixels, count, shape);
-        let labels = Tensor::from_slice(bytes.labels).to_device(device);
+        let images = self.normaliser.apply(&bytes.pixels, count, shape);
+        let labels = Tensor::from_slice(&bytes.labels).to_device(device);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, moment.epoch, moment.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -89,7 +88,7 @@ impl DatasetFeed {
             }
         };
         let permutation = Tensor::from_slice(&permutation).to_device(device);
-        Ok(Part { images, labels, permutation, lambda, first_key })
+        Ok(Part { images, labels, permutation, lambda, keys })
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) struct Final {
     pub tau: f64,
     /// The selected model on the test set.
     pub test: Evaluated,
+    /// Validation images that were left out because their records are corrupt.
+    pub corrupt_validation: u64,
     /// The best network on the test set with its classifier as trained.
     pub as_trained: Variant,
     /// And with the classifier τ-normalised.
@@ -99,13 +101,14 @@ pub(super) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
     let classifiers = [network.classifier_weight(), &normalised];
 
     let exam = run.exams.test(material);
-    let mut normalised_is_better = false;
+    let (mut normalised_is_better, mut corrupt_validation) = (false, 0);
     if run.config.train.protocol == Protocol::Honest {
         let (validation, _) = run.exams.selection(material);
         let validation = Exam { mirrored: exam.mirrored, ..validation };
         let [plain, normalised] = evaluate_classifiers(network, world, validation, classifiers)?;
         let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
         normalised_is_better = score(&normalised) > score(&plain);
+        corrupt_validation = plain.corrupt;
     }
 
     let [plain, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
@@ -118,6 +121,7 @@ pub(super) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
     Ok(Final {
         tau: if normalised_is_better { tau } else { 0.0 },
         test: evaluated("test", selected, material, &run.rank.ledger.total),
+        corrupt_validation,
         as_trained: variant(0.0, &plain),
         tau_normalised: variant(tau, &normalised),
     })
@@ -219,10 +223,11 @@ fn table(predictions: &[Prediction]) -> String {
 }
 
 fn evaluated(split: &str, measured: &Measured, material: &Material, admitted: &[u64]) -> Evaluated {
-    let Measured { confusion, calibration, .. } = measured;
+    let Measured { confusion, calibration, corrupt, .. } = measured;
     let (names, counts) = (&material.class_names, &material.train_counts);
     Evaluated {
         split: split.to_owned(),
+        corrupt: *corrupt,
         accuracy: Accuracy::of(confusion, counts),
         ece: calibration.error(confusion.images()),
         per_class: report::class_rows(confusion, names, counts, admitted),

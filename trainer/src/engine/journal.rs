@@ -1,6 +1,7 @@
 //! What rank 0 tells the world about a run: lines in `metrics.jsonl`, progress and evaluations for
 //! the launcher's terminal.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lcsl_collective::control::{Control, FromRank, Progress, Score};
@@ -21,6 +22,7 @@ pub struct Journal {
     told: Option<Instant>,
     since_line: Window,
     last: Option<Standing>,
+    remarks: BTreeSet<String>,
 }
 
 /// Sums since the last `step` line.
@@ -57,7 +59,14 @@ impl Journal {
     /// Opens the metrics file, cut back to `metrics_bytes`.
     pub fn open(run_dir: &RunDir, control: Control, metrics_bytes: u64) -> Result<Self, DiskError> {
         let metrics = MetricsFile::open(run_dir, metrics_bytes)?;
-        Ok(Self { metrics, control, told: None, since_line: Window::default(), last: None })
+        Ok(Self {
+            metrics,
+            control,
+            told: None,
+            since_line: Window::default(),
+            last: None,
+            remarks: BTreeSet::new(),
+        })
     }
 
     /// Writes an event.
@@ -105,7 +114,7 @@ impl Journal {
         let event = Event::Step {
             epoch: standing.epoch.0,
             step: standing.step.0,
-            loss: window.loss / window.images as f64,
+            loss: window.loss / window.images.max(1) as f64,
             learning_rate: standing.learning_rate,
             admitted: window.admitted,
             images_per_second: window.images as f64 / seconds,
@@ -126,6 +135,13 @@ impl Journal {
     pub fn notice(&self, text: String) {
         tracing::warn!("{text}");
         self.control.send(&FromRank::Notice { text });
+    }
+
+    /// Says a sentence on the terminal, unless the same was said before.
+    pub fn remark(&mut self, text: String) {
+        if self.remarks.insert(text.clone()) {
+            self.notice(text);
+        }
     }
 
     fn tell(&mut self, standing: Standing) {

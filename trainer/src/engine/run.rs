@@ -19,7 +19,7 @@ use super::reduction::Reduction;
 use super::sgd::Sgd;
 use super::shim;
 use super::step::Rank;
-use super::supply::Supply;
+use super::supply::{Decoding, Supply};
 use super::teacher::Teacher;
 use super::train::TrainError;
 use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
@@ -52,6 +52,8 @@ pub struct Run<'a> {
     pub position: Position,
     /// Sums for the reports.
     pub tally: Tally,
+    /// Training images left out because their records are corrupt, by epoch and over all ranks.
+    pub corrupt: Vec<u64>,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,
     /// A fault that a test has asked for.
@@ -124,6 +126,7 @@ impl<'a> Run<'a> {
             best: None,
             position: Position::default(),
             tally: Tally::default(),
+            corrupt: Vec::new(),
             admission_digest: AdmissionDigest::default(),
             injection: Injection::from_environment(),
             journal: None,
@@ -166,6 +169,7 @@ impl<'a> Run<'a> {
         self.rank.ledger = found.manifest.ledger;
         self.position = found.manifest.position;
         self.tally = found.manifest.tally;
+        self.corrupt = found.manifest.corrupt;
         self.admission_digest = found.manifest.admission_digest;
         Ok(found.manifest.metrics_bytes)
     }
@@ -188,7 +192,7 @@ pub(super) fn feed(
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     DatasetFeed {
         plan,
-        supply: Supply::new(material, plan, block.clone(), seed, config.data.loader_threads),
+        supply: Supply::new(material, plan, block.clone(), seed, Decoding::of(&config.data)),
         block,
         mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
         seed,

@@ -50,8 +50,10 @@ pub struct Rank {
 /// What a step did, the same on all ranks but for `parts`.
 #[derive(Debug)]
 pub struct StepReport {
-    /// Images of the step over all ranks.
+    /// Images of the step over all ranks, without those that were left out.
     pub images: u64,
+    /// Images that were planned and left out, over all ranks: their records are corrupt.
+    pub left_out: u64,
     /// Mixup loss.
     pub loss_mix: f64,
     /// Loss of the admitted pseudo-labels, without α.
@@ -125,9 +127,10 @@ pub fn global_step(
     learning_rate: f64,
 ) -> Result<StepReport, StepError> {
     let micro_batches = feed.micro_batches();
-    let images = (0..micro_batches).map(|micro| feed.global_images(moment, micro)).sum();
-    let scale = LossScale { alpha: rank.alpha, images, clean_forward: rank.clean_forward };
-    let mut report = StepReport::empty(images, &rank.reduction);
+    let planned = (0..micro_batches).map(|micro| feed.global_images(moment, micro)).sum();
+    let clean_forward = rank.clean_forward;
+    let scale = LossScale { alpha: rank.alpha, images: planned, clean_forward };
+    let mut report = StepReport::empty(&rank.reduction);
     rank.reduction.begin();
 
     for micro in 0..micro_batches {
@@ -157,14 +160,19 @@ pub fn global_step(
         let stop = rank.clock.control().stop_requested();
         let (world, reduction) = (rank.world.as_mut(), &mut rank.reduction);
         let totals = sums.finish(stop, |tail| reduction.finish(world, tail, is_last))?;
-        rank.student.statistics.copy_from(&Tensor::from_slice(&totals.statistics));
+        if let Some(statistics) = &totals.statistics {
+            rank.student.statistics.copy_from(&Tensor::from_slice(statistics));
+        }
         report.take(&totals, admitted)?;
     }
+    report.settle(planned);
     report.check_gradient()?;
 
-    // optimiser; metrics and checkpoints are the business of the training loop
+    // optimiser, unless no image came; metrics and checkpoints are the business of the training loop
     rank.clock.enter(Phase::Optimiser);
-    rank.optimiser.step(&mut rank.student.parameters.buffer, &report.gradient, learning_rate);
+    if report.images > 0 {
+        rank.optimiser.step(&mut rank.student.parameters.buffer, &report.gradient, learning_rate);
+    }
     Ok(report)
 }
 
@@ -182,9 +190,9 @@ fn candidates(rules: &Rules, parts: &[Part], opinions: &[Option<Opinion>]) -> Ve
         let (mut labels, mut confidences) = (vec![0_i64; count], vec![0_f32; count]);
         opinion.label.copy_data(&mut labels, count);
         opinion.confidence.copy_data(&mut confidences, count);
-        let rows = (part.first_key..).zip(labels.into_iter().zip(confidences));
+        let rows = part.keys.iter().zip(labels.into_iter().zip(confidences));
         let rows = rows.map(|(key, (label, confidence))| Candidate {
-            key,
+            key: *key,
             label: label as u32,
             confidence,
         });
@@ -194,7 +202,8 @@ fn candidates(rules: &Rules, parts: &[Part], opinions: &[Option<Opinion>]) -> Ve
 }
 
 /// Gathers the candidates of all ranks and decides on them, on every rank alike. Without a teacher
-/// there is nothing to decide.
+/// there is nothing to decide. `batch` is the size of the global batch as planned: an even share of it
+/// does not shrink with an image that is left out.
 fn admit(
     rank: &mut Rank,
     candidates: &[Candidate],
@@ -220,7 +229,8 @@ struct Work<'a> {
     is_last: bool,
 }
 
-/// Forward and backward pass of every part, each from the same running statistics.
+/// Forward and backward pass of every part, each from the same running statistics, which stay as they
+/// were: those of all parts come out of the sums.
 fn teach_student(
     rank: &mut Rank,
     work: &Work<'_>,
@@ -252,6 +262,7 @@ fn teach_student(
         report.parts.push(PartReport { opinion, mask, logits });
         sums.push(lesson);
     }
+    rank.student.statistics.copy_from(&start);
     // All ranks count alike, also those whose parts were empty.
     rank.student.passes += if work.scale.clean_forward { 2 } else { 1 };
     sums
@@ -259,26 +270,37 @@ fn teach_student(
 
 /// 1 for each image of the part that was admitted, else 0.
 fn mask(part: &Part, admitted: &[Admitted], like: &Tensor) -> Tensor {
-    let keys = part.first_key..part.first_key + part.images();
-    let mut mask = vec![0_f32; part.images() as usize];
-    let first = admitted.partition_point(|one| one.key < keys.start);
-    for one in admitted[first..].iter().take_while(|one| one.key < keys.end) {
-        mask[(one.key - keys.start) as usize] = 1.0;
-    }
+    let is_admitted = |key| admitted.binary_search_by_key(key, |one| one.key).is_ok();
+    let mask = part.keys.iter().map(|key| if is_admitted(key) { 1.0_f32 } else { 0.0 });
+    let mask: Vec<f32> = mask.collect();
     Tensor::from_slice(&mask).to_kind(like.kind()).to_device(like.device())
 }
 
 impl StepReport {
-    fn empty(images: u64, reduction: &Reduction) -> Self {
+    fn empty(reduction: &Reduction) -> Self {
         let gradient = reduction.gradient().shallow_clone();
         let (admitted, parts) = (Vec::new(), Vec::new());
+        let (images, left_out) = (0, 0);
         let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
-        Self { images, loss_mix, loss_self, admitted, gradient, stop, parts }
+        Self { images, left_out, loss_mix, loss_self, admitted, gradient, stop, parts }
     }
 
     /// The loss that was minimised.
     pub fn loss(&self, alpha: f64) -> f64 {
         self.loss_mix + alpha * self.loss_self
+    }
+
+    /// Makes losses and gradient, which were divided by the images that were `planned`, means over those
+    /// that came. How many these are is known with the sums over ranks, and so without a message of its
+    /// own; and a step from which nothing was left out stays what it is to the last bit.
+    fn settle(&mut self, planned: u64) {
+        self.left_out = planned - self.images;
+        if self.left_out > 0 && self.images > 0 {
+            let factor = planned as f64 / self.images as f64;
+            self.loss_mix *= factor;
+            self.loss_self *= factor;
+            let _ = self.gradient.g_mul_scalar_(factor);
+        }
     }
 
     /// All ranks hold the same sum, so all of them refuse it or none.
@@ -291,6 +313,7 @@ impl StepReport {
 
     /// Adds a micro-batch.
     fn take(&mut self, totals: &Totals, admitted: Vec<Admitted>) -> Result<(), StepError> {
+        self.images += totals.images;
         self.loss_mix += totals.loss_mix;
         self.loss_self += totals.loss_self;
         self.stop |= totals.stop;

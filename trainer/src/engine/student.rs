@@ -8,15 +8,15 @@ use super::batch::Part;
 use super::network::{Mode, Network};
 
 /// Numbers that travel behind the running statistics.
-const EXTRAS: usize = 4;
+const EXTRAS: usize = 5;
 
 /// The constants of the loss.
 #[derive(Debug, Clone, Copy)]
 pub struct LossScale {
     /// Weight of the admitted pseudo-labels.
     pub alpha: f64,
-    /// Images of the whole step, over all ranks and micro-batches: losses are sums over a part
-    /// divided by this, so that gradients simply add up.
+    /// Images of the whole step as planned, over all ranks and micro-batches: losses are sums over a
+    /// part divided by this, so that gradients simply add up.
     pub images: u64,
     /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
     /// statistics, as in the published code.
@@ -27,7 +27,8 @@ pub struct LossScale {
 #[derive(Debug)]
 pub struct Lesson {
     /// Running statistics as this part alone would have left them (flat, float64), then the
-    /// [`EXTRAS`]: 1 for a part that has images, the two losses, and room for the wish to stop.
+    /// [`EXTRAS`]: 1 for a part that has images, the two losses, room for the wish to stop, and the
+    /// images.
     tail: Vec<f64>,
     /// Logits (N × classes), for the records of the golden tests.
     pub logits: Tensor,
@@ -66,7 +67,8 @@ pub fn learn(
         return nothing_learnt(student, logits.size()[1]);
     }
     let mut tail = to_f64(&student.statistics.buffer);
-    tail.extend([1.0, mixture.double_value(&[]), admitted.double_value(&[]), 0.0]);
+    let losses = [&mixture, &admitted].map(|loss| loss.double_value(&[]));
+    tail.extend([1.0, losses[0], losses[1], 0.0, part.images() as f64]);
     Lesson { tail, logits: logits.detach() }
 }
 
@@ -88,8 +90,10 @@ pub struct Sums {
 /// What all parts of a micro-batch, on all ranks, add up to.
 #[derive(Debug)]
 pub struct Totals {
-    /// Running statistics: the mean over non-empty parts (flat, float64).
-    pub statistics: Vec<f64>,
+    /// Running statistics: the mean over non-empty parts (flat, float64); none where all are empty.
+    pub statistics: Option<Vec<f64>>,
+    /// Images.
+    pub images: u64,
     /// Mixup loss.
     pub loss_mix: f64,
     /// Loss of the admitted pseudo-labels, without α.
@@ -119,8 +123,10 @@ impl Sums {
         let finite_here = tail.iter().all(|value| value.is_finite());
         sum_over_ranks(&mut tail)?;
         let extras = tail.split_off(statistics);
+        let mean = || tail.iter().map(|sum| sum / extras[0]).collect();
         Ok(Totals {
-            statistics: tail.iter().map(|sum| sum / extras[0]).collect(),
+            statistics: (extras[0] > 0.0).then(mean),
+            images: extras[4] as u64,
             loss_mix: extras[1],
             loss_self: extras[2],
             stop: extras[3] > 0.0,

@@ -1,31 +1,56 @@
 //! Where the pixels of training parts come from: a set in memory, or shards that threads decode ahead of
 //! the loop.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lcsl_config::{Data, OnCorrupt};
 use lcsl_data::DataError;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::Shape;
-use lcsl_data::loader::{Loader, OnRefusal, Options, Request, ShardSource, View};
+use lcsl_data::loader::{Kept, Loader, OnRefusal, Options, Refused, Request, ShardSource, View};
 use lcsl_data::sampler::Sampler;
 use lcsl_data::shard::ShardSet;
 
 use super::batch::Moment;
+use crate::corrupt::{Occasion, Roll};
 use crate::material::{Images, Material};
 use crate::plan::EpochPlan;
 
 /// Parts that are decoded before they are asked for; more would only take memory.
 const PARTS_AHEAD: usize = 4;
 
-/// The bytes of one part.
+/// How images in shards are decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoding {
+    /// Threads that do it; they change no result.
+    pub threads: usize,
+    /// What happens when one cannot be.
+    pub on_refusal: OnRefusal,
+}
+
+impl Decoding {
+    /// As the configuration says.
+    pub fn of(data: &Data) -> Self {
+        let on_refusal = match data.on_corrupt {
+            OnCorrupt::Fail => OnRefusal::Fail,
+            OnCorrupt::Count => OnRefusal::Count,
+        };
+        Self { threads: data.loader_threads, on_refusal }
+    }
+}
+
+/// The bytes of one part, without the images that were refused.
 #[derive(Debug)]
 pub struct Bytes<'a> {
     /// Images (N, H, W, C), row-major.
-    pub pixels: &'a [u8],
+    pub pixels: Cow<'a, [u8]>,
     /// Classes (N).
-    pub labels: &'a [i64],
+    pub labels: Cow<'a, [i64]>,
+    /// Positions in the epoch (N), ascending.
+    pub positions: Vec<u64>,
 }
 
 /// Supplies the parts of one rank's logical ranks.
@@ -49,20 +74,21 @@ struct Ahead {
     sampler: Sampler,
     view: View,
     seed: u64,
-    threads: usize,
+    decoding: Decoding,
     plan: EpochPlan,
     block: Range<usize>,
     running: Option<(Loader, Moment)>,
+    roll: Roll,
 }
 
 impl Supply {
-    /// Training images of `material`, for the logical ranks of `block`; `threads` decode.
+    /// Training images of `material`, for the logical ranks of `block`.
     pub fn new(
         material: &Material,
         plan: EpochPlan,
         block: Range<usize>,
         seed: u64,
-        threads: usize,
+        decoding: Decoding,
     ) -> Self {
         let indices = material.train.indices.clone();
         let from = match &material.train.images {
@@ -78,10 +104,11 @@ impl Supply {
                 sampler: material.sampler.clone(),
                 view: View::of(material.recipe, material.shape.height),
                 seed,
-                threads,
+                decoding,
                 plan,
                 block,
                 running: None,
+                roll: Roll::default(),
             })),
         };
         Self { shape: material.shape, from, waited: Duration::ZERO }
@@ -89,7 +116,7 @@ impl Supply {
 
     /// The images at these positions, which are those of a logical rank at this moment. Logical ranks ask
     /// in order, step after step; a step out of turn (the first after a resume) is found by starting
-    /// there.
+    /// there. Images that are refused are named in the log and left out, where that is wanted.
     ///
     /// # Errors
     /// When an image cannot be read.
@@ -101,18 +128,21 @@ impl Supply {
     ) -> Result<Bytes<'_>, DataError> {
         match &mut self.from {
             From::Memory { batches, pixels, labels } => {
-                batches.fill(moment.epoch, positions, 0, pixels, labels);
-                Ok(Bytes { pixels, labels })
+                batches.fill(moment.epoch, positions.clone(), 0, pixels, labels);
+                let (pixels, labels) = (pixels.as_slice().into(), labels.as_slice().into());
+                Ok(Bytes { pixels, labels, positions: positions.collect() })
             }
             From::Shards(ahead) => {
-                let loader = ahead.at(moment, logical_rank);
+                let (loader, roll) = ahead.at(moment, logical_rank);
                 let loaded =
                     loader.next().expect("requests have no end, and no error is passed over");
                 let loaded = loaded?;
                 let asked = Request { epoch: moment.epoch, positions };
                 assert_eq!(loaded.batch.request, asked, "a part that was not asked for");
                 self.waited += loaded.waited;
-                Ok(Bytes { pixels: &loaded.batch.pixels, labels: &loaded.batch.labels })
+                name(roll, Occasion::Epoch(moment.epoch), &loaded.batch.refused);
+                let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
+                Ok(Bytes { pixels, labels, positions })
             }
         }
     }
@@ -123,9 +153,16 @@ impl Supply {
     }
 }
 
+/// Names records that were left out in this rank's log.
+pub(super) fn name(roll: &mut Roll, occasion: Occasion, refused: &[Refused]) {
+    for sentence in roll.call(occasion, refused.iter().map(|one| &one.error)) {
+        tracing::warn!("{sentence}");
+    }
+}
+
 impl Ahead {
-    /// The loader, just before the part of `logical_rank` at `moment`.
-    fn at(&mut self, moment: Moment, logical_rank: usize) -> &mut Loader {
+    /// The loader, just before the part of `logical_rank` at `moment`, and who was left out so far.
+    fn at(&mut self, moment: Moment, logical_rank: usize) -> (&mut Loader, &mut Roll) {
         let begins = logical_rank == self.block.start;
         let comes = self.running.as_ref().is_some_and(|(_, next)| *next == moment);
         if begins && !comes {
@@ -137,7 +174,7 @@ impl Ahead {
         if logical_rank + 1 == self.block.end {
             *next = after(moment);
         }
-        loader
+        (loader, &mut self.roll)
     }
 
     fn start(&self, moment: Moment) -> Loader {
@@ -150,12 +187,12 @@ impl Ahead {
             Box::new(move |epoch| sampler.order(epoch)),
             Box::new(requests(self.plan, self.block.clone(), moment)),
             Options {
-                threads: self.threads,
+                threads: self.decoding.threads,
                 ahead: PARTS_AHEAD.max(self.block.len()),
                 batch_images: largest as usize,
                 seed: self.seed,
                 view: self.view,
-                on_refusal: OnRefusal::Fail,
+                on_refusal: self.decoding.on_refusal,
             },
         )
     }

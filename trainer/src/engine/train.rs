@@ -22,7 +22,7 @@ use crate::material::{MaterialError, labels_itself};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext, DiskError};
 use crate::run_dir::metrics::Event;
-use crate::run_dir::result::RunResult;
+use crate::run_dir::result::{Corrupt, RunResult};
 use crate::schedule::learning_rate;
 
 /// How training ended.
@@ -149,6 +149,8 @@ impl Run<'_> {
         self.tally.images += report.images;
         self.tally.epoch_images += report.images;
         self.tally.epoch_loss += loss * report.images as f64;
+        self.corrupt.resize(epoch as usize + 1, 0);
+        self.corrupt[epoch as usize] += report.left_out;
         self.rank.clock.control().place().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
@@ -193,10 +195,21 @@ impl Run<'_> {
         self.tally.seconds += evaluation_seconds;
         if let Some(journal) = &mut self.journal {
             journal.score(Score { epoch, accuracy, selected, seconds: evaluation_seconds });
-            let step = self.position.step;
+            let (step, corrupt) = (self.position.step, measured.corrupt);
+            if corrupt > 0 {
+                journal.remark(left_out(corrupt, exam.images.indices.len(), split));
+            }
             journal.event(
                 self.tally.seconds,
-                Event::Evaluation { epoch, step, split, accuracy, selected, evaluation_seconds },
+                Event::Evaluation {
+                    epoch,
+                    step,
+                    split,
+                    accuracy,
+                    selected,
+                    corrupt,
+                    evaluation_seconds,
+                },
             )?;
         }
         Ok(())
@@ -237,6 +250,7 @@ impl Run<'_> {
             admission_digest: self.admission_digest,
             best: self.best.as_ref().map(|(best, _)| *best),
             tally: self.tally,
+            corrupt: self.corrupt.clone(),
             metrics_bytes: journal.metrics_bytes()?,
             tensors_digest: String::new(), // known once the tensors are on disk
         };
@@ -264,8 +278,10 @@ impl Run<'_> {
         let figures = inspect::final_figures(self)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
         self.tally.seconds += began.elapsed().as_secs_f64();
-        if self.journal.is_none() {
-            return Ok(());
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        if figures.test.corrupt > 0 {
+            let images = self.material.test.indices.len();
+            journal.remark(left_out(figures.test.corrupt, images, "test"));
         }
         let result = self.result(figures);
         let path = self.run_dir.result();
@@ -300,6 +316,11 @@ impl Run<'_> {
             model: config.model.name.to_string(),
             seed: config.run.seed,
             train_images: self.plan.images,
+            corrupt: Corrupt {
+                training: self.corrupt.clone(),
+                validation: figures.corrupt_validation,
+                test: figures.test.corrupt,
+            },
             world_size: self.rank.world.world_size(),
             virtual_ranks: config.run.virtual_ranks,
             threads: config.run.threads,
@@ -395,7 +416,18 @@ impl Run<'_> {
         }
         let loss = self.tally.epoch_loss / self.tally.epoch_images.max(1) as f64;
         let admitted = &self.rank.ledger.epoch;
-        let event = Event::Epoch { epoch, step, loss, admitted, collapse };
+        let corrupt = self.corrupt.get(epoch as usize).copied().unwrap_or(0);
+        if corrupt > 0 {
+            journal.remark(left_out(corrupt, self.plan.images as usize, "training"));
+        }
+        let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };
         Ok(journal.event(self.tally.seconds, event)?)
     }
+}
+
+/// That images are missing from training, or from an accuracy.
+fn left_out(corrupt: u64, images: usize, purpose: &str) -> String {
+    format!(
+        "corrupt records are left out: {corrupt} of {images} {purpose} images; logs/rank-N.log names them"
+    )
 }

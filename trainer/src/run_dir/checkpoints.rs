@@ -42,6 +42,9 @@ pub struct Manifest {
     pub best: Option<Best>,
     /// Sums that reports are made of.
     pub tally: Tally,
+    /// Training images left out because their records are corrupt, by epoch.
+    #[serde(default)]
+    pub corrupt: Vec<u64>,
     /// Length of `metrics.jsonl` at this moment, bytes.
     pub metrics_bytes: u64,
     /// blake3 of the tensor file, hexadecimal.
@@ -227,6 +230,7 @@ mod tests {
             admission_digest: AdmissionDigest::default(),
             best: None,
             tally: Tally::default(),
+            corrupt: Vec::new(),
             metrics_bytes: 0,
             tensors_digest: String::new(),
         }

@@ -15,6 +15,20 @@ pub struct Evaluated {
     pub ece: f64,
     /// By class.
     pub per_class: Vec<ClassRow>,
+    /// Images that were left out of these figures because their records are corrupt
+    /// (`data.on_corrupt`).
+    pub corrupt: u64,
+}
+
+/// Images that were left out because their records are corrupt, over all ranks (`data.on_corrupt`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrupt {
+    /// Out of training, by epoch.
+    pub training: Vec<u64>,
+    /// Out of the validation images, when they were last measured.
+    pub validation: u64,
+    /// Out of the test images.
+    pub test: u64,
 }
 
 /// The best network with one of two classifiers.
@@ -74,6 +88,8 @@ pub struct RunResult {
     pub virtual_ranks: usize,
     /// libtorch threads of each rank.
     pub threads: usize,
+    /// Images that were left out.
+    pub corrupt: Corrupt,
     /// Optimiser steps made.
     pub steps: u64,
     /// Pseudo-labels admitted.

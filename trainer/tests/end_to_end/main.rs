@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // whatever cannot be read or started is a failure of the test
 
+mod corrupt;
 mod differences;
 mod errors;
 mod gpus;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::lcsl::{json, lcsl, metrics, stderr};
 
 /// Prepares drawn images of four classes as `imagenet_lt` in a new folder `root` of `folder`.
-fn prepare(folder: &Path, root: &str, more: &[&str]) -> PathBuf {
+pub(crate) fn prepare(folder: &Path, root: &str, more: &[&str]) -> PathBuf {
     let root = folder.join(root);
     let counts = folder.join("counts");
     fs::write(&counts, "40\n30\n20\n12\n").unwrap();
@@ -22,9 +22,9 @@ fn prepare(folder: &Path, root: &str, more: &[&str]) -> PathBuf {
 }
 
 /// Validation and test images that come with the dataset.
-const PARTS: [&str; 2] = ["--val_per_class=3", "--test_per_class=5"];
+pub(crate) const PARTS: [&str; 2] = ["--val_per_class=3", "--test_per_class=5"];
 
-fn start(root: &Path, run_dir: &Path, more: &[&str]) -> Output {
+pub(crate) fn start(root: &Path, run_dir: &Path, more: &[&str]) -> Output {
     let root = format!("--set=data.root=\"{}\"", root.display());
     let place = format!("--run_dir={}", run_dir.display());
     let run = ["train", "--config=imagenet_lt", "--gpu=cpu", "--check_collectives", &root, &place];
@@ -36,7 +36,7 @@ fn start(root: &Path, run_dir: &Path, more: &[&str]) -> Output {
     )
 }
 
-fn train(root: &Path, run_dir: &Path, more: &[&str]) -> Value {
+pub(crate) fn train(root: &Path, run_dir: &Path, more: &[&str]) -> Value {
     let output = start(root, run_dir, more);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let mut result = json(&run_dir.join("result.json"));

@@ -99,6 +99,8 @@ pub(crate) struct Case {
     pub(crate) epoch_steps: u64,
     pub(crate) steps: Vec<Expected>,
     pub(crate) tensors: HashMap<String, Tensor>,
+    /// Images of each micro-batch that were planned and never come.
+    pub(crate) missing: u64,
 }
 
 pub(crate) fn folder() -> PathBuf {
@@ -142,6 +144,7 @@ impl Case {
             epoch_steps,
             steps,
             tensors: tensors.into_iter().collect(),
+            missing: 0,
         })
     }
 
@@ -215,12 +218,14 @@ impl StoredFeed<'_> {
     fn part(&self, step: usize, micro: usize, logical_rank: usize) -> Result<Part, String> {
         let prefix = Case::prefix(step, micro, logical_rank);
         let tensor = |name: &str| self.case.tensor(&format!("{prefix}{name}"));
+        let labels = tensor("labels")?;
+        let first_key = self.case.first_key(step, micro, logical_rank);
         Ok(Part {
             images: tensor("images")?.permute([0, 2, 3, 1]).contiguous(),
-            labels: tensor("labels")?,
+            keys: (first_key..).take(labels.size()[0] as usize).collect(),
+            labels,
             permutation: tensor("perm")?,
             lambda: tensor("lam")?.double_value(&[]),
-            first_key: self.case.first_key(step, micro, logical_rank),
         })
     }
 }
@@ -231,7 +236,7 @@ impl Feed for StoredFeed<'_> {
     }
 
     fn global_images(&self, moment: Moment, micro: usize) -> u64 {
-        self.case.micro_size(self.step_of(moment), micro)
+        self.case.micro_size(self.step_of(moment), micro) + self.case.missing
     }
 
     fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError> {

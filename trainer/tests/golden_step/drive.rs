@@ -56,6 +56,8 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
         let report = global_step(&mut rank, &mut feed, moment, case.config.lr)
             .map_err(|error| format!("{at}: {error}"))?;
         let check = Check { case, step, at: &at, expected };
+        let left_out = case.missing * case.accumulate as u64;
+        same(&format!("{at}: images left out"), &report.left_out, &left_out)?;
         check.decisions(&report, &rank.ledger)?;
         check.losses(&report)?;
         check.parts(&report, block.clone())?;

@@ -33,6 +33,12 @@ fn main() {
             drive::optimiser(&Case::load(name, Precision::Single)?).map_err(Failed::from)
         }));
     }
+    for name in ["three_ranks_uneven", "empty_part", "accumulate"] {
+        for size in case::world_sizes(name) {
+            let label = format!("golden_{name}_where_more_was_planned_on_{size}_threads");
+            trials.push(Trial::test(label, move || where_more_was_planned(name, size)));
+        }
+    }
     for size in [2, 3, 4] {
         let label = format!("golden_under_mpirun_with_{size}_ranks");
         trials.push(Trial::test(label, move || processes::parent(size).map_err(Failed::from)));
@@ -43,4 +49,15 @@ fn main() {
 
 fn on_threads(name: &'static str, precision: Precision, size: usize) -> Result<(), Failed> {
     drive::on_threads(size, move || Case::load(name, precision)).map_err(Failed::from)
+}
+
+/// Images that are left out of a batch, because their records are corrupt, are in no mean: the step is
+/// the one that would have been made had they never been planned.
+fn where_more_was_planned(name: &'static str, size: usize) -> Result<(), Failed> {
+    let make = move || {
+        let mut case = Case::load(name, Precision::Double)?;
+        case.missing = 3;
+        Ok(case)
+    };
+    drive::on_threads(size, make).map_err(Failed::from)
 }
