@@ -42,6 +42,17 @@ pub mod small {
             Step::Blur { probability: 0.5, deviation: BLUR },
         ],
     };
+
+    /// The recipe that `--data_aug` calls so; `off` is the image as it is.
+    pub fn named(name: &str) -> Option<Recipe> {
+        match name {
+            "crop_flip" | "none" => Some(CROP_FLIP),
+            "autoaug" => Some(AUTOAUG),
+            "sim_aug" => Some(SIM_AUG),
+            "off" => Some(Recipe::AS_IS),
+            _ => None,
+        }
+    }
 }
 
 /// For photographs of any size, of which a window is resized.
@@ -73,6 +84,18 @@ pub mod photographs {
         steps: &[ALWAYS, Step::RandAugment { policy: RandAugment::N2_M10, fill: IMAGENET_MEAN }],
         ..CROP_FLIP
     };
+
+    /// The recipe that `--data_aug` calls so; `off` is the square in the middle.
+    pub fn named(name: &str) -> Option<Recipe> {
+        match name {
+            "crop_flip" => Some(CROP_FLIP),
+            "none" => Some(NONE),
+            "sim_aug" => Some(SIM_AUG),
+            "randcls" => Some(RANDCLS),
+            "off" => Some(Recipe::AS_IS),
+            _ => None,
+        }
+    }
 }
 
 /// The mean colour of `ImageNet`, for iNaturalist too in all of these programs.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use lcsl_config::DataAugmentation;
 
 /// The commands about datasets.
 #[derive(Debug, Subcommand)]
@@ -66,6 +67,10 @@ pub struct Bench {
     /// Side in pixels of the squares that come out [default: 224; that of the arrays]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub size: Option<u16>,
+    /// Augmentation recipe, as training has it for such images
+    #[arg(long = "data_aug", alias = "data-aug", value_name = "RECIPE", default_value = "crop_flip",
+          value_parser = clap::builder::PossibleValuesParser::new(DataAugmentation::WORDS))]
+    pub data_aug: String,
     /// Passes over all images that are measured, after one that is not
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -163,3 +163,32 @@ fn a_full_disk_is_named_and_the_command_goes_on_when_there_is_room() {
     assert!(err.contains("make room there, then give the same command"), "{err}");
     assert!(out.contains("all as they were written"), "{out}");
 }
+
+/// Story: only the default recipe could be timed, and the others, which cost several times as much, were
+/// met when a GPU waited for them.
+#[test]
+fn a_bench_times_the_recipe_that_is_asked_for() {
+    let stage = Stage::new();
+    counts(&stage, &[6, 4]);
+    lcsl(&stage, SMALL).ended(0);
+    let bench = |more: &str| lcsl(&stage, &format!("data bench out --size=16 --epochs=1 {more}"));
+    let mut pictures = std::collections::BTreeSet::new();
+    for recipe in ["crop_flip", "none", "sim_aug", "randcls", "off"] {
+        let outcome = bench(&format!("--data_aug={recipe} --json --dump 9 {recipe}"));
+        outcome.ended(0);
+        let answer: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+        assert_eq!(answer["data_aug"], recipe);
+        assert!(answer["images_per_second"].as_f64().unwrap() > 0.0);
+        // Each recipe makes pictures of its own from the same files.
+        let file =
+            |number: u32| fs::read(stage.path(&format!("{recipe}/{number:06}.ppm"))).unwrap();
+        pictures.insert((0..9).map(file).collect::<Vec<_>>());
+    }
+    assert_eq!(pictures.len(), 5);
+    let outcome = bench("--data_aug=autoaug");
+    outcome.refused(
+        2,
+        "error: out holds pictures, for which there is no recipe autoaug\n  \
+         hint: --data_aug may be crop_flip, none, sim_aug, randcls, off\n",
+    );
+}

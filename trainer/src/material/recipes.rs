@@ -1,30 +1,23 @@
-//! What the configuration's names for recipes mean. That a dataset has the recipe was checked there.
+//! What the configuration's names for recipes mean.
 
 use lcsl_config::DataAugmentation;
 use lcsl_data::augment::Recipe;
 use lcsl_data::augment::recipes::{photographs, small};
 
+/// Why a name means something.
+const CHECKED: &str = "the configuration has found that the dataset has this recipe";
+
 /// For images of one size in memory, whose usual recipe is `usual`.
 pub(super) fn in_memory(name: DataAugmentation, usual: Recipe) -> Recipe {
     match name {
         DataAugmentation::CropFlip | DataAugmentation::None => usual,
-        DataAugmentation::AutoAug => small::AUTOAUG,
-        DataAugmentation::SimAug => small::SIM_AUG,
-        DataAugmentation::RandCls => photographs::RANDCLS,
-        DataAugmentation::Off => Recipe::AS_IS,
+        other => small::named(other.word()).expect(CHECKED),
     }
 }
 
 /// For photographs in shards.
 pub(super) fn of_photographs(name: DataAugmentation) -> Recipe {
-    match name {
-        DataAugmentation::CropFlip => photographs::CROP_FLIP,
-        DataAugmentation::None => photographs::NONE,
-        DataAugmentation::AutoAug => small::AUTOAUG,
-        DataAugmentation::SimAug => photographs::SIM_AUG,
-        DataAugmentation::RandCls => photographs::RANDCLS,
-        DataAugmentation::Off => Recipe::AS_IS,
-    }
+    photographs::named(name.word()).expect(CHECKED)
 }
 
 #[cfg(test)]
@@ -48,6 +41,17 @@ mod tests {
         let usual = small::CROP_FLIP;
         assert_eq!(synonyms(DatasetName::Cifar10, |name| in_memory(name, usual)), ["none"]);
         assert_eq!(synonyms(DatasetName::ImagenetLt, of_photographs), [""; 0]);
+    }
+
+    /// The list of a dataset and the recipes that have its names agree, in both directions.
+    #[test]
+    fn a_dataset_has_the_recipes_that_it_lists() {
+        for word in DataAugmentation::WORDS {
+            let name: DataAugmentation = word.parse().unwrap();
+            let lists = |dataset: DatasetName| dataset.recipes().contains(&name);
+            assert_eq!(small::named(word).is_some(), lists(DatasetName::Cifar10), "{word}");
+            assert_eq!(photographs::named(word).is_some(), lists(DatasetName::Folder), "{word}");
+        }
     }
 
     /// What was trained with before there was a choice.

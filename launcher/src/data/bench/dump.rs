@@ -4,8 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use lcsl_data::augment::recipes::small;
-use lcsl_data::augment::{Canvas, augment};
+use lcsl_data::augment::{Canvas, Recipe, augment};
 use lcsl_data::decode::header::Header;
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{Decoder, ImageError, Window};
@@ -41,14 +40,19 @@ pub(super) fn write(
         let stream = || Stream::new(setting.seed, Purpose::Augment, 0, position, 0);
         let (origin, magic, [width, height], pixels) = match images {
             Opened::Pictures(source) => {
-                let (origin, pixels) =
-                    picture(source.as_ref(), index, setting.side, stream, &mut decoder)?;
+                let view = View::of(setting.recipe.1, setting.side);
+                let (origin, pixels) = picture(source.as_ref(), index, view, stream, &mut decoder)?;
                 (origin, "P6", [setting.side; 2], pixels)
             }
             Opened::Arrays(set) => {
                 let shape = set.shape();
                 let magic = if shape.channels == 1 { "P5" } else { "P6" };
-                (json!({}), magic, [shape.width, shape.height], array(set, index, stream()))
+                (
+                    json!({}),
+                    magic,
+                    [shape.width, shape.height],
+                    array(set, index, setting.recipe.1, stream()),
+                )
             }
         };
         let line = json!({ "position": position, "index": index, "origin": origin });
@@ -64,7 +68,7 @@ pub(super) fn write(
 fn picture(
     source: &dyn Source,
     index: usize,
-    side: usize,
+    view: View,
     stream: impl Fn() -> Stream,
     decoder: &mut Decoder,
 ) -> Result<(Value, Vec<u8>), Fault> {
@@ -74,7 +78,6 @@ fn picture(
         let place = source.place(index);
         refused(&LoadError::Image { place, index: index as u64, source: error })
     };
-    let view = View::training(side);
     let mut pixels = vec![0; view.shape.bytes()];
     let hands = (decoder, &mut Canvas::default());
     view.take((encoding, bytes), &mut stream(), hands, &mut pixels).map_err(wrong)?;
@@ -94,10 +97,10 @@ fn picture(
     Ok((origin, pixels))
 }
 
-fn array(set: &ImageSet, index: usize, mut stream: Stream) -> Vec<u8> {
+fn array(set: &ImageSet, index: usize, recipe: Recipe, mut stream: Stream) -> Vec<u8> {
     let shape = set.shape();
     let mut pixels = vec![0; shape.bytes()];
     let canvas = &mut Canvas::default();
-    augment(small::CROP_FLIP, shape, set.image(index), &mut pixels, canvas, &mut stream);
+    augment(recipe, shape, set.image(index), &mut pixels, canvas, &mut stream);
     pixels
 }

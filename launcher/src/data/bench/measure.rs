@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lcsl_data::augment::recipes::small;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::ImageSet;
 use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
@@ -57,7 +56,7 @@ impl Measured {
 
 /// Loads every picture once to warm up, and then once per pass.
 pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Measured, LoadError> {
-    let Setting { threads, batch, side, epochs, seed } = setting;
+    let Setting { threads, batch, side, epochs, seed, recipe: (_, recipe) } = setting;
     let images = source.len() as u64;
     let batches = images.div_ceil(batch);
     let requests = (0..(epochs + 1) * batches).map(move |number| {
@@ -69,7 +68,7 @@ pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Meas
         ahead: AHEAD,
         batch_images: batch.min(images) as usize,
         seed,
-        view: View::training(side),
+        view: View::of(recipe, side),
         on_refusal: OnRefusal::Fail,
     };
     let order = Box::new(move |epoch| Order::random(images, seed, epoch));
@@ -90,11 +89,11 @@ pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Meas
     Ok(measured)
 }
 
-/// Copies every image once to warm up, and then once per pass, cropped and mirrored as training does.
+/// Copies every image once to warm up, and then once per pass, augmented as training does.
 pub(super) fn arrays(set: ImageSet, setting: Setting) -> Measured {
     let images = set.len() as u64;
     let indices: Arc<[u32]> = (0..images as u32).collect();
-    let batches = Batches::new(Arc::new(set), indices, small::CROP_FLIP, setting.seed);
+    let batches = Batches::new(Arc::new(set), indices, setting.recipe.1, setting.seed);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut measured = Measured::new();
     for epoch in 0..=setting.epochs {

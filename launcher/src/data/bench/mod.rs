@@ -5,6 +5,9 @@ mod measure;
 
 use std::path::Path;
 
+use lcsl_config::{DataAugmentation, DatasetName};
+use lcsl_data::augment::Recipe;
+use lcsl_data::augment::recipes::{photographs, small};
 use lcsl_data::loader::{LoadError, Opened, opened};
 use serde_json::json;
 
@@ -28,6 +31,8 @@ struct Setting {
     side: usize,
     epochs: u64,
     seed: u64,
+    /// What `--data_aug` calls the recipe, and the recipe.
+    recipe: (&'static str, Recipe),
 }
 
 /// Runs `lcsl data bench` and returns the exit code.
@@ -75,12 +80,30 @@ fn setting(asked: &Bench, images: &Opened) -> Result<Setting, Fault> {
         }
     };
     Ok(Setting {
+        recipe: recipe(asked, images)?,
         threads: usize::from(threads),
         batch: u64::from(asked.batch_size),
         side: usize::from(side),
         epochs: u64::from(asked.epochs),
         seed: asked.seed,
     })
+}
+
+/// The recipe that is asked for, as training has it for such images.
+fn recipe(asked: &Bench, images: &Opened) -> Result<(&'static str, Recipe), Fault> {
+    let (kind, like, named): (_, _, fn(&str) -> Option<Recipe>) = match images {
+        Opened::Pictures(_) => ("pictures", DatasetName::Folder, photographs::named),
+        Opened::Arrays(_) => ("arrays of images", DatasetName::Cifar10, small::named),
+    };
+    let name: DataAugmentation = asked.data_aug.parse().expect("the flag takes only these words");
+    let recipe = named(name.word()).ok_or_else(|| {
+        let words: Vec<&str> = like.recipes().iter().map(|recipe| recipe.word()).collect();
+        Fault::usage(
+            format!("{} holds {kind}, for which there is no recipe {name}", asked.path.display()),
+            format!("--data_aug may be {}", words.join(", ")),
+        )
+    })?;
+    Ok((name.word(), recipe))
 }
 
 fn number(text: &str) -> Result<u64, Fault> {
@@ -101,11 +124,12 @@ fn answer(measured: &Measured, setting: Setting, images: u64, kind: &str) -> ser
         "threads": setting.threads,
         "batch_size": setting.batch,
         "size": setting.side,
+        "data_aug": setting.recipe.0,
     })
 }
 
 fn shown(measured: &Measured, setting: Setting, images: u64, kind: &str) -> String {
-    let Setting { threads, batch, side, .. } = setting;
+    let Setting { threads, batch, side, recipe: (recipe, _), .. } = setting;
     let (slowest, fastest) = measured.spread();
     let passes = measured.passes.len();
     let memory = measured.private_bytes.last().map_or(String::new(), |bytes| {
@@ -113,7 +137,7 @@ fn shown(measured: &Measured, setting: Setting, images: u64, kind: &str) -> Stri
     });
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
-        "{:.0} images/s: {images} {kind} to {side}×{side} pixels, {}, batches of {batch} \
+        "{:.0} images/s: {images} {kind} to {side}×{side} pixels, {recipe}, {}, batches of {batch} \
          ({slowest:.0} to {fastest:.0} in {}){memory}\n",
         measured.median(),
         plural(threads, "thread"),
@@ -144,11 +168,13 @@ mod tests {
             private_bytes: vec![1 << 20, 40 << 20],
             waited: Duration::from_millis(2),
         };
-        let setting = Setting { threads: 2, batch: 64, side: 224, epochs: 3, seed: 1 };
-        insta::assert_snapshot!(shown(&measured, setting, 2000, "pictures"), @"2400 images/s: 2000 pictures to 224×224 pixels, 2 threads, batches of 64 (2300 to 2500 in 3 passes); 40 MiB of memory of its own");
+        let recipe = ("crop_flip", photographs::CROP_FLIP);
+        let setting = Setting { threads: 2, batch: 64, side: 224, epochs: 3, seed: 1, recipe };
+        insta::assert_snapshot!(shown(&measured, setting, 2000, "pictures"), @"2400 images/s: 2000 pictures to 224×224 pixels, crop_flip, 2 threads, batches of 64 (2300 to 2500 in 3 passes); 40 MiB of memory of its own");
         let one =
             Measured { passes: vec![812_345.6], private_bytes: Vec::new(), waited: Duration::ZERO };
-        let setting = Setting { threads: 1, side: 32, ..setting };
-        insta::assert_snapshot!(shown(&one, setting, 50_000, "arrays"), @"812346 images/s: 50000 arrays to 32×32 pixels, 1 thread, batches of 64 (812346 to 812346 in 1 pass)");
+        let recipe = ("autoaug", small::AUTOAUG);
+        let setting = Setting { threads: 1, side: 32, recipe, ..setting };
+        insta::assert_snapshot!(shown(&one, setting, 50_000, "arrays"), @"812346 images/s: 50000 arrays to 32×32 pixels, autoaug, 1 thread, batches of 64 (812346 to 812346 in 1 pass)");
     }
 }
