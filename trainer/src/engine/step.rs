@@ -162,6 +162,8 @@ pub fn global_step(
         let totals = sums.finish(stop, |tail| reduction.finish(world, tail, is_last))?;
         if let Some(statistics) = &totals.statistics {
             rank.student.statistics.copy_from(&Tensor::from_slice(statistics));
+            // All ranks count alike, also those whose parts were empty.
+            rank.student.passes += if rank.clean_forward { 2 } else { 1 };
         }
         report.take(&totals, admitted)?;
     }
@@ -263,8 +265,6 @@ fn teach_student(
         sums.push(lesson);
     }
     rank.student.statistics.copy_from(&start);
-    // All ranks count alike, also those whose parts were empty.
-    rank.student.passes += if work.scale.clean_forward { 2 } else { 1 };
     sums
 }
 
@@ -323,5 +323,46 @@ impl StepReport {
         }
         self.admitted.extend(admitted);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::Policy;
+
+    use super::*;
+    use crate::admission::Settings;
+
+    /// Story: keys were counted up from the first one, which would have moved every admission behind an
+    /// image that was left out to its neighbour.
+    #[test]
+    fn candidates_and_admissions_keep_their_places_behind_an_image_that_was_left_out() {
+        let settings = Settings {
+            policy: Policy::Reference,
+            confidence: 0.5,
+            quota_rate: None,
+            burst_steps: 1,
+            share: 1_000_000,
+            crest_alpha: 0.0,
+        };
+        let rules = Rules::new(&[10, 1], settings);
+        let part = Part {
+            images: Tensor::zeros([3, 1, 1, 3], (Kind::Float, tch::Device::Cpu)),
+            labels: Tensor::from_slice(&[0_i64, 0, 0]),
+            permutation: Tensor::from_slice(&[0_i64, 1, 2]),
+            lambda: 1.0,
+            keys: vec![3, 5, 9],
+        };
+        let opinion = Opinion {
+            logits: Tensor::new(),
+            label: Tensor::from_slice(&[1_i64, 0, 1]),
+            confidence: Tensor::from_slice(&[0.9_f32, 0.9, 0.8]),
+        };
+        let parts = [part];
+        let found = candidates(&rules, &parts, &[Some(opinion)]);
+        assert_eq!(found.iter().map(|one| one.key).collect::<Vec<_>>(), [3, 9]);
+        let admitted = [4, 9, 10].map(|key| Admitted { key, label: 1 });
+        let mask = mask(&parts[0], &admitted, &parts[0].images);
+        assert_eq!(Vec::<f32>::try_from(mask).unwrap(), [0.0, 0.0, 1.0]);
     }
 }

@@ -132,10 +132,15 @@ fn a_run_that_met_a_corrupt_record_goes_on_without_it_at_any_world_size() {
     }
     assert_eq!(all(&one, "step", "loss"), all(&two, "step", "loss"));
 
-    let output = lcsl(&["eval", two.to_str().unwrap(), "--json"]);
+    let table = folder.path().join("predictions.csv");
+    let predictions = format!("--predictions={}", table.display());
+    let output = lcsl(&["eval", two.to_str().unwrap(), "--json", &predictions]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&answer["corrupt"], &answer["accuracy"]), (&2.into(), &expected["accuracy"]));
+    let table = fs::read_to_string(table).unwrap();
+    let measured = table.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned());
+    assert!(measured.eq((1..19).map(|index| index.to_string())), "{table}");
 }
 
 /// Story: a rank whose part was refused as a whole has nothing to compute, and the others wait for it in
@@ -177,14 +182,20 @@ fn a_part_and_a_whole_batch_may_be_left_out() {
     let resumed = train(&root, &two, &[&ordered[..], &["--nproc=2", "--resume=auto"]].concat());
     assert_eq!(resumed, expected);
 
-    // The same where gradients and statistics travel while they are made, and layers wait for all ranks.
-    for way in ["--sync_bn", "--protocol=paper"] {
-        let run_dir = folder.path().join(way);
-        let flags = [&alike[..], &["--nproc=2", "--epochs=1", way]].concat();
-        assert_eq!(train(&root, &run_dir, &flags)["corrupt"]["training"], json!([12]));
+    // The same where gradients and statistics travel while they are made, and layers wait for all ranks:
+    // a sixth step, without images, changes nothing.
+    let mut digests = Vec::new();
+    for steps in ["--max_steps=5", "--max_steps=6"] {
+        let run_dir = folder.path().join(steps);
+        let flags = [&alike[..], &["--nproc=2", "--sync_bn", "--protocol=paper", steps]].concat();
+        let mut result = train(&root, &run_dir, &flags);
+        let left_out = if steps == "--max_steps=5" { 10 } else { 12 };
+        assert_eq!(result["corrupt"]["training"], json!([left_out]));
         let losses = all(&run_dir, "step", "loss");
-        assert!(losses.iter().all(Value::is_number), "{way}: {losses:?}");
+        assert!(losses.iter().all(Value::is_number), "{steps}: {losses:?}");
+        digests.push(result["last_weights_digest"].take());
     }
+    assert_eq!(digests[0], digests[1]);
 }
 
 /// Story: damage in images that are only measured was met by a rank alone, after a whole epoch; the
