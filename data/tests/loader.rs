@@ -43,6 +43,7 @@ fn options(threads: usize) -> Options {
         threads,
         ahead: 2,
         batch_images: 20,
+        pin: None,
         seed: SEED,
         view: View::training(24),
         on_refusal: OnRefusal::Fail,

@@ -4,9 +4,10 @@
 //!    [`opened`]: whatever a path holds.
 //! 2. [`view`]: what is done to an image on its way into a batch.
 //! 3. [`part`]: some images of one batch, filled by one thread; pure but for the source.
-//! 4. [`ring`]: which part is filled next, and when a batch is whole.
-//! 5. [`threads`]: the threads, and the [`Loader`] that a training loop asks for batches.
-//! 6. [`kept`]: a batch without the images that were refused.
+//! 4. [`memory`]: where batches lie, and who is told of it.
+//! 5. [`ring`]: which part is filled next, and when a batch is whole.
+//! 6. [`threads`]: the threads, and the [`Loader`] that a training loop asks for batches.
+//! 7. [`kept`]: a batch without the images that were refused.
 //!
 //! ```text
 //!   requests            batch k+1                       batch k
@@ -25,6 +26,7 @@
 //! mapped files and the index.
 
 pub mod kept;
+pub mod memory;
 pub mod opened;
 pub mod part;
 pub mod ring;
@@ -34,6 +36,7 @@ pub mod threads;
 pub mod view;
 
 pub use kept::Kept;
+pub use memory::{PinMemory, Pinned};
 pub use opened::Opened;
 pub use part::{LoadError, Refused};
 pub use ring::{Batch, Request};

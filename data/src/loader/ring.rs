@@ -78,32 +78,30 @@ pub(super) struct Ring {
     oldest: u64,
     /// Memory of slots that is not in use.
     free: Vec<BytesMut>,
-    /// Slots that may still be made.
-    unmade: usize,
     batch_images: usize,
     image_bytes: usize,
     part_images: usize,
 }
 
 impl Ring {
-    /// A ring of `slots` batches of up to `batch_images`, each of `image_bytes`, that are filled
-    /// `part_images` at a time.
+    /// A ring of batches of up to `batch_images`, each of `image_bytes`, that lie in the memory of
+    /// `slots` and are filled `part_images` at a time.
     pub(super) fn new(
         requests: Box<dyn Iterator<Item = Request> + Send>,
-        slots: usize,
+        slots: Vec<BytesMut>,
         batch_images: usize,
         image_bytes: usize,
         part_images: usize,
     ) -> Self {
-        assert!(slots > 0 && image_bytes > 0 && part_images > 0, "a ring that holds nothing");
+        let holds = !slots.is_empty() && image_bytes > 0 && part_images > 0;
+        assert!(holds, "a ring that holds nothing");
         Self {
             requests,
             exhausted: false,
             jobs: VecDeque::new(),
             slots: VecDeque::new(),
             oldest: 0,
-            free: Vec::new(),
-            unmade: slots,
+            free: slots,
             batch_images,
             image_bytes,
             part_images,
@@ -172,7 +170,7 @@ impl Ring {
 
     /// Opens a slot for the next request: true when there may be jobs now.
     fn open_slot(&mut self) -> bool {
-        if self.exhausted || (self.free.is_empty() && self.unmade == 0) {
+        if self.exhausted || self.free.is_empty() {
             return false;
         }
         let Some(request) = self.requests.next() else {
@@ -185,10 +183,7 @@ impl Ring {
             "a batch of {images} images in slots for {}",
             self.batch_images
         );
-        let mut pixels = self.free.pop().unwrap_or_else(|| {
-            self.unmade -= 1;
-            BytesMut::with_capacity(self.batch_images * self.image_bytes)
-        });
+        let mut pixels = self.free.pop().expect("there is a free slot, see above");
         // What it holds already stays: every byte is written by whoever fills it.
         pixels.resize(images * self.image_bytes, 0);
         let batch = self.oldest + self.slots.len() as u64;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::sampler::Order;
 
+use super::memory::{Memory, PinMemory};
 use super::part::{Bench, LoadError, Work};
 use super::ring::{Batch, Request, Ring};
 use super::source::Source;
@@ -26,7 +27,7 @@ pub enum OnRefusal {
 }
 
 /// How batches are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Threads that decode; at least 1.
     pub threads: usize,
@@ -34,6 +35,8 @@ pub struct Options {
     pub ahead: usize,
     /// Images of the largest batch that is wanted: memory for it is taken once.
     pub batch_images: usize,
+    /// Who is told of that memory, if anybody.
+    pub pin: Option<Arc<dyn PinMemory>>,
     /// The seed of every random choice.
     pub seed: u64,
     /// What is done to each image.
@@ -48,6 +51,7 @@ pub struct Loader {
     threads: Vec<JoinHandle<()>>,
     on_refusal: OnRefusal,
     current: Option<Batch>,
+    memory: Memory,
     failed: bool,
 }
 
@@ -100,8 +104,10 @@ impl Loader {
         options: Options,
     ) -> Self {
         assert!(options.threads > 0 && options.ahead > 0, "a loader that does nothing");
-        let Options { threads, ahead, batch_images, seed, view, on_refusal } = options;
-        let ring = Ring::new(requests, ahead + 1, batch_images, view.shape.bytes(), PART_IMAGES);
+        let Options { threads, ahead, batch_images, pin, seed, view, on_refusal } = options;
+        let image = view.shape.bytes();
+        let (memory, slots) = Memory::new(ahead + 1, batch_images * image, pin.as_ref());
+        let ring = Ring::new(requests, slots, batch_images, image, PART_IMAGES);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { ring, stopping: false, broken: false }),
             job_or_end: Condvar::new(),
@@ -118,7 +124,7 @@ impl Loader {
                     .expect("the system starts a thread")
             })
             .collect();
-        Self { shared, threads, on_refusal, current: None, failed: false }
+        Self { shared, threads, on_refusal, current: None, memory, failed: false }
     }
 
     /// The next batch, or `None` after the last one and after a failure.
@@ -127,11 +133,15 @@ impl Loader {
     /// When an image of the batch was refused and that is fatal: the first such image in its order.
     ///
     /// # Panics
-    /// When a thread has panicked.
+    /// When a thread has panicked, or [`super::memory::Pinned::settle`] does.
     #[allow(clippy::should_implement_trait)] // a batch is lent, which an iterator cannot do
     pub fn next(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
         if self.failed {
             return None;
+        }
+        if let Some(batch) = &self.current {
+            // Before the threads can get this memory; not time that the loop waits for them.
+            self.memory.settle(&batch.pixels);
         }
         let asked = Instant::now();
         let mut state = self.shared.lock();

@@ -62,6 +62,7 @@ impl<'a> Chunks<'a> {
                         threads: exam.decoding.threads,
                         ahead: CHUNKS_AHEAD,
                         batch_images: chunk.min(count),
+                        pin: None,
                         seed: 0,
                         view: View::evaluation(exam.shape.height),
                         on_refusal: exam.decoding.on_refusal,

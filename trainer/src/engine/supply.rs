@@ -190,6 +190,7 @@ impl Ahead {
                 threads: self.decoding.threads,
                 ahead: PARTS_AHEAD.max(self.block.len()),
                 batch_images: largest as usize,
+                pin: None,
                 seed: self.seed,
                 view: self.view,
                 on_refusal: self.decoding.on_refusal,

@@ -67,6 +67,7 @@ pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Meas
         threads,
         ahead: AHEAD,
         batch_images: batch.min(images) as usize,
+        pin: None,
         seed,
         view: View::of(recipe, side),
         on_refusal: OnRefusal::Fail,
