@@ -12,14 +12,17 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 17] = [
+const UNSAFE: [&str; 20] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
-    "collective/backends/src/nccl/device.rs", // calls into the CUDA driver
+    "collective/backends/src/nccl/context.rs", // calls into the CUDA driver
+    "collective/backends/src/nccl/device.rs", // and again
+    "collective/backends/src/nccl/pinned.rs", // and again
     "collective/backends/src/nccl/sys.rs",  // functions of shared libraries
     "collective/backends/src/nccl/world.rs", // calls into NCCL
     "collective/backends/src/pages.rs",     // advice about memory is a call of the kernel
     "collective/backends/tests/nccl/order.rs", // memory of a GPU, by address
+    "collective/backends/tests/nccl/pinned.rs", // memory that a GPU reads by itself
     "data/src/decode/libjpeg.rs",           // libjpeg-turbo is C
     "data/src/prefetch.rs",                 // an instruction that takes an address
     "data/src/shard/mapping.rs",            // a mapped file may change under us

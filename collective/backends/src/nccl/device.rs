@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lcsl_collective::CollectiveError;
 
 use super::codes::{check_driver, check_nccl};
+use super::context::{self, Context};
 use super::locate;
 use super::sys::{self, Driver, Nccl};
 
@@ -20,7 +21,7 @@ const VERSION_END: c_int = 30_000;
 /// NCCL and the CUDA driver, loaded.
 pub struct Libraries {
     pub(super) nccl: Nccl,
-    pub(super) driver: Driver,
+    pub(super) driver: Arc<Driver>,
     /// For example `2.28.9`.
     version: String,
 }
@@ -36,21 +37,15 @@ impl Libraries {
 
     /// The same from named files: the first of `nccl` that can be loaded.
     pub fn load_from(nccl: &[PathBuf], driver: &Path) -> Result<Arc<Self>, CollectiveError> {
-        // SAFETY: the name belongs to NVIDIA's driver; whoever puts another file under it on the
-        // loader's path can run code in this process anyway.
-        let driver = unsafe { Driver::open(driver) }.map_err(|error| CollectiveError::Missing {
-            what: format!("the CUDA driver cannot be loaded: {error}"),
-            hint: "install NVIDIA's driver, or train on the CPU with --gpu=cpu",
-        })?;
+        let driver = context::load(driver)?;
         let (nccl, path) = open_nccl(nccl)?;
         let mut code = 0;
         // SAFETY: writes one integer.
         let asked = unsafe { (nccl.get_version)(&raw mut code) };
         check_nccl(&nccl, ptr::null_mut(), "ncclGetVersion", asked)?;
         accept_version(code, &path)?;
-        // SAFETY: the driver's start; it may be called any number of times.
-        check_driver(&driver, "cuInit", unsafe { (driver.init)(0) })?;
-        Ok(Arc::new(Self { nccl, driver, version: version_text(code) }))
+        context::start(&driver)?;
+        Ok(Arc::new(Self { nccl, driver: Arc::new(driver), version: version_text(code) }))
     }
 
     /// NCCL's version, for example `2.28.9`.
@@ -71,7 +66,8 @@ impl Libraries {
 fn open_nccl(candidates: &[PathBuf]) -> Result<(Nccl, PathBuf), CollectiveError> {
     let mut complaints = Vec::new();
     for path in candidates {
-        // SAFETY: as for the driver: a file of this name is NCCL.
+        // SAFETY: a file of this name is NCCL; whoever puts another one there can run code in this
+        // process anyway.
         match unsafe { Nccl::open(path) } {
             Ok(nccl) => return Ok((nccl, path.clone())),
             Err(error) => complaints.push(error.to_string()),
@@ -111,15 +107,13 @@ fn version_text(code: c_int) -> String {
 /// stream of its own.
 pub struct Device {
     libraries: Arc<Libraries>,
-    context: sys::Context,
+    context: Context,
     stream: sys::Stream,
     /// How far the default stream had come when a sum was asked for.
     reached: sys::Event,
-    /// `CUdevice`.
-    handle: c_int,
 }
 
-// SAFETY: contexts and streams of the driver may be used from any thread, once the context is current
+// SAFETY: streams and events of the driver may be used from any thread, once the context is current
 // there, which `enter` sees to.
 unsafe impl Send for Device {}
 // SAFETY: as above; the driver locks what its handles share.
@@ -128,23 +122,18 @@ unsafe impl Sync for Device {}
 impl Device {
     /// The GPU of this ordinal, among those that the process sees.
     pub fn open(libraries: Arc<Libraries>, ordinal: usize) -> Result<Arc<Self>, CollectiveError> {
+        let context = Context::open(libraries.driver.clone(), ordinal)?;
         let driver = &libraries.driver;
-        let (mut handle, mut context) = (0, ptr::null_mut());
         let (mut stream, mut reached) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the driver is initialised; every pointer is to a live local of the type that the
-        // call writes; the context is current on this thread when stream and event are made in it.
+        // SAFETY: the context is current on this thread; both pointers are to live locals of the type
+        // that the call writes.
         unsafe {
-            let code = (driver.device_get)(&raw mut handle, ordinal as c_int);
-            check_driver(driver, "cuDeviceGet", code)?;
-            let code = (driver.retain_context)(&raw mut context, handle);
-            check_driver(driver, "cuDevicePrimaryCtxRetain", code)?;
-            check_driver(driver, "cuCtxSetCurrent", (driver.set_context)(context))?;
             let code = (driver.create_stream)(&raw mut stream, sys::NON_BLOCKING);
             check_driver(driver, "cuStreamCreate", code)?;
             let code = (driver.create_event)(&raw mut reached, sys::WITHOUT_TIMING);
             check_driver(driver, "cuEventCreate", code)?;
         }
-        Ok(Arc::new(Self { libraries, context, stream, reached, handle }))
+        Ok(Arc::new(Self { libraries, context, stream, reached }))
     }
 
     /// The libraries that this GPU is reached through.
@@ -158,9 +147,7 @@ impl Device {
 
     /// Makes the GPU's context current on this thread; before every other call.
     pub(super) fn enter(&self) -> Result<(), CollectiveError> {
-        let driver = &self.libraries.driver;
-        // SAFETY: the context lives as long as `self`.
-        check_driver(driver, "cuCtxSetCurrent", unsafe { (driver.set_context)(self.context) })
+        self.context.enter()
     }
 
     /// Lets this device's own stream wait for everything that the default stream was given so far. The
@@ -190,14 +177,13 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        // Errors are of no use here: a process that ends after one may find the driver in any state.
+        let _ = self.enter();
         let driver = &self.libraries.driver;
-        // SAFETY: handles of this value alone, not used again. Codes are of no use here: a process
-        // that ends after an error may find the driver in any state.
+        // SAFETY: handles of this value alone, not used again; the context goes after them.
         unsafe {
-            (driver.set_context)(self.context);
             (driver.destroy_event)(self.reached);
             (driver.destroy_stream)(self.stream);
-            (driver.release_context)(self.handle);
         }
     }
 }
@@ -257,12 +243,9 @@ impl DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        let driver = &self.device.libraries.driver;
+        let _ = self.device.enter(); // as in the device's own drop
         // SAFETY: the address is this value's alone, and not used again.
-        unsafe {
-            (driver.set_context)(self.device.context);
-            (driver.free)(self.address);
-        }
+        unsafe { (self.device.libraries.driver.free)(self.address) };
     }
 }
 

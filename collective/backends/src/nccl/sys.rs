@@ -42,6 +42,10 @@ pub(super) const NOT_READY: c_int = 600;
 pub(super) const NON_BLOCKING: c_uint = 1;
 /// `CU_EVENT_DISABLE_TIMING`.
 pub(super) const WITHOUT_TIMING: c_uint = 2;
+/// `CU_EVENT_BLOCKING_SYNC`: who waits for it sleeps.
+pub(super) const SLEEPING: c_uint = 1;
+/// `CU_MEMHOSTREGISTER_PORTABLE`: locked for every context.
+pub(super) const PORTABLE: c_uint = 1;
 /// `CU_STREAM_LEGACY`: the default stream, in which libtorch computes unless told otherwise.
 pub(super) const DEFAULT_STREAM: usize = 1;
 
@@ -110,14 +114,20 @@ entry_points! {
         allocate = b"cuMemAlloc_v2": fn(*mut u64, usize) -> c_int;
         free = b"cuMemFree_v2": fn(u64) -> c_int;
         to_device = b"cuMemcpyHtoD_v2": fn(u64, *const c_void, usize) -> c_int;
+        to_device_async = b"cuMemcpyHtoDAsync_v2":
+            fn(u64, *const c_void, usize, Stream) -> c_int;
         to_host = b"cuMemcpyDtoH_v2": fn(*mut c_void, u64, usize) -> c_int;
+        register_host = b"cuMemHostRegister_v2": fn(*mut c_void, usize, c_uint) -> c_int;
+        unregister_host = b"cuMemHostUnregister": fn(*mut c_void) -> c_int;
         create_stream = b"cuStreamCreate": fn(*mut Stream, c_uint) -> c_int;
         destroy_stream = b"cuStreamDestroy_v2": fn(Stream) -> c_int;
         query_stream = b"cuStreamQuery": fn(Stream) -> c_int;
+        synchronise_stream = b"cuStreamSynchronize": fn(Stream) -> c_int;
         create_event = b"cuEventCreate": fn(*mut Event, c_uint) -> c_int;
         destroy_event = b"cuEventDestroy_v2": fn(Event) -> c_int;
         record_event = b"cuEventRecord": fn(Event, Stream) -> c_int;
         wait_for_event = b"cuStreamWaitEvent": fn(Stream, Event, c_uint) -> c_int;
+        synchronise_event = b"cuEventSynchronize": fn(Event) -> c_int;
         error_string = b"cuGetErrorString": fn(c_int, *mut *const c_char) -> c_int;
     }
 }

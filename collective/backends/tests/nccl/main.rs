@@ -5,6 +5,7 @@
 #[path = "../laws/laws.rs"]
 mod laws;
 mod order;
+mod pinned;
 
 use std::path::Path;
 use std::process::Command;
@@ -78,7 +79,12 @@ const HERE: &str = "a collective on the GPU failed in NCCL: unhandled system err
                     asked to fail), then: has left";
 const NO_CARD: &str = "cuDeviceGet failed in the CUDA driver: invalid device ordinal";
 
-const CASES: [Case; 6] = [
+const REFUSED: &str = "cuMemHostRegister failed in the CUDA driver: out of memory";
+const TWICE: &str = "cuMemHostRegister failed in the CUDA driver: part or all of the requested memory \
+                     range is already mapped";
+const NO_PAGE: &str = "cuMemHostRegister failed in the CUDA driver: invalid argument";
+
+const CASES: [Case; 10] = [
     Case {
         name: "an old version is refused in words",
         part: "join",
@@ -121,6 +127,34 @@ const CASES: [Case; 6] = [
         heard: ["in order"; 4],
         aborts: 0,
     },
+    Case {
+        name: "memory that a GPU reads by itself is read before it is written again",
+        part: "pinned",
+        variables: &[],
+        heard: ["read in time"; 4],
+        aborts: 4,
+    },
+    Case {
+        name: "memory beyond the limit is refused, and what was locked before is let go",
+        part: "pinned",
+        variables: &[("DOUBLE_PINS", "1")],
+        heard: [REFUSED; 4],
+        aborts: 4,
+    },
+    Case {
+        name: "memory is not locked twice",
+        part: "pinned twice",
+        variables: &[],
+        heard: [TWICE; 4],
+        aborts: 4,
+    },
+    Case {
+        name: "memory that is not whole pages is refused",
+        part: "pinned in part",
+        variables: &[],
+        heard: [NO_PAGE; 4],
+        aborts: 4,
+    },
 ];
 
 impl Case {
@@ -132,6 +166,9 @@ impl Case {
             if !printed.lines().any(|line| line == expected) {
                 return fail(format!("not heard: {expected}"));
             }
+        }
+        if let Some(line) = complaints.lines().find(|line| line.contains("registered")) {
+            return fail(format!("memory was locked for too long, or not long enough: {line}"));
         }
         let aborts = complaints.lines().filter(|line| line.contains("aborts")).count();
         if aborts == self.aborts { Ok(()) } else { fail(format!("{aborts} aborts")) }
@@ -221,6 +258,9 @@ fn play(part: &str, mpi: &mut MpiWorld) -> Result<String, String> {
             world.leave().map_err(words)?;
             Ok("in order".to_owned())
         }
+        "pinned" => pinned::is_read_in_time(&libraries, ordinal),
+        "pinned twice" => pinned::is_locked_once(ordinal),
+        "pinned in part" => pinned::is_whole_pages(ordinal),
         _ => Err(format!("joined, and no part is called {part}")),
     }
 }
