@@ -12,7 +12,7 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 20] = [
+const UNSAFE: [&str; 22] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/context.rs", // calls into the CUDA driver
@@ -29,10 +29,12 @@ const UNSAFE: [&str; 20] = [
     "data/src/shard/sigbus.rs",             // a signal handler
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
     "trainer/src/engine/overlap.rs",        // two threads share the memory of the gradients
+    "trainer/src/engine/pinned.rs",         // memory that a GPU reads by itself
     "trainer/src/engine/shim.rs",           // the shim beside libtorch is C++
     "trainer/src/engine/shim/gradients.rs", // the shim again
     "trainer/src/engine/shim/normalisation.rs", // and again
     "trainer/src/last_words.rs",            // handlers of fatal signals
+    "trainer/tests/pinned/main.rs",         // memory that a GPU reads by itself
 ];
 
 fn root() -> PathBuf {

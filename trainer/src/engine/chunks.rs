@@ -62,7 +62,7 @@ impl<'a> Chunks<'a> {
                         threads: exam.decoding.threads,
                         ahead: CHUNKS_AHEAD,
                         batch_images: chunk.min(count),
-                        pin: None,
+                        pin: exam.normaliser.pinner.clone().map(|pinner| pinner as _),
                         seed: 0,
                         view: View::evaluation(exam.shape.height),
                         on_refusal: exam.decoding.on_refusal,

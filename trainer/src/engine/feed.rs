@@ -1,6 +1,7 @@
 //! Parts of global batches, from a dataset.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use lcsl_data::DataError;
 use lcsl_data::datasets::Normalisation;
@@ -9,6 +10,7 @@ use lcsl_data::random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 
 use super::batch::{Feed, Moment, Part};
+use super::pinned::Pinner;
 use super::supply::Supply;
 use crate::plan::EpochPlan;
 
@@ -20,16 +22,24 @@ pub struct Normaliser {
     /// And this is added (C).
     shift: Tensor,
     device: Device,
+    /// Who is to be told where batches lie that go to this device.
+    pub pinner: Option<Arc<Pinner>>,
 }
 
 impl Normaliser {
-    /// (x / 255 − mean) / deviation for the first `channels` channels.
-    pub fn new(normalisation: &Normalisation, channels: usize, device: Device) -> Self {
+    /// (x / 255 − mean) / deviation for the first `channels` channels, on `device`; `pinner` knows
+    /// memory that `device` reads by itself.
+    pub fn new(
+        normalisation: &Normalisation,
+        channels: usize,
+        device: Device,
+        pinner: Option<Arc<Pinner>>,
+    ) -> Self {
         let per_channel = || normalisation.mean.iter().zip(&normalisation.std).take(channels);
         let scale: Vec<f32> = per_channel().map(|(_, std)| 1.0 / (255.0 * std)).collect();
         let shift: Vec<f32> = per_channel().map(|(mean, std)| -mean / std).collect();
         let on_device = |values: &[f32]| Tensor::from_slice(values).to_device(device);
-        Self { scale: on_device(&scale), shift: on_device(&shift), device }
+        Self { scale: on_device(&scale), shift: on_device(&shift), device, pinner }
     }
 
     /// Bytes of images, (N, H, W, C) in row-major order, as normalised float32 (N, H, W, 3); a grey
@@ -37,7 +47,11 @@ impl Normaliser {
     pub fn apply(&self, pixels: &[u8], images: usize, shape: Shape) -> Tensor {
         let channels = shape.channels as i64;
         let size = [images as i64, shape.height as i64, shape.width as i64, channels];
-        let bytes = Tensor::from_data_size(pixels, &size, Kind::Uint8).to_device(self.device);
+        let pinner = self.pinner.as_ref();
+        let uploaded = pinner.and_then(|pinner| pinner.upload(pixels, &size, self.device));
+        let bytes = uploaded.unwrap_or_else(|| {
+            Tensor::from_data_size(pixels, &size, Kind::Uint8).to_device(self.device)
+        });
         let values = bytes.to_kind(Kind::Float) * &self.scale + &self.shift;
         if channels == 3 { values } else { values.repeat([1, 1, 1, 3]) }
     }
@@ -66,6 +80,8 @@ pub struct DatasetFeed {
     pub seed: u64,
     /// Pixels to numbers.
     pub normaliser: Normaliser,
+    /// Numbers that were sent to a GPU: see `send`. Dropped after `supply`, which waits for what it lent.
+    pub(super) sent: Vec<Tensor>,
 }
 
 impl DatasetFeed {
@@ -74,9 +90,9 @@ impl DatasetFeed {
         let shape = self.supply.shape;
         let bytes = self.supply.part(moment, logical_rank, positions)?;
         let (count, keys) = (bytes.labels.len(), bytes.positions);
+        self.sent.clear();
         let device = self.normaliser.device;
-        let images = self.normaliser.apply(&bytes.pixels, count, shape);
-        let labels = Tensor::from_slice(&bytes.labels).to_device(device);
+        let labels = send(&bytes.labels, device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, moment.epoch, moment.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -87,9 +103,22 @@ impl DatasetFeed {
                 (lambda, order.permutation(count))
             }
         };
-        let permutation = Tensor::from_slice(&permutation).to_device(device);
+        let permutation = send(&permutation, device, &mut self.sent);
+        let images = self.normaliser.apply(&bytes.pixels, count, shape);
         Ok(Part { images, labels, permutation, lambda, keys })
     }
+}
+
+/// A few numbers on `device`; to a GPU the host does not wait for them.
+///
+/// `sent` keeps them until the copy is over. It goes into the default stream ahead of the images, so it
+/// is over when theirs is: for that the next [`Supply::part`] waits before it lends the next batch, and
+/// where images are copied from memory that the GPU cannot read by itself, the copy itself waits.
+fn send(numbers: &[i64], device: Device, sent: &mut Vec<Tensor>) -> Tensor {
+    let numbers = Tensor::from_slice(numbers);
+    let there = numbers.to_device_(device, Kind::Int64, true, false);
+    sent.push(numbers);
+    there
 }
 
 impl Feed for DatasetFeed {

@@ -15,6 +15,7 @@ use super::evaluate::{
 use super::feed::Normaliser;
 use super::network::Network;
 use super::network::weights::Role;
+use super::pinned::Pinner;
 use super::run::{Run, initial_network};
 use super::teacher::{tau_normalise, with_normalised_classifier};
 use crate::material::{self, Material, MaterialError};
@@ -157,7 +158,8 @@ pub fn eval(
         network = with_normalised_classifier(&network, tau);
     }
     let channels = material.shape.channels;
-    let normaliser = Normaliser::new(&material.normalisation, channels, device);
+    let pinner = Pinner::of(device);
+    let normaliser = Normaliser::new(&material.normalisation, channels, device, pinner);
     let exams = Exams::new(config, material.shape, normaliser);
     let (exam, name) = match question.split {
         Split::Test => (exams.test(&material), "test"),

@@ -4,7 +4,7 @@
 //! order:
 //!
 //! * [`batch`]: the parts of a global batch, and who supplies them; [`feed`] supplies them from a
-//!   dataset, whose pixels come from a [`supply`].
+//!   dataset, whose pixels come from a [`supply`], and go to a GPU from where they lie ([`pinned`]).
 //! * [`teacher`]: labels mixed images.
 //! * [`student`]: loss, backward pass, and the sums that leave a rank.
 //! * [`reduction`]: how the gradients of all parts become one; [`overlap`]: while they are being made.
@@ -32,6 +32,7 @@ pub mod inspect;
 pub mod journal;
 pub mod network;
 pub mod overlap;
+pub mod pinned;
 pub mod reduction;
 pub mod run;
 pub mod sgd;

@@ -1,6 +1,8 @@
 //! A run from its configuration to a rank that is ready for its first step, or for the step after
 //! its checkpoint.
 
+use std::sync::Arc;
+
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator};
@@ -15,6 +17,7 @@ use super::journal::Journal;
 use super::network::weights::{self, Role};
 use super::network::{Architecture, Network};
 use super::overlap;
+use super::pinned::Pinner;
 use super::reduction::Reduction;
 use super::sgd::Sgd;
 use super::shim;
@@ -114,11 +117,12 @@ impl<'a> Run<'a> {
         let material = material::open(config)?;
         let classes = material.class_names.len();
         let feed = feed(config, &material, world.as_ref(), device);
+        let exams_normaliser = normaliser(&material, device, feed.normaliser.pinner.clone());
         let is_first = world.rank() == 0;
         let mut run = Self {
             config,
             run_dir,
-            exams: Exams::new(config, material.shape, normaliser(&material, device)),
+            exams: Exams::new(config, material.shape, exams_normaliser),
             rank: rank(config, &material, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
             plan: feed.plan,
@@ -175,8 +179,8 @@ impl<'a> Run<'a> {
     }
 }
 
-fn normaliser(material: &Material, device: Device) -> Normaliser {
-    Normaliser::new(&material.normalisation, material.shape.channels, device)
+fn normaliser(material: &Material, device: Device, pinner: Option<Arc<Pinner>>) -> Normaliser {
+    Normaliser::new(&material.normalisation, material.shape.channels, device, pinner)
 }
 
 /// The training images of one rank.
@@ -190,13 +194,15 @@ pub(super) fn feed(
     let images = material.train.indices.len() as u64;
     let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
+    let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetFeed {
         plan,
-        supply: Supply::new(material, plan, block.clone(), seed, Decoding::of(&config.data)),
+        supply: Supply::new(material, plan, block.clone(), seed, decoding, pinner.clone()),
         block,
         mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
         seed,
-        normaliser: normaliser(material, device),
+        normaliser: normaliser(material, device, pinner),
+        sent: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use lcsl_data::sampler::Sampler;
 use lcsl_data::shard::ShardSet;
 
 use super::batch::Moment;
+use super::pinned::Pinner;
 use crate::corrupt::{Occasion, Roll};
 use crate::material::{Images, Material};
 use crate::plan::EpochPlan;
@@ -75,6 +76,7 @@ struct Ahead {
     view: View,
     seed: u64,
     decoding: Decoding,
+    pinner: Option<Arc<Pinner>>,
     plan: EpochPlan,
     block: Range<usize>,
     running: Option<(Loader, Moment)>,
@@ -82,13 +84,15 @@ struct Ahead {
 }
 
 impl Supply {
-    /// Training images of `material`, for the logical ranks of `block`.
+    /// Training images of `material`, for the logical ranks of `block`, decoded into memory that `pinner` is
+    /// told of.
     pub fn new(
         material: &Material,
         plan: EpochPlan,
         block: Range<usize>,
         seed: u64,
         decoding: Decoding,
+        pinner: Option<Arc<Pinner>>,
     ) -> Self {
         let indices = material.train.indices.clone();
         let from = match &material.train.images {
@@ -105,6 +109,7 @@ impl Supply {
                 view: View::of(material.recipe, material.shape.height),
                 seed,
                 decoding,
+                pinner,
                 plan,
                 block,
                 running: None,
@@ -190,7 +195,7 @@ impl Ahead {
                 threads: self.decoding.threads,
                 ahead: PARTS_AHEAD.max(self.block.len()),
                 batch_images: largest as usize,
-                pin: None,
+                pin: self.pinner.clone().map(|pinner| pinner as _),
                 seed: self.seed,
                 view: self.view,
                 on_refusal: self.decoding.on_refusal,
