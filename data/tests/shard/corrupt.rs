@@ -69,6 +69,7 @@ fn loader(set: ShardSet, on_refusal: OnRefusal) -> Loader {
             threads: 2,
             ahead: 2,
             batch_images: 5,
+            pin: None,
             seed: 0,
             view: View::evaluation(16),
             on_refusal,
