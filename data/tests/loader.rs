@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lcsl_data::DataError;
 use lcsl_data::augment::Canvas;
 use lcsl_data::augment::recipes::photographs;
 use lcsl_data::decode::Decoder;
@@ -17,6 +16,11 @@ use lcsl_data::loader::{
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_data::sampler::Order;
 use lcsl_data::share;
+
+#[path = "sources/watched.rs"]
+mod watched;
+
+use watched::Watched;
 
 const SEED: u64 = 5;
 
@@ -174,37 +178,6 @@ fn memory_is_used_again() {
         }
         assert_eq!(batches, 20 * 3 + 3);
         assert!(places.len() <= 3, "{} places for 3 slots, {threads} threads", places.len());
-    }
-}
-
-/// Counts what is asked of it, and tells whether it is still there.
-struct Watched {
-    images: MemorySource,
-    asked: Arc<AtomicUsize>,
-    panics_at: Option<usize>,
-}
-
-impl Source for Watched {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn label(&self, index: usize) -> Result<u32, DataError> {
-        self.images.label(index)
-    }
-
-    fn image<'a>(
-        &'a self,
-        index: usize,
-        scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
-        let before = self.asked.fetch_add(1, Ordering::SeqCst);
-        assert_ne!(Some(before), self.panics_at, "this panic belongs to the test");
-        self.images.image(index, scratch)
-    }
-
-    fn place(&self, index: usize) -> String {
-        self.images.place(index)
     }
 }
 

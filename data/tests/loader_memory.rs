@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lcsl_data::DataError;
 use lcsl_data::loader::memory::PAGE;
 use lcsl_data::loader::{
-    Batch, Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Pinned, Request, Source,
-    View,
+    Batch, Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Pinned, Request, View,
 };
 use lcsl_data::sampler::Order;
+
+#[path = "sources/watched.rs"]
+mod watched;
+
+use watched::Watched;
 
 const SIDE: usize = 8;
 const IMAGE: usize = SIDE * SIDE * 3;
@@ -115,37 +118,6 @@ fn driver(takes: usize) -> Arc<Driver> {
     Arc::new(Driver { takes, ..Driver::default() })
 }
 
-/// Images that count how many of them were asked for.
-struct Counted {
-    images: MemorySource,
-    asked: Arc<AtomicUsize>,
-    panics_at: Option<usize>,
-}
-
-impl Source for Counted {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn label(&self, index: usize) -> Result<u32, DataError> {
-        self.images.label(index)
-    }
-
-    fn image<'a>(
-        &'a self,
-        index: usize,
-        scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
-        let before = self.asked.fetch_add(1, Ordering::SeqCst);
-        assert_ne!(Some(before), self.panics_at, "this panic belongs to the test");
-        self.images.image(index, scratch)
-    }
-
-    fn place(&self, index: usize) -> String {
-        self.images.place(index)
-    }
-}
-
 /// `n` images of one colour each.
 fn images(n: usize) -> MemorySource {
     let size = Encoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
@@ -166,7 +138,7 @@ fn start(driver: &Arc<Driver>, source: MemorySource, batches: usize, panics_at: 
         Request { epoch, positions: first..first + images }
     });
     Loader::start(
-        Box::new(Counted {
+        Box::new(Watched {
             images: source,
             asked: Arc::clone(&driver.asked),
             panics_at: (panics_at > 0).then_some(panics_at),
