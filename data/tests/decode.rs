@@ -277,6 +277,22 @@ fn corrupt_pixels_are_refused_with_the_decoders_words() {
     assert!(matches!(refused, ImageError::Corrupt { .. }), "{refused}");
 }
 
+/// A header may describe up to ten components, and the sampling of the fifth was looked up among four: a
+/// panic, before a pixel was asked for. Found in review.
+#[test]
+fn a_picture_of_more_components_than_inks_is_refused() {
+    for components in 1_u8..=12 {
+        let mut jpeg =
+            vec![0xff, 0xd8, 0xff, 0xc0, 0, 8 + 3 * components, 8, 0, 8, 0, 8, components];
+        jpeg.extend((1..=components).flat_map(|component| [component, 0x11, 0]));
+        jpeg.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 7, 7, 7, 0xff, 0xd9]);
+        let mut decoder = Decoder::default();
+        let _ = decoder.size(&jpeg);
+        assert!(decoder.whole(&jpeg).is_err(), "{components} components");
+        assert!(prepare::image::decode(&jpeg).is_err(), "{components} components");
+    }
+}
+
 /// A file whose end is damaged, with `before` put in front of its tables.
 fn with_damage(file: &str, before: &[u8], damaged: bool) -> Vec<u8> {
     let mut jpeg = golden(file);

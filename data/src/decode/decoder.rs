@@ -15,7 +15,8 @@ use crate::images::Shape;
 pub struct Limits {
     /// Bytes of a file.
     pub bytes: usize,
-    /// Pixels of a picture. While a progressive file is decoded it takes up to 6 bytes per pixel.
+    /// Pixels of a picture. While a file of several scans (so a progressive one) is decoded it takes up to
+    /// 8 bytes per pixel, besides those of the pixels.
     pub pixels: u64,
 }
 
@@ -137,6 +138,17 @@ impl Decoder {
         let packed = at_least(&mut self.resized, decoded.len() / PIXEL * 3);
         pack(decoded, found.width as usize, Mirror::No, packed);
         Ok((packed, found.width, found.height))
+    }
+
+    /// [`Decoder::whole`] for a picture that is kept: its memory is handed over.
+    ///
+    /// # Errors
+    /// When the file is refused.
+    pub fn into_whole(mut self, jpeg: &[u8]) -> Result<(Vec<u8>, u32, u32), ImageError> {
+        let (pixels, width, height) = self.whole(jpeg)?;
+        let bytes = pixels.len();
+        self.resized.truncate(bytes);
+        Ok((self.resized, width, height))
     }
 
     /// Columns and rows of the file `jpeg`.

@@ -1,4 +1,4 @@
-/* libjpeg-turbo behind four functions.
+/* libjpeg-turbo behind five functions.
  *
  * Its interface is made of structures whose fields its own macros and headers know, and of errors that leave by
  * longjmp, which must not cross Rust. Both stay in this file; libjpeg.rs is its only caller.
@@ -15,14 +15,13 @@
 #include <jerror.h>
 
 #if LIBJPEG_TURBO_VERSION_NUMBER < 3000000 || LIBJPEG_TURBO_VERSION_NUMBER >= 4000000
-#error "struct jpeg_entropy_decoder was compared with libjpeg-turbo 3 only"
+#error "the beginning of struct jpeg_entropy_decoder was compared with libjpeg-turbo 3 only"
 #endif
 
-/* From jpegint.h, which is not installed. */
+/* From jpegint.h, which is not installed: its first two fields. The library makes and owns the whole. */
 struct jpeg_entropy_decoder {
     void (*start_pass)(j_decompress_ptr);
     boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW *);
-    boolean insufficient_data;
 };
 
 enum { COLOUR_PRINT = 1 };
@@ -275,9 +274,11 @@ int lcsl_jpeg_decode(struct lcsl_jpeg *jpeg, const uint8_t *bytes, size_t length
     if (!setjmp(jpeg->broken)) {
         if (!jpeg->exists) read_header(jpeg);
         jpeg->was_read = decode(jpeg, region, pixels, reader != NULL);
-    } else if (jpeg->has_stepped_aside && !setjmp(jpeg->broken)) {
-        read_header(jpeg); /* from the beginning, and alone */
-        decode(jpeg, region, pixels, 0);
+    } else if (jpeg->has_stepped_aside) {
+        if (!setjmp(jpeg->broken)) {
+            read_header(jpeg); /* from the beginning, and alone */
+            decode(jpeg, region, pixels, 0);
+        }
     }
     forget(jpeg);
     return jpeg->words[0] ? -1 : jpeg->was_read;

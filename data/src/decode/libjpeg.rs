@@ -212,7 +212,9 @@ impl Decompressor {
     /// picture can only be decoded as a whole, the region is the whole picture at its own size.
     ///
     /// # Errors
-    /// When the file is corrupt as far as it was read.
+    /// When the file is corrupt as far as it was read. A file without an end (which
+    /// [`Header::read`](super::header::Header::read) refuses) may be found corrupt a few bytes earlier
+    /// or later, by who reads its codes.
     ///
     /// # Panics
     /// When `pixels` are not as many bytes as the region needs, or a region is asked for where
@@ -282,6 +284,10 @@ impl Decompressor {
 /// compared a region with the whole picture.
 fn block_of(found: &sys::Found) -> Option<u32> {
     let components = found.components as usize;
+    // More than are described here: up to 10 are legal, and the library then knows no colours for them.
+    if components > COMPONENTS {
+        return None;
+    }
     let factors = |at: usize| (found.across[at], found.down[at]);
     // A grey picture has no columns of colour that the library would have to keep together.
     if components == 1 {

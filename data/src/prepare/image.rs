@@ -77,7 +77,7 @@ pub fn store(file: Vec<u8>, encoding: &Encoding) -> Result<Stored, String> {
     }
     let tail = &file[file.len().saturating_sub(END_MARKER_WITHIN)..];
     if !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
-        // No end: decoding says whether that matters.
+        // The last end lies far before that of the file: decoding says whether it is one of the picture.
         decode(&file)?;
     }
     Ok(Stored { bytes: file, width, height, flags: 0 })
@@ -190,9 +190,8 @@ fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
 }
 
 fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
-    let mut decoder = decoder();
-    let (pixels, width, height) = decoder.whole(file).map_err(words)?;
-    Ok(Rgb { width, height, pixels: pixels.to_vec() })
+    let (pixels, width, height) = decoder().into_whole(file).map_err(words)?;
+    Ok(Rgb { width, height, pixels })
 }
 
 fn decode_png(file: &[u8]) -> Result<Rgb, String> {
