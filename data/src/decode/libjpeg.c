@@ -24,14 +24,15 @@ struct jpeg_entropy_decoder {
     boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW *);
 };
 
-enum { COLOUR_PRINT = 1 };
-enum { ROWS = 16, PIXEL = 4 };
+enum { ROWS = 16, PIXEL = 4, COMPONENTS = 4 };
 
 /* What the header says. */
 struct lcsl_found {
-    uint32_t width, height, components, colour, precision;
-    /* Sampling factors: across and down, of each component. */
-    uint32_t across[4], down[4];
+    uint32_t width, height, components, precision;
+    /* 1 where its colours are inks. */
+    uint32_t is_print;
+    /* Sampling factors: across and down, of each of the first components. */
+    uint32_t across[COMPONENTS], down[COMPONENTS];
 };
 
 struct lcsl_region {
@@ -123,6 +124,10 @@ static void progress_monitor(j_common_ptr info) {
     }
 }
 
+static int is_print(const struct jpeg_decompress_struct *info) {
+    return info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
+}
+
 static void forget(struct lcsl_jpeg *jpeg) {
     if (jpeg->exists) jpeg_destroy_decompress(&jpeg->info);
     jpeg->exists = 0;
@@ -201,8 +206,7 @@ static void disagree(struct lcsl_jpeg *jpeg) {
 /* Decodes `region` into rows without gaps. Errors leave by `broken`. Answers whether the reader read the codes. */
 static int decode(struct lcsl_jpeg *jpeg, const struct lcsl_region *region, uint8_t *pixels, int may_install) {
     struct jpeg_decompress_struct *info = &jpeg->info;
-    int is_print = info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
-    info->out_color_space = is_print ? JCS_CMYK : JCS_EXT_RGBX;
+    info->out_color_space = is_print(info) ? JCS_CMYK : JCS_EXT_RGBX;
     info->do_fancy_upsampling = !region->is_fast;
     info->dct_method = region->is_fast ? JDCT_FASTEST : JDCT_ISLOW;
     info->scale_num = 1;
@@ -253,8 +257,8 @@ int lcsl_jpeg_header(struct lcsl_jpeg *jpeg, const uint8_t *bytes, size_t length
     found->height = info->image_height;
     found->components = (uint32_t)info->num_components;
     found->precision = (uint32_t)info->data_precision;
-    if (info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK) found->colour = COLOUR_PRINT;
-    for (int at = 0; at < info->num_components && at < 4; at++) {
+    found->is_print = (uint32_t)is_print(info);
+    for (int at = 0; at < info->num_components && at < COMPONENTS; at++) {
         found->across[at] = (uint32_t)info->comp_info[at].h_samp_factor;
         found->down[at] = (uint32_t)info->comp_info[at].v_samp_factor;
     }

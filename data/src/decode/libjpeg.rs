@@ -83,8 +83,8 @@ mod sys {
         pub(super) width: u32,
         pub(super) height: u32,
         pub(super) components: u32,
-        pub(super) colour: u32,
         pub(super) precision: u32,
+        pub(super) is_print: u32,
         pub(super) across: [u32; COMPONENTS],
         pub(super) down: [u32; COMPONENTS],
     }
@@ -203,7 +203,7 @@ impl Decompressor {
             return Err(ImageError::Unsupported { what: "samples of other than 8 bits" });
         }
         let block = block_of(&found).filter(|_| has_all_scans(jpeg));
-        let format = if found.colour == 1 { Format::Cmyk } else { Format::Rgbx };
+        let format = if found.is_print == 1 { Format::Cmyk } else { Format::Rgbx };
         Ok(Found { width: found.width, height: found.height, block, format })
     }
 

@@ -6,7 +6,7 @@ use memchr::memchr;
 /// behind them come zeros, and [`Bits::overran`] tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bits {
-    /// The bits to come, from the top; zeros below.
+    /// The bits to come, from the top. Below them may stand more, which are read again.
     window: u64,
     /// How many of them are bits of the scan, or of the zeros behind it.
     count: u32,
