@@ -17,10 +17,11 @@ use lcsl_collective::control::{
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, Machine, RunConfig};
-use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
-use lcsl_trainer::engine::run::{self, Run};
-use lcsl_trainer::engine::train::{Ending, TrainError};
-use lcsl_trainer::engine::{bench, cuda, failure};
+use lcsl_trainer::engine::evaluation::inspect::{self, InspectError, Question, Split};
+use lcsl_trainer::engine::run::build::{self, Run};
+use lcsl_trainer::engine::run::failure;
+use lcsl_trainer::engine::run::train::{Ending, TrainError};
+use lcsl_trainer::engine::{bench, cuda};
 use lcsl_trainer::last_words;
 use lcsl_trainer::likeness;
 use lcsl_trainer::run_dir::RunDir;
@@ -147,7 +148,7 @@ fn eval(run_dir: &RunDir, question: Question<'_>) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let device = match run::device(&config, 0) {
+    let device = match build::device(&config, 0) {
         Ok(device) => device,
         Err(error) => return refuse(&error, failure::of_training(&error).hint, USAGE),
     };
@@ -177,11 +178,11 @@ fn bench_step(steps: u64, delay: Duration, flags: &[OsString]) -> ExitCode {
         Ok(command) => command.config,
         Err(stop) => return refuse(&stop, None, USAGE),
     };
-    run::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(config.run.threads);
     let measured =
         join_world(&config).map_err(anyhow::Error::from).and_then(|(world, local_rank)| {
             let is_first = world.rank() == 0;
-            let device = run::device(&config, local_rank)?;
+            let device = build::device(&config, local_rank)?;
             Ok((is_first, bench::step(&config, world, device, steps, delay)?))
         });
     match measured.and_then(|(first, figures)| Ok((first, serde_json::to_string(&figures)?))) {
@@ -226,7 +227,7 @@ fn train(run_dir: &RunDir) -> ExitCode {
     last_words::prepare(&control);
     let trained = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
-        .and_then(|()| run::device(&config, local_rank))
+        .and_then(|()| build::device(&config, local_rank))
         .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
         .map_err(|error| failure::of_training(&error))
         .and_then(|mut run| {
@@ -257,7 +258,7 @@ fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
     })?;
-    run::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(config.run.threads);
     Ok(config)
 }
 

@@ -6,10 +6,10 @@ use std::thread;
 use lcsl_collective::order::Order;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_trainer::engine::gradients::overlapped::Settings;
+use lcsl_trainer::engine::gradients::reducer::Reduction;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
-use lcsl_trainer::engine::overlap::Settings;
-use lcsl_trainer::engine::reduction::Reduction;
 use tch::{Device, Kind, Tensor};
 
 const BUCKETS: Settings = Settings { ends_bytes: 4 << 10, bytes: 16 << 10 };

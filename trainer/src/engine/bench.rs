@@ -10,11 +10,11 @@ use serde::Serialize;
 use tch::Device;
 use thiserror::Error;
 
-use super::batch::Moment;
-use super::network::weights::Role;
-use super::run::{self, initial_network};
-use super::step::{StepError, global_step};
-use super::teacher::Teacher;
+use crate::engine::data::local_batch::Moment;
+use crate::engine::network::weights::Role;
+use crate::engine::run::build::{self, initial_network};
+use crate::engine::step::step::{StepError, global_step};
+use crate::engine::step::teacher::Teacher;
 use crate::material::{self, MaterialError};
 use crate::run_dir::metrics::BucketTimes;
 
@@ -85,8 +85,8 @@ pub fn step(
         world = Box::new(Delayed::new(world, delay));
     }
     let material = material::open(config)?;
-    let mut feed = run::feed(config, &material, world.as_ref(), device);
-    let mut rank = run::rank(config, &material, world, Control::absent(), device)?;
+    let mut feed = build::feed(config, &material, world.as_ref(), device);
+    let mut rank = build::rank(config, &material, world, Control::absent(), device)?;
     if material::labels_itself(config.train.method) {
         let classes = material.class_names.len();
         let network = initial_network(config, classes, device, Role::FirstTeacher);

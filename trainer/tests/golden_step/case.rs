@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use lcsl_config::Policy;
 use lcsl_data::DataError;
 use lcsl_trainer::admission::Settings;
-use lcsl_trainer::engine::batch::{Feed, Moment, Part};
+use lcsl_trainer::engine::data::local_batch::{Feed, Moment, Part};
 use lcsl_trainer::engine::network::{Architecture, Shortcut};
 use serde::Deserialize;
 use tch::{Kind, Tensor};

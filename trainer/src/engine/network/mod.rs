@@ -2,11 +2,13 @@
 //!
 //! * [`architecture`]: which layers a named model has, and their names in the state dictionary.
 //! * [`layers`]: convolution, batch normalisation, residual block.
-//! * [`folded`]: the same network when it only answers, several times as fast.
+//! * [`inference`]: the same network when it only answers, several times as fast.
+//! * [`flat`]: one buffer for all parameters.
 //! * [`weights`]: initial weights, from the run's own random streams.
 
 pub mod architecture;
-pub mod folded;
+pub mod flat;
+pub mod inference;
 pub mod layers;
 pub mod weights;
 
@@ -16,11 +18,11 @@ use lcsl_collective::Communicator;
 use tch::{Device, Kind, Tensor};
 
 pub use architecture::{Architecture, Form, Shortcut, Stem};
-pub use folded::Folded;
+pub use inference::Folded;
 use layers::{Block, Convolution, Normalisation, Slots, entered};
 
-use super::flat::Flat;
-use super::shim::normalisation::Across;
+use crate::engine::native::normalisation::Across;
+use flat::Flat;
 
 /// Whether batch normalisation uses the batch's statistics (and moves the running ones) or the
 /// running ones.

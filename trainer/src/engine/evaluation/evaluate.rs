@@ -7,10 +7,10 @@ use lcsl_data::images::Shape;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-use super::chunks::{Chunk, Chunks};
-use super::feed::Normaliser;
-use super::network::{Folded, Network};
-use super::supply::Decoding;
+use crate::engine::data::eval_set::{Chunk, Chunks};
+use crate::engine::data::train_batches::Normaliser;
+use crate::engine::data::train_loader::Decoding;
+use crate::engine::network::{Folded, Network};
 use crate::material::{Material, Selection};
 use crate::metrics::{Calibration, Confusion};
 

@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use super::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
 use super::{Network, Stem};
-use crate::engine::shim::FoldedKernel;
+use crate::engine::native::FoldedKernel;
 
 /// The features of a [`Network`] as it is now, in [`super::Mode::Evaluate`]. A copy: the network may move on.
 #[derive(Debug)]

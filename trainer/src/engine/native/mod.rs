@@ -1,4 +1,4 @@
-//! What tch lacks, in C++ beside libtorch (`shim/`): convolutions by Winograd's method; in
+//! What tch lacks, in C++ beside libtorch: convolutions by Winograd's method; in
 //! [`gradients`], hooks of the backward pass and the optimiser's loop; in [`normalisation`], batch
 //! normalisation over all ranks.
 //!

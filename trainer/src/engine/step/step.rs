@@ -9,16 +9,16 @@ use lcsl_data::DataError;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-use super::batch::{Feed, Moment, Part};
-use super::network::Network;
-use super::reduction::Reduction;
-use super::sgd::Sgd;
-use super::shim::normalisation::Across;
-use super::student::{self, LossScale, Sums, Totals};
-use super::teacher::{Opinion, Teacher};
 use crate::admission::candidate::{self, CandidateError};
 use crate::admission::{self, Admitted, Candidate, Ledger, Rules};
 use crate::clock::Clock;
+use crate::engine::data::local_batch::{Feed, Moment, Part};
+use crate::engine::gradients::reducer::Reduction;
+use crate::engine::native::normalisation::Across;
+use crate::engine::network::Network;
+use crate::engine::optim::sgd::Sgd;
+use crate::engine::step::forward_backward::{self, LossScale, Sums, Totals};
+use crate::engine::step::teacher::{Opinion, Teacher};
 
 /// Everything that a rank holds while it trains.
 pub struct Rank {
@@ -252,13 +252,13 @@ fn teach_student(
         let pseudo = opinion.as_ref().map_or(&part.labels, |opinion| &opinion.label);
         let mut lesson = if part.images() == 0 && !together {
             rank.reduction.skip();
-            student::nothing_learnt(&rank.student, classes)
+            forward_backward::nothing_learnt(&rank.student, classes)
         } else {
             rank.student.statistics.copy_from(&start);
             let (student, reduction) = (&rank.student, &mut rank.reduction);
             let is_last = work.is_last && last == Some(index);
             let backward = |loss: &Tensor| reduction.backward(loss, student, is_last);
-            student::learn(student, part, mixed, pseudo, &mask, work.scale, backward)
+            forward_backward::learn(student, part, mixed, pseudo, &mask, work.scale, backward)
         };
         let logits = std::mem::replace(&mut lesson.logits, Tensor::new());
         report.parts.push(PartReport { opinion, mask, logits });

@@ -1,6 +1,6 @@
 //! One number for all weights of a network.
 
-use super::network::Network;
+use crate::engine::network::Network;
 use tch::{Kind, Tensor};
 
 /// blake3 over the state dictionary in byte order of names. Of each entry: its name (UTF-8), its
@@ -22,7 +22,7 @@ pub fn weights(network: &Network) -> String {
 }
 
 /// The values of a tensor in row-major order, little-endian, on whichever device it lies.
-pub(super) fn bytes(tensor: &Tensor) -> Vec<u8> {
+pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.to_device(tch::Device::Cpu).contiguous();
     let elements = tensor.numel();
     let mut bytes = vec![0; elements * tensor.kind().elt_size_in_bytes()];

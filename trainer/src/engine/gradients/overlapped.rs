@@ -24,8 +24,8 @@ use lcsl_collective::buckets::{self, Arrivals, Bucket, Limits};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Device, Kind, Tensor};
 
-use super::flat::Flat;
-use super::shim::gradients::{GradientHooks, SharedMemory};
+use crate::engine::native::gradients::{GradientHooks, SharedMemory};
+use crate::engine::network::flat::Flat;
 use crate::run_dir::metrics::BucketTimes;
 
 /// How gradients are cut into buckets.

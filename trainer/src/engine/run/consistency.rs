@@ -9,10 +9,10 @@ use lcsl_collective::agreement::agree;
 use lcsl_collective::{CollectiveError, Communicator};
 use tch::Tensor;
 
-use super::checkpoint::Tensors;
-use super::digest;
-use super::teacher::Teacher;
 use crate::admission::Ledger;
+use crate::engine::run::checkpoint::Tensors;
+use crate::engine::run::digest;
+use crate::engine::step::teacher::Teacher;
 
 /// What all ranks must hold alike.
 pub struct State<'a> {

@@ -8,8 +8,8 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensorError, View};
 use tch::{Kind, Tensor};
 
-use super::digest;
-use super::network::Network;
+use crate::engine::network::Network;
+use crate::engine::run::digest;
 use crate::run_dir::checkpoints::{Found, TENSORS};
 
 /// The networks of a run and the state of its optimiser.

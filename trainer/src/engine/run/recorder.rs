@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use lcsl_collective::control::{Control, FromRank, Progress, Score};
 
-use super::step::StepReport;
 use crate::clock::Lap;
+use crate::engine::step::step::StepReport;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable::DiskError;
 use crate::run_dir::metrics::{Event, MetricsFile};

@@ -9,24 +9,24 @@ use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
 use tch::{Device, Kind};
 
-use super::checkpoint;
-use super::cuda;
-use super::evaluate::Exams;
-use super::feed::{DatasetFeed, Mixing, Normaliser};
-use super::journal::Journal;
-use super::network::weights::{self, Role};
-use super::network::{Architecture, Network};
-use super::overlap;
-use super::pinned::Pinner;
-use super::reduction::Reduction;
-use super::sgd::Sgd;
-use super::shim;
-use super::step::Rank;
-use super::supply::{Decoding, Supply};
-use super::teacher::Teacher;
-use super::train::TrainError;
 use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
 use crate::clock::Clock;
+use crate::engine::cuda;
+use crate::engine::data::pinned::Pinner;
+use crate::engine::data::train_batches::{DatasetFeed, Mixing, Normaliser};
+use crate::engine::data::train_loader::{Decoding, Supply};
+use crate::engine::evaluation::evaluate::Exams;
+use crate::engine::gradients::overlapped;
+use crate::engine::gradients::reducer::Reduction;
+use crate::engine::native;
+use crate::engine::network::weights::{self, Role};
+use crate::engine::network::{Architecture, Network};
+use crate::engine::optim::sgd::Sgd;
+use crate::engine::run::checkpoint;
+use crate::engine::run::recorder::Journal;
+use crate::engine::run::train::TrainError;
+use crate::engine::step::step::Rank;
+use crate::engine::step::teacher::Teacher;
 use crate::injection::Injection;
 use crate::material::{self, Material};
 use crate::plan::{self, EpochPlan};
@@ -68,7 +68,7 @@ pub struct Run<'a> {
 /// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
 /// keep the memory that it frees between two steps.
 pub fn set_up_libtorch(threads: usize) {
-    if !shim::keep_freed_memory() {
+    if !native::keep_freed_memory() {
         tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
     }
     tch::set_num_threads(threads as i32);
@@ -184,7 +184,7 @@ fn normaliser(material: &Material, device: Device, pinner: Option<Arc<Pinner>>) 
 }
 
 /// The training images of one rank.
-pub(super) fn feed(
+pub(crate) fn feed(
     config: &RunConfig,
     material: &Material,
     world: &dyn Communicator,
@@ -207,7 +207,7 @@ pub(super) fn feed(
 }
 
 /// Networks, optimiser and admission of one rank before its first step.
-pub(super) fn rank(
+pub(crate) fn rank(
     config: &RunConfig,
     material: &Material,
     mut world: Box<dyn Communicator>,
@@ -232,7 +232,7 @@ pub(super) fn rank(
     clock.enter(Phase::Starting);
     let order = if config.run.deterministic { Order::Tree } else { Order::Library };
     let mib = |mib: usize| mib << 20;
-    let buckets = overlap::Settings {
+    let buckets = overlapped::Settings {
         ends_bytes: mib(config.run.first_bucket_mib),
         bytes: mib(config.run.bucket_mib),
     };

@@ -8,16 +8,16 @@ use lcsl_config::{Protocol, RunConfig};
 use tch::Device;
 use thiserror::Error;
 
-use super::checkpoint;
-use super::evaluate::{
+use crate::engine::data::pinned::Pinner;
+use crate::engine::data::train_batches::Normaliser;
+use crate::engine::evaluation::evaluate::{
     EvaluateError, Exam, Exams, Measured, Prediction, evaluate, evaluate_classifiers,
 };
-use super::feed::Normaliser;
-use super::network::Network;
-use super::network::weights::Role;
-use super::pinned::Pinner;
-use super::run::{Run, initial_network};
-use super::teacher::{tau_normalise, with_normalised_classifier};
+use crate::engine::network::Network;
+use crate::engine::network::weights::Role;
+use crate::engine::run::build::{Run, initial_network};
+use crate::engine::run::checkpoint;
+use crate::engine::step::teacher::{tau_normalise, with_normalised_classifier};
 use crate::material::{self, Material, MaterialError};
 use crate::metrics::{Accuracy, report};
 use crate::run_dir::RunDir;
@@ -77,7 +77,7 @@ pub struct Question<'a> {
 }
 
 /// The figures of a finished run.
-pub(super) struct Final {
+pub(crate) struct Final {
     /// τ of the selected model's classifier; 0 means as trained.
     pub tau: f64,
     /// The selected model on the test set.
@@ -93,7 +93,7 @@ pub(super) struct Final {
 /// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
 /// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
 /// the classifier stays as trained. Collective.
-pub(super) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
+pub(crate) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
     let (_, network) = run.best.as_ref().expect("an evaluation selects the first model");
     let (material, counts) = (&run.material, &run.material.train_counts);
     let world = run.rank.world.as_mut();

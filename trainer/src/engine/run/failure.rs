@@ -4,10 +4,10 @@ use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
 
-use super::evaluate::EvaluateError;
-use super::inspect::InspectError;
-use super::step::StepError;
-use super::train::TrainError;
+use crate::engine::evaluation::evaluate::EvaluateError;
+use crate::engine::evaluation::inspect::InspectError;
+use crate::engine::run::train::TrainError;
+use crate::engine::step::step::StepError;
 use crate::material::MaterialError;
 use crate::run_dir::durable::DiskError;
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::network::{Folded, Network};
+use crate::engine::network::{Folded, Network};
 
 /// The copy of the best model so far that labels.
 ///

@@ -9,8 +9,8 @@ use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
-use super::network::Network;
-use super::overlap::{Overlap, Settings};
+use crate::engine::gradients::overlapped::{Overlap, Settings};
+use crate::engine::network::Network;
 use crate::run_dir::metrics::BucketTimes;
 
 /// The gradient of a step while it is being made.

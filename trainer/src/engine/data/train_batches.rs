@@ -9,9 +9,9 @@ use lcsl_data::images::Shape;
 use lcsl_data::random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 
-use super::batch::{Feed, Moment, Part};
-use super::pinned::Pinner;
-use super::supply::Supply;
+use crate::engine::data::local_batch::{Feed, Moment, Part};
+use crate::engine::data::pinned::Pinner;
+use crate::engine::data::train_loader::Supply;
 use crate::plan::EpochPlan;
 
 /// Turns pixels into what a network sees.
@@ -81,7 +81,7 @@ pub struct DatasetFeed {
     /// Pixels to numbers.
     pub normaliser: Normaliser,
     /// Numbers that were sent to a GPU: see `send`. Dropped after `supply`, which waits for what it lent.
-    pub(super) sent: Vec<Tensor>,
+    pub(crate) sent: Vec<Tensor>,
 }
 
 impl DatasetFeed {

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::shim::gradients::sgd_step;
+use crate::engine::native::gradients::sgd_step;
 
 /// Stochastic gradient descent with momentum and weight decay, over flat buffers: v ← μ·v + (g +
 /// wd·w), w ← w − lr·v, starting from v = 0. Weight decay covers batch-norm parameters and biases

@@ -14,9 +14,9 @@ use lcsl_data::loader::{Kept, Loader, OnRefusal, Options, Refused, Request, Shar
 use lcsl_data::sampler::Sampler;
 use lcsl_data::shard::ShardSet;
 
-use super::batch::Moment;
-use super::pinned::Pinner;
 use crate::corrupt::{Occasion, Roll};
+use crate::engine::data::local_batch::Moment;
+use crate::engine::data::pinned::Pinner;
 use crate::material::{Images, Material};
 use crate::plan::EpochPlan;
 
@@ -159,7 +159,7 @@ impl Supply {
 }
 
 /// Names records that were left out in this rank's log.
-pub(super) fn name(roll: &mut Roll, occasion: Occasion, refused: &[Refused]) {
+pub(crate) fn name(roll: &mut Roll, occasion: Occasion, refused: &[Refused]) {
     for sentence in roll.call(occasion, refused.iter().map(|one| &one.error)) {
         tracing::warn!("{sentence}");
     }

@@ -6,16 +6,16 @@ use lcsl_data::DataError;
 use lcsl_data::loader::{Kept, Loader, Options, Request, ShardSource, View};
 use lcsl_data::sampler::Order;
 
-use super::evaluate::Exam;
-use super::supply;
 use crate::corrupt::{Occasion, Roll};
+use crate::engine::data::train_loader;
+use crate::engine::evaluation::evaluate::Exam;
 use crate::material::Images;
 
 /// Chunks that are decoded before they are asked for.
 const CHUNKS_AHEAD: usize = 1;
 
 /// Some images of an exam, without those that were refused; there may be none left.
-pub(super) struct Chunk<'a> {
+pub(crate) struct Chunk<'a> {
     /// Their places in the set (N).
     pub indices: Cow<'a, [u32]>,
     /// The images (N, H, W, C), row-major.
@@ -27,7 +27,7 @@ pub(super) struct Chunk<'a> {
 }
 
 /// Chunks `part`, `part` + `parts`, … of an exam.
-pub(super) struct Chunks<'a> {
+pub(crate) struct Chunks<'a> {
     exam: Exam<'a>,
     /// Place of the next chunk's first image in the exam's indices.
     next: usize,
@@ -42,7 +42,7 @@ enum From {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(exam: Exam<'a>, part: usize, parts: usize) -> Self {
+    pub(crate) fn new(exam: Exam<'a>, part: usize, parts: usize) -> Self {
         let (first, stride) = (part * exam.chunk, parts * exam.chunk);
         let from = match &exam.images.images {
             Images::Memory(_) => From::Memory { pixels: Vec::new(), labels: Vec::new() },
@@ -79,7 +79,7 @@ impl<'a> Chunks<'a> {
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Chunk<'_>>, DataError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Chunk<'_>>, DataError> {
         let all: &'a [u32] = &self.exam.images.indices;
         if self.next >= all.len() {
             return Ok(None);
@@ -103,7 +103,7 @@ impl<'a> Chunks<'a> {
             From::Shards(loader, roll) => {
                 let loaded = loader.next().expect("there is a request for each chunk")?;
                 let refused = &loaded.batch.refused;
-                supply::name(roll, Occasion::Evaluation, refused);
+                train_loader::name(roll, Occasion::Evaluation, refused);
                 let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
                 let left = || positions.iter().map(|position| all[*position as usize]).collect();
                 let indices = if refused.is_empty() { indices.into() } else { left() };

@@ -4,8 +4,8 @@ use lcsl_collective::CollectiveError;
 use lcsl_collective::order::BinaryCounter;
 use tch::{Kind, Tensor};
 
-use super::batch::Part;
-use super::network::{Mode, Network};
+use crate::engine::data::local_batch::Part;
+use crate::engine::network::{Mode, Network};
 
 /// Numbers that travel behind the running statistics.
 const EXTRAS: usize = 5;

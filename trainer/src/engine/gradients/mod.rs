@@ -1,0 +1,4 @@
+//! How the gradients of all logical ranks become one, on every rank the same.
+
+pub mod overlapped;
+pub mod reducer;
