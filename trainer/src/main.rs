@@ -17,7 +17,7 @@ use lcsl_collective::control::{
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, Machine, RunConfig};
-use lcsl_trainer::engine::evaluation::inspect::{self, InspectError, Question, Split};
+use lcsl_trainer::engine::evaluation::inspect::{self, EvalOptions, EvalSplit, InspectError};
 use lcsl_trainer::engine::run::build::{self, Run};
 use lcsl_trainer::engine::run::failure;
 use lcsl_trainer::engine::run::train::{Ending, TrainError};
@@ -125,11 +125,11 @@ fn main() -> ExitCode {
         Command::Train { run_dir } => train(&RunDir::at(run_dir)),
         Command::Eval { run_dir, split, tta, tau_norm, predictions } => {
             let split = match split {
-                SplitName::Test => Split::Test,
-                SplitName::Val => Split::Validation,
+                SplitName::Test => EvalSplit::Test,
+                SplitName::Val => EvalSplit::Validation,
             };
             let predictions = predictions.as_deref();
-            let question = Question { split, mirrored: tta, tau: tau_norm, predictions };
+            let question = EvalOptions { split, mirrored: tta, tau: tau_norm, predictions };
             eval(&RunDir::at(run_dir), question)
         }
         Command::Export { run_dir, out, teacher } => export(&RunDir::at(run_dir), &out, teacher),
@@ -143,7 +143,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn eval(run_dir: &RunDir, question: Question<'_>) -> ExitCode {
+fn eval(run_dir: &RunDir, question: EvalOptions<'_>) -> ExitCode {
     let config = match prepare(run_dir) {
         Ok(config) => config,
         Err(code) => return code,
@@ -231,10 +231,10 @@ fn train(run_dir: &RunDir) -> ExitCode {
         .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
         .map_err(|error| failure::of_training(&error))
         .and_then(|mut run| {
-            likeness::compare_data(run.rank.world.as_mut(), &run.material)
+            likeness::compare_data(run.context.world.as_mut(), &run.data_module)
                 .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
-                run.rank.leave()?;
+                run.context.leave()?;
                 Ok(ending)
             });
             ended.map_err(|error| failure::of_training(&error))

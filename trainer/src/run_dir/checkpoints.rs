@@ -41,7 +41,8 @@ pub struct Manifest {
     /// The best model so far; its tensors are in the tensor file.
     pub best: Option<Best>,
     /// Sums that reports are made of.
-    pub tally: Tally,
+    #[serde(rename = "tally")]
+    pub totals: RunningTotals,
     /// Training images left out because their records are corrupt, by epoch.
     #[serde(default)]
     pub corrupt: Vec<u64>,
@@ -74,10 +75,10 @@ pub struct Best {
     pub accuracy: f64,
 }
 
-/// Sums over the life of a run.
+/// Sums over a run, over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Tally {
-    /// Seconds since the first step, waits between lives left out.
+pub struct RunningTotals {
+    /// Seconds since the first step, waits between attempts left out.
     pub seconds: f64,
     /// Seconds of them spent in optimiser steps.
     pub step_seconds: f64,
@@ -229,7 +230,7 @@ mod tests {
             ledger: Ledger::new(2),
             admission_digest: AdmissionDigest::default(),
             best: None,
-            tally: Tally::default(),
+            totals: RunningTotals::default(),
             corrupt: Vec::new(),
             metrics_bytes: 0,
             tensors_digest: String::new(),

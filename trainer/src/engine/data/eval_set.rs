@@ -1,4 +1,4 @@
-//! The images of an exam, in the chunks that one rank measures.
+//! The images of an evaluation set, in the batches that one rank measures.
 
 use std::borrow::Cow;
 
@@ -6,90 +6,90 @@ use lcsl_data::DataError;
 use lcsl_data::loader::{Kept, Loader, Options, Request, ShardSource, View};
 use lcsl_data::sampler::Order;
 
-use crate::corrupt::{Occasion, Roll};
+use crate::corrupt::{CorruptLog, CorruptScope};
+use crate::data_module::Images;
 use crate::engine::data::train_loader;
-use crate::engine::evaluation::evaluate::Exam;
-use crate::material::Images;
+use crate::engine::evaluation::evaluate::EvalSet;
 
-/// Chunks that are decoded before they are asked for.
-const CHUNKS_AHEAD: usize = 1;
+/// Batches that are decoded before they are asked for.
+const BATCHES_AHEAD: usize = 1;
 
-/// Some images of an exam, without those that were refused; there may be none left.
-pub(crate) struct Chunk<'a> {
+/// Some images of an evaluation set, without those that were refused; there may be none left.
+pub(crate) struct EvalBatch<'a> {
     /// Their places in the set (N).
     pub indices: Cow<'a, [u32]>,
     /// The images (N, H, W, C), row-major.
     pub pixels: Cow<'a, [u8]>,
     /// Their classes (N).
     pub labels: Cow<'a, [i64]>,
-    /// Images of the chunk that were refused and left out.
+    /// Images of the batch that were refused and left out.
     pub refused: u64,
 }
 
-/// Chunks `part`, `part` + `parts`, … of an exam.
-pub(crate) struct Chunks<'a> {
-    exam: Exam<'a>,
-    /// Place of the next chunk's first image in the exam's indices.
+/// Batches `part`, `part` + `parts`, … of an evaluation set.
+pub(crate) struct EvalBatches<'a> {
+    eval_set: EvalSet<'a>,
+    /// Place of the next batch's first image in the set's indices.
     next: usize,
-    /// From one chunk's first image to the next one's.
+    /// From one batch's first image to the next one's.
     stride: usize,
-    from: From,
+    from: Stored,
 }
 
-enum From {
+enum Stored {
     Memory { pixels: Vec<u8>, labels: Vec<i64> },
-    Shards(Loader, Roll),
+    Shards(Loader, CorruptLog),
 }
 
-impl<'a> Chunks<'a> {
-    pub(crate) fn new(exam: Exam<'a>, part: usize, parts: usize) -> Self {
-        let (first, stride) = (part * exam.chunk, parts * exam.chunk);
-        let from = match &exam.images.images {
-            Images::Memory(_) => From::Memory { pixels: Vec::new(), labels: Vec::new() },
+impl<'a> EvalBatches<'a> {
+    pub(crate) fn new(eval_set: EvalSet<'a>, part: usize, parts: usize) -> Self {
+        let (first, stride) = (part * eval_set.batch_size, parts * eval_set.batch_size);
+        let from = match &eval_set.images.images {
+            Images::Memory(_) => Stored::Memory { pixels: Vec::new(), labels: Vec::new() },
             Images::Shards(set) => {
-                let count = exam.images.indices.len();
-                let (chunk, whole) = (exam.chunk, count == set.len());
+                let count = eval_set.images.indices.len();
+                let (batch_size, whole) = (eval_set.batch_size, count == set.len());
                 let requests = (first..count).step_by(stride).map(move |start| {
-                    let end = (start + chunk).min(count);
+                    let end = (start + batch_size).min(count);
                     Request { epoch: 0, positions: start as u64..end as u64 }
                 });
                 let loader = Loader::start(
                     Box::new(ShardSource(set.clone())),
-                    (!whole).then(|| exam.images.indices.to_vec()),
+                    (!whole).then(|| eval_set.images.indices.to_vec()),
                     Box::new(move |_| Order::sequential(count as u64)),
                     Box::new(requests),
                     Options {
-                        threads: exam.decoding.threads,
-                        ahead: CHUNKS_AHEAD,
-                        batch_images: chunk.min(count),
-                        pin: exam.normaliser.pinner.clone().map(|pinner| pinner as _),
+                        threads: eval_set.decoding.threads,
+                        ahead: BATCHES_AHEAD,
+                        batch_images: batch_size.min(count),
+                        pin: eval_set.normaliser.pinner.clone().map(|pinner| pinner as _),
                         seed: 0,
-                        view: View::evaluation(exam.shape.height),
-                        on_refusal: exam.decoding.on_refusal,
+                        view: View::evaluation(eval_set.shape.height),
+                        on_refusal: eval_set.decoding.on_refusal,
                     },
                 );
-                From::Shards(loader, Roll::default())
+                Stored::Shards(loader, CorruptLog::default())
             }
         };
-        Self { exam, next: first, stride, from }
+        Self { eval_set, next: first, stride, from }
     }
 
-    /// The next chunk, or none after the last one. Images that are refused are named in the log and left
+    /// The next batch, or none after the last one. Images that are refused are named in the log and left
     /// out, where that is wanted; the others keep their neighbours.
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub(crate) fn next(&mut self) -> Result<Option<Chunk<'_>>, DataError> {
-        let all: &'a [u32] = &self.exam.images.indices;
+    pub(crate) fn next(&mut self) -> Result<Option<EvalBatch<'_>>, DataError> {
+        let all: &'a [u32] = &self.eval_set.images.indices;
         if self.next >= all.len() {
             return Ok(None);
         }
-        let indices = &all[self.next..(self.next + self.exam.chunk).min(all.len())];
+        let indices = &all[self.next..(self.next + self.eval_set.batch_size).min(all.len())];
         self.next += self.stride;
         match &mut self.from {
-            From::Memory { pixels, labels } => {
-                let Images::Memory(set) = &self.exam.images.images else {
-                    unreachable!("chosen by the images when the chunks were begun")
+            Stored::Memory { pixels, labels } => {
+                let Images::Memory(set) = &self.eval_set.images.images else {
+                    unreachable!("chosen by the images when the batches were begun")
                 };
                 pixels.clear();
                 labels.clear();
@@ -98,16 +98,16 @@ impl<'a> Chunks<'a> {
                     labels.push(i64::from(set.label(*index as usize)));
                 }
                 let (pixels, labels) = (pixels.as_slice().into(), labels.as_slice().into());
-                Ok(Some(Chunk { indices: indices.into(), pixels, labels, refused: 0 }))
+                Ok(Some(EvalBatch { indices: indices.into(), pixels, labels, refused: 0 }))
             }
-            From::Shards(loader, roll) => {
-                let loaded = loader.next().expect("there is a request for each chunk")?;
+            Stored::Shards(loader, log) => {
+                let loaded = loader.next().expect("there is a request for each batch")?;
                 let refused = &loaded.batch.refused;
-                train_loader::name(roll, Occasion::Evaluation, refused);
+                train_loader::name(log, CorruptScope::Evaluation, refused);
                 let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
                 let left = || positions.iter().map(|position| all[*position as usize]).collect();
                 let indices = if refused.is_empty() { indices.into() } else { left() };
-                Ok(Some(Chunk { indices, pixels, labels, refused: refused.len() as u64 }))
+                Ok(Some(EvalBatch { indices, pixels, labels, refused: refused.len() as u64 }))
             }
         }
     }

@@ -1,11 +1,11 @@
-//! The parts of a global batch.
+//! The logical batches of a global batch.
 
 use lcsl_data::DataError;
 use tch::Tensor;
 
 /// Which optimiser step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct StepIndex {
     /// Epoch, from 0.
     pub epoch: u64,
     /// Step in the epoch, from 0.
@@ -16,12 +16,12 @@ pub struct Moment {
 
 /// What one logical rank works on in one micro-batch; it may be empty.
 #[derive(Debug)]
-pub struct Part {
+pub struct LogicalBatch {
     /// Normalised images (N, H, W, 3).
     pub images: Tensor,
     /// Classes (N), i64.
     pub labels: Tensor,
-    /// With which image of the part each image is mixed (N), i64.
+    /// With which image of the logical batch each image is mixed (N), i64.
     pub permutation: Tensor,
     /// Weight of the image itself in the mixture, 0..1; the same for the whole step.
     pub lambda: f64,
@@ -30,7 +30,7 @@ pub struct Part {
     pub keys: Vec<u64>,
 }
 
-impl Part {
+impl LogicalBatch {
     /// Number of images.
     pub fn images(&self) -> u64 {
         self.labels.size()[0] as u64
@@ -43,17 +43,17 @@ impl Part {
     }
 }
 
-/// Who supplies a rank with parts: a dataset in training, stored values in the golden tests.
-pub trait Feed {
+/// Who supplies a rank with logical batches: a dataset in training, stored values in the golden tests.
+pub trait BatchSource {
     /// Micro-batches of a step; more than one means gradient accumulation.
     fn micro_batches(&self) -> usize;
 
     /// Images of a micro-batch over all ranks, as planned: fewer come where some are left out.
-    fn global_images(&self, moment: Moment, micro: usize) -> u64;
+    fn global_images(&self, index: StepIndex, micro: usize) -> u64;
 
-    /// The parts of this rank's logical ranks, in order.
+    /// The logical batches of this rank's logical ranks, in order.
     ///
     /// # Errors
     /// When an image cannot be read.
-    fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError>;
+    fn batches(&mut self, index: StepIndex, micro: usize) -> Result<Vec<LogicalBatch>, DataError>;
 }

@@ -9,9 +9,9 @@ use lcsl_data::images::Shape;
 use lcsl_data::random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 
-use crate::engine::data::local_batch::{Feed, Moment, Part};
+use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::pinned::Pinner;
-use crate::engine::data::train_loader::Supply;
+use crate::engine::data::train_loader::TrainLoader;
 use crate::plan::EpochPlan;
 
 /// Turns pixels into what a network sees.
@@ -57,7 +57,7 @@ impl Normaliser {
     }
 }
 
-/// How images of a part are mixed.
+/// How images of a logical batch are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mixing {
     /// Not at all: λ = 1.
@@ -67,9 +67,9 @@ pub enum Mixing {
 }
 
 /// Supplies the logical ranks of one rank with augmented training images.
-pub struct DatasetFeed {
+pub struct DatasetBatches {
     /// Images in the order of an epoch.
-    pub supply: Supply,
+    pub loader: TrainLoader,
     /// Who gets which.
     pub plan: EpochPlan,
     /// The logical ranks of this rank.
@@ -80,21 +80,25 @@ pub struct DatasetFeed {
     pub seed: u64,
     /// Pixels to numbers.
     pub normaliser: Normaliser,
-    /// Numbers that were sent to a GPU: see `send`. Dropped after `supply`, which waits for what it lent.
+    /// Numbers that were sent to a GPU: see `send`. Dropped after `loader`, which waits for what it lent.
     pub(crate) sent: Vec<Tensor>,
 }
 
-impl DatasetFeed {
-    fn part(&mut self, moment: Moment, logical_rank: usize) -> Result<Part, DataError> {
-        let positions = self.plan.part_at(moment.step, logical_rank);
-        let shape = self.supply.shape;
-        let bytes = self.supply.part(moment, logical_rank, positions)?;
+impl DatasetBatches {
+    fn logical_batch(
+        &mut self,
+        index: StepIndex,
+        logical_rank: usize,
+    ) -> Result<LogicalBatch, DataError> {
+        let positions = self.plan.positions_of(index.step, logical_rank);
+        let shape = self.loader.shape;
+        let bytes = self.loader.next_batch(index, logical_rank, positions)?;
         let (count, keys) = (bytes.labels.len(), bytes.positions);
         self.sent.clear();
         let device = self.normaliser.device;
         let labels = send(&bytes.labels, device, &mut self.sent);
         let stream =
-            |purpose, place| Stream::new(self.seed, purpose, moment.epoch, moment.step, place);
+            |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
         let (lambda, permutation) = match self.mixing {
             Mixing::None => (1.0, (0..count as i64).collect()),
             Mixing::Mixup => {
@@ -105,14 +109,14 @@ impl DatasetFeed {
         };
         let permutation = send(&permutation, device, &mut self.sent);
         let images = self.normaliser.apply(&bytes.pixels, count, shape);
-        Ok(Part { images, labels, permutation, lambda, keys })
+        Ok(LogicalBatch { images, labels, permutation, lambda, keys })
     }
 }
 
 /// A few numbers on `device`; to a GPU the host does not wait for them.
 ///
 /// `sent` keeps them until the copy is over. It goes into the default stream ahead of the images, so it
-/// is over when theirs is: for that the next [`Supply::part`] waits before it lends the next batch, and
+/// is over when theirs is: for that the next [`TrainLoader::next_batch`] waits before it lends the next batch, and
 /// where images are copied from memory that the GPU cannot read by itself, the copy itself waits.
 fn send(numbers: &[i64], device: Device, sent: &mut Vec<Tensor>) -> Tensor {
     let numbers = Tensor::from_slice(numbers);
@@ -121,17 +125,17 @@ fn send(numbers: &[i64], device: Device, sent: &mut Vec<Tensor>) -> Tensor {
     there
 }
 
-impl Feed for DatasetFeed {
+impl BatchSource for DatasetBatches {
     fn micro_batches(&self) -> usize {
         1
     }
 
-    fn global_images(&self, moment: Moment, _micro: usize) -> u64 {
-        let batch = self.plan.batch_at(moment.step);
+    fn global_images(&self, index: StepIndex, _micro: usize) -> u64 {
+        let batch = self.plan.batch_at(index.step);
         batch.end - batch.start
     }
 
-    fn parts(&mut self, moment: Moment, _micro: usize) -> Result<Vec<Part>, DataError> {
-        self.block.clone().map(|logical_rank| self.part(moment, logical_rank)).collect()
+    fn batches(&mut self, index: StepIndex, _micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
+        self.block.clone().map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
     }
 }

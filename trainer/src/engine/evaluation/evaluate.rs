@@ -7,16 +7,16 @@ use lcsl_data::images::Shape;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-use crate::engine::data::eval_set::{Chunk, Chunks};
+use crate::data_module::{DataModule, Selection};
+use crate::engine::data::eval_set::{EvalBatch, EvalBatches};
 use crate::engine::data::train_batches::Normaliser;
 use crate::engine::data::train_loader::Decoding;
 use crate::engine::network::{Folded, Network};
-use crate::material::{Material, Selection};
 use crate::metrics::{Calibration, Confusion};
 
 /// Which images, and how.
 #[derive(Clone, Copy)]
-pub struct Exam<'a> {
+pub struct EvalSet<'a> {
     /// The images that are measured, each once.
     pub images: &'a Selection,
     /// Their size.
@@ -25,33 +25,33 @@ pub struct Exam<'a> {
     pub decoding: Decoding,
     /// Pixels to numbers.
     pub normaliser: &'a Normaliser,
-    /// Images that go through the network at once. Chunks of this size are dealt to the ranks in
+    /// Images that go through the network at once. Batches of this size are dealt to the ranks in
     /// turn, so that an image meets the same neighbours, and gets the same logits to the last bit,
     /// whatever the world size.
-    pub chunk: usize,
+    pub batch_size: usize,
     /// Whether logits are averaged over the image and its mirror image.
     pub mirrored: bool,
 }
 
 /// How a run measures its models.
 #[derive(Debug)]
-pub struct Exams {
+pub struct EvalSets {
     normaliser: Normaliser,
     shape: Shape,
     decoding: Decoding,
-    chunk: usize,
+    batch_size: usize,
     mirrored: bool,
     selects_on_test: bool,
 }
 
-impl Exams {
+impl EvalSets {
     /// As the configuration says, with images of this shape.
     pub fn new(config: &RunConfig, shape: Shape, normaliser: Normaliser) -> Self {
         Self {
             normaliser,
             shape,
             decoding: Decoding::of(&config.data),
-            chunk: config.evaluation.batch_size,
+            batch_size: config.evaluation.batch_size,
             mirrored: config.evaluation.tta,
             selects_on_test: config.train.protocol == Protocol::Paper,
         }
@@ -59,22 +59,22 @@ impl Exams {
 
     /// The images on which the best model is selected after each epoch, and what they are called.
     /// Logits are not averaged here.
-    pub fn selection<'a>(&'a self, material: &'a Material) -> (Exam<'a>, &'static str) {
-        let (test, mirrored) = (self.test(material), false);
+    pub fn selection<'a>(&'a self, data_module: &'a DataModule) -> (EvalSet<'a>, &'static str) {
+        let (test, mirrored) = (self.test(data_module), false);
         if self.selects_on_test {
-            return (Exam { mirrored, ..test }, "test");
+            return (EvalSet { mirrored, ..test }, "test");
         }
-        (Exam { images: &material.validation, mirrored, ..test }, "validation")
+        (EvalSet { images: &data_module.validation, mirrored, ..test }, "validation")
     }
 
     /// The test set.
-    pub fn test<'a>(&'a self, material: &'a Material) -> Exam<'a> {
-        Exam {
-            images: &material.test,
+    pub fn test<'a>(&'a self, data_module: &'a DataModule) -> EvalSet<'a> {
+        EvalSet {
+            images: &data_module.test,
             shape: self.shape,
             decoding: self.decoding,
             normaliser: &self.normaliser,
-            chunk: self.chunk,
+            batch_size: self.batch_size,
             mirrored: self.mirrored,
         }
     }
@@ -130,9 +130,9 @@ pub enum EvaluateError {
 pub fn evaluate(
     network: &Network,
     world: &mut dyn Communicator,
-    exam: Exam<'_>,
+    eval_set: EvalSet<'_>,
 ) -> Result<Measured, EvaluateError> {
-    let [measured] = evaluate_classifiers(network, world, exam, [network.classifier_weight()])?;
+    let [measured] = evaluate_classifiers(network, world, eval_set, [network.classifier_weight()])?;
     Ok(measured)
 }
 
@@ -141,23 +141,23 @@ pub fn evaluate(
 pub fn evaluate_classifiers<const N: usize>(
     network: &Network,
     world: &mut dyn Communicator,
-    exam: Exam<'_>,
+    eval_set: EvalSet<'_>,
     classifiers: [&Tensor; N],
 ) -> Result<[Measured; N], EvaluateError> {
     let mut measured = [(); N].map(|()| Measured::default());
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
-    let mut chunks = Chunks::new(exam, rank, size);
+    let mut batches = EvalBatches::new(eval_set, rank, size);
     let mut corrupt = 0;
-    while let Some(chunk) = chunks.next().map_err(Box::new)? {
-        corrupt += chunk.refused;
-        if chunk.labels.is_empty() {
+    while let Some(batch) = batches.next().map_err(Box::new)? {
+        corrupt += batch.refused;
+        if batch.labels.is_empty() {
             continue;
         }
-        let features = views(&folded, exam, &chunk);
+        let features = views(&folded, eval_set, &batch);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
-            measured.record(&chunk, &logits);
+            measured.record(&batch, &logits);
         }
     }
     world.all_reduce_sum(Values::U64(std::slice::from_mut(&mut corrupt)))?;
@@ -168,12 +168,12 @@ pub fn evaluate_classifiers<const N: usize>(
     Ok(measured)
 }
 
-/// Features of a chunk of images, and of their mirror images where these count.
-fn views(network: &Folded, exam: Exam<'_>, chunk: &Chunk<'_>) -> Vec<Tensor> {
+/// Features of a batch of images, and of their mirror images where these count.
+fn views(network: &Folded, eval_set: EvalSet<'_>, batch: &EvalBatch<'_>) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
-    let images = exam.normaliser.apply(&chunk.pixels, chunk.labels.len(), exam.shape);
+    let images = eval_set.normaliser.apply(&batch.pixels, batch.labels.len(), eval_set.shape);
     let mut views = vec![network.features(&images)];
-    if exam.mirrored {
+    if eval_set.mirrored {
         views.push(network.features(&images.flip([2])));
     }
     views
@@ -187,10 +187,10 @@ fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> T
 }
 
 impl Measured {
-    /// Counts the images of a chunk, whose logits (N × classes) these are.
-    fn record(&mut self, chunk: &Chunk<'_>, logits: &Tensor) {
+    /// Counts the images of a batch, whose logits (N × classes) these are.
+    fn record(&mut self, batch: &EvalBatch<'_>, logits: &Tensor) {
         let (confidences, labels) = predictions(logits);
-        let images = chunk.indices.iter().zip(chunk.labels.iter());
+        let images = batch.indices.iter().zip(batch.labels.iter());
         for (((index, truth), predicted), confidence) in images.zip(labels).zip(confidences) {
             let (index, truth, predicted) = (*index, *truth as u32, predicted as u32);
             self.confusion.record(truth, predicted);

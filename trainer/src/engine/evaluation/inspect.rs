@@ -8,17 +8,17 @@ use lcsl_config::{Protocol, RunConfig};
 use tch::Device;
 use thiserror::Error;
 
+use crate::data_module::{self, DataModule, DataModuleError};
 use crate::engine::data::pinned::Pinner;
 use crate::engine::data::train_batches::Normaliser;
 use crate::engine::evaluation::evaluate::{
-    EvaluateError, Exam, Exams, Measured, Prediction, evaluate, evaluate_classifiers,
+    EvalSet, EvalSets, EvaluateError, Measured, Prediction, evaluate, evaluate_classifiers,
 };
 use crate::engine::network::Network;
 use crate::engine::network::weights::Role;
 use crate::engine::run::build::{Run, initial_network};
 use crate::engine::run::checkpoint;
 use crate::engine::step::teacher::{tau_normalise, with_normalised_classifier};
-use crate::material::{self, Material, MaterialError};
 use crate::metrics::{Accuracy, report};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints;
@@ -44,7 +44,7 @@ pub enum InspectError {
     },
     /// The dataset cannot be read.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    DataModule(#[from] DataModuleError),
     /// The evaluation failed.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -55,7 +55,7 @@ pub enum InspectError {
 
 /// Which images `lcsl eval` measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
+pub enum EvalSplit {
     /// The test set.
     Test,
     /// The images that the model was selected on.
@@ -64,9 +64,9 @@ pub enum Split {
 
 /// How `lcsl eval` measures.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct EvalOptions<'a> {
     /// Which images.
-    pub split: Split,
+    pub split: EvalSplit,
     /// Whether logits are averaged with the mirror image.
     pub mirrored: bool,
     /// τ of the classifier's normalisation (0: as trained); nothing for what the run has selected.
@@ -77,7 +77,7 @@ pub struct Question<'a> {
 }
 
 /// The figures of a finished run.
-pub(crate) struct Final {
+pub(crate) struct FinalFigures {
     /// τ of the selected model's classifier; 0 means as trained.
     pub tau: f64,
     /// The selected model on the test set.
@@ -93,35 +93,35 @@ pub(crate) struct Final {
 /// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
 /// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
 /// the classifier stays as trained. Collective.
-pub(crate) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
+pub(crate) fn final_figures(run: &mut Run<'_>) -> Result<FinalFigures, EvaluateError> {
     let (_, network) = run.best.as_ref().expect("an evaluation selects the first model");
-    let (material, counts) = (&run.material, &run.material.train_counts);
-    let world = run.rank.world.as_mut();
+    let (data_module, counts) = (&run.data_module, &run.data_module.train_counts);
+    let world = run.context.world.as_mut();
     let tau = run.config.evaluation.tau_norm;
     let normalised = tau_normalise(network.classifier_weight(), tau);
     let classifiers = [network.classifier_weight(), &normalised];
 
-    let exam = run.exams.test(material);
+    let eval_set = run.eval_sets.test(data_module);
     let (mut normalised_is_better, mut corrupt_validation) = (false, 0);
     if run.config.train.protocol == Protocol::Honest {
-        let (validation, _) = run.exams.selection(material);
-        let validation = Exam { mirrored: exam.mirrored, ..validation };
+        let (validation, _) = run.eval_sets.selection(data_module);
+        let validation = EvalSet { mirrored: eval_set.mirrored, ..validation };
         let [plain, normalised] = evaluate_classifiers(network, world, validation, classifiers)?;
         let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
         normalised_is_better = score(&normalised) > score(&plain);
         corrupt_validation = plain.corrupt;
     }
 
-    let [plain, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
+    let [plain, normalised] = evaluate_classifiers(network, world, eval_set, classifiers)?;
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
         accuracy: Accuracy::of(&measured.confusion, counts),
         ece: measured.calibration.error(measured.confusion.images()),
     };
     let selected = if normalised_is_better { &normalised } else { &plain };
-    Ok(Final {
+    Ok(FinalFigures {
         tau: if normalised_is_better { tau } else { 0.0 },
-        test: evaluated("test", selected, material, &run.rank.ledger.total),
+        test: evaluated("test", selected, data_module, &run.context.ledger.total),
         corrupt_validation,
         as_trained: variant(0.0, &plain),
         tau_normalised: variant(tau, &normalised),
@@ -144,11 +144,11 @@ pub fn eval(
     run_dir: &RunDir,
     config: &RunConfig,
     device: Device,
-    question: Question<'_>,
+    question: EvalOptions<'_>,
 ) -> Result<Evaluated, InspectError> {
-    let material = material::open(config)?;
+    let data_module = data_module::open(config)?;
     let (mut network, admitted) = selected_model(run_dir, config, device)?;
-    let classes = material.class_names.len();
+    let classes = data_module.class_names.len();
     if admitted.len() != classes {
         let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
         return Err(InspectError::Unusable { path: run_dir.root().to_owned(), why });
@@ -157,20 +157,20 @@ pub fn eval(
     if tau > 0.0 {
         network = with_normalised_classifier(&network, tau);
     }
-    let channels = material.shape.channels;
+    let channels = data_module.shape.channels;
     let pinner = Pinner::of(device);
-    let normaliser = Normaliser::new(&material.normalisation, channels, device, pinner);
-    let exams = Exams::new(config, material.shape, normaliser);
-    let (exam, name) = match question.split {
-        Split::Test => (exams.test(&material), "test"),
-        Split::Validation => exams.selection(&material),
+    let normaliser = Normaliser::new(&data_module.normalisation, channels, device, pinner);
+    let eval_sets = EvalSets::new(config, data_module.shape, normaliser);
+    let (eval_set, name) = match question.split {
+        EvalSplit::Test => (eval_sets.test(&data_module), "test"),
+        EvalSplit::Validation => eval_sets.selection(&data_module),
     };
     let mirrored = question.mirrored;
-    let measured = evaluate(&network, &mut Solo, Exam { mirrored, ..exam })?;
+    let measured = evaluate(&network, &mut Solo, EvalSet { mirrored, ..eval_set })?;
     if let Some(path) = question.predictions {
         durable::write(path, table(&measured.predictions).as_bytes())?;
     }
-    Ok(evaluated(name, &measured, &material, &admitted))
+    Ok(evaluated(name, &measured, &data_module, &admitted))
 }
 
 /// Writes the selected model of a run, under PyTorch's names, to a safetensors file; with `teacher`
@@ -224,9 +224,14 @@ fn table(predictions: &[Prediction]) -> String {
     text
 }
 
-fn evaluated(split: &str, measured: &Measured, material: &Material, admitted: &[u64]) -> Evaluated {
+fn evaluated(
+    split: &str,
+    measured: &Measured,
+    data_module: &DataModule,
+    admitted: &[u64],
+) -> Evaluated {
     let Measured { confusion, calibration, corrupt, .. } = measured;
-    let (names, counts) = (&material.class_names, &material.train_counts);
+    let (names, counts) = (&data_module.class_names, &data_module.train_counts);
     Evaluated {
         split: split.to_owned(),
         corrupt: *corrupt,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Buckets are summed in one order on all ranks, the same in every step. The backward pass of the
-//! step's last part announces; those before it (logical ranks, gradient accumulation) only add to the
+//! step's last logical batch announces; those before it (logical ranks, gradient accumulation) only add to the
 //! buffer. Running statistics and losses travel behind the last bucket. The thread has a communicator
 //! of its own, since candidates are gathered on the other one: NCCL where gradients lie on a GPU, in a
 //! stream that waits for libtorch's before each bucket; else a second one of the same world.
@@ -30,7 +30,7 @@ use crate::run_dir::metrics::BucketTimes;
 
 /// How gradients are cut into buckets.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct BucketSettings {
     /// Bytes of the first bucket, and of the last.
     pub ends_bytes: usize,
     /// Bytes of all others.
@@ -52,47 +52,47 @@ struct Sums {
 }
 
 /// The thread that sums.
-struct Line {
+struct WorkerHandle {
     messages: Sender<Message>,
     sums: Receiver<Result<Sums, CollectiveError>>,
     thread: JoinHandle<()>,
 }
 
 /// The gradients of one rank, and the thread that sums them over ranks; a single rank has none.
-pub struct Overlap {
+pub struct OverlappedReducer {
     gradient: Flat,
     hooks: GradientHooks,
     began: Instant,
     /// Whether a backward pass of this step has filled the buffer.
     filled: bool,
     times: Vec<BucketTimes>,
-    line: Option<Line>,
+    worker: Option<WorkerHandle>,
 }
 
-impl Overlap {
+impl OverlappedReducer {
     /// For the gradients of `parameters`. Collective.
     pub fn new(
         parameters: &Flat,
         world: &mut dyn Communicator,
-        settings: Settings,
+        settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
         let (kind, device) = (parameters.buffer.kind(), parameters.buffer.device());
         let gradient = Flat::zeros(parameters.slots().to_vec(), kind, device, false);
         let (messages, received) = channel();
-        let line = if world.world_size() > 1 {
+        let worker = if world.world_size() > 1 {
             let tensors: Vec<usize> = gradient.views().iter().map(Tensor::numel).collect();
             let elements = |bytes: usize| bytes / kind.elt_size_in_bytes();
             let limits =
                 Limits { ends: elements(settings.ends_bytes), others: elements(settings.bytes) };
             let (done, sums) = channel();
-            let sink = Sink {
-                lane: Lane::new(world, device, kind)?,
+            let job = ReduceWorker {
+                transport: Transport::new(world, device, kind)?,
                 memory: SharedMemory::of(&gradient.buffer),
                 plan: buckets::plan(&tensors, limits),
                 element_bytes: kind.elt_size_in_bytes(),
             };
-            let thread = std::thread::spawn(move || sink.serve(&received, &done));
-            Some(Line { messages: messages.clone(), sums, thread })
+            let thread = std::thread::spawn(move || job.serve(&received, &done));
+            Some(WorkerHandle { messages: messages.clone(), sums, thread })
         } else {
             None
         };
@@ -101,7 +101,7 @@ impl Overlap {
             let _ = messages.send(Message::Arrived(tensor, Instant::now()));
         });
         let began = Instant::now();
-        Ok(Self { gradient, hooks, began, filled: false, times: Vec::new(), line })
+        Ok(Self { gradient, hooks, began, filled: false, times: Vec::new(), worker })
     }
 
     /// Forgets the last step.
@@ -114,7 +114,7 @@ impl Overlap {
         if !self.filled {
             self.began = Instant::now();
         }
-        self.hooks.prepare(self.filled, is_last && self.line.is_some());
+        self.hooks.prepare(self.filled, is_last && self.worker.is_some());
         loss.backward();
         self.filled = true;
     }
@@ -125,9 +125,9 @@ impl Overlap {
             self.began = Instant::now();
             let _ = self.gradient.buffer.zero_();
         }
-        let Some(line) = &self.line else { return Ok(()) };
-        let sent = line.messages.send(Message::Finish(std::mem::take(tail), self.began));
-        let sums = sent.ok().and_then(|()| line.sums.recv().ok()).unwrap_or_else(|| {
+        let Some(worker) = &self.worker else { return Ok(()) };
+        let sent = worker.messages.send(Message::Finish(std::mem::take(tail), self.began));
+        let sums = sent.ok().and_then(|()| worker.sums.recv().ok()).unwrap_or_else(|| {
             let what = "the thread that sums gradients has ended".to_owned();
             Err(CollectiveError::Unsupported { what })
         })?;
@@ -135,7 +135,7 @@ impl Overlap {
         Ok(())
     }
 
-    /// The gradient (flat); of this rank, and after [`Overlap::finish`] of all ranks.
+    /// The gradient (flat); of this rank, and after [`OverlappedReducer::finish`] of all ranks.
     pub fn gradient(&self) -> &Tensor {
         &self.gradient.buffer
     }
@@ -148,11 +148,11 @@ impl Overlap {
     /// Ends the thread, which leaves its communicator. Collective. A value that is merely dropped does not
     /// wait: the thread may hang in a call whose other ranks are gone.
     pub fn leave(&mut self) -> Result<(), CollectiveError> {
-        let Some(line) = self.line.take() else { return Ok(()) };
+        let Some(worker) = self.worker.take() else { return Ok(()) };
         // Where the thread is gone already, there is nothing to leave.
-        let _ = line.messages.send(Message::Leave);
-        let left = line.sums.recv();
-        let _ = line.thread.join();
+        let _ = worker.messages.send(Message::Leave);
+        let left = worker.sums.recv();
+        let _ = worker.thread.join();
         left.map_or(Ok(()), |left| left.map(drop))
     }
 }
@@ -165,14 +165,14 @@ enum Next {
 }
 
 /// How gradients reach the other ranks.
-enum Lane {
+enum Transport {
     /// Through the memory of this process.
     Host(Box<dyn Communicator>),
     /// From GPU to GPU.
     Gpu(NcclWorld, Element),
 }
 
-impl Lane {
+impl Transport {
     /// For float32 or float64 on `device`, beside `world`. Collective.
     fn new(
         world: &mut dyn Communicator,
@@ -195,21 +195,23 @@ impl Lane {
 }
 
 /// What the other thread owns.
-struct Sink {
-    lane: Lane,
+struct ReduceWorker {
+    transport: Transport,
     memory: SharedMemory,
     plan: Vec<Bucket>,
     element_bytes: usize,
 }
 
-impl Sink {
+impl ReduceWorker {
     /// Sums step after step until it is told to leave, or nobody is there to tell it anything: then it
     /// does not leave in good order, which would wait for the other ranks.
     fn serve(mut self, messages: &Receiver<Message>, done: &Sender<Result<Sums, CollectiveError>>) {
         loop {
             let (answer, more) = match self.step(messages) {
                 Next::Sums(sums) => (sums, true),
-                Next::Leave => (self.lane.communicator().leave().map(|()| Sums::default()), false),
+                Next::Leave => {
+                    (self.transport.communicator().leave().map(|()| Sums::default()), false)
+                }
                 Next::Gone => return,
             };
             if done.send(answer).is_err() || !more {
@@ -240,8 +242,9 @@ impl Sink {
                 spans.push((start, Instant::now()));
             }
             if let Some((mut tail, began)) = finish {
-                outcome = outcome
-                    .and_then(|()| self.lane.communicator().all_reduce_sum(Values::F64(&mut tail)));
+                outcome = outcome.and_then(|()| {
+                    self.transport.communicator().all_reduce_sum(Values::F64(&mut tail))
+                });
                 let times = self.times(&hooks, &spans, began);
                 return Next::Sums(outcome.map(|()| Sums { tail, times }));
             }
@@ -255,9 +258,9 @@ impl Sink {
         // are over. The owner next touches the buffer when `finish` has received this step's sums, which
         // are sent when these values are gone, and the GPU is done with its sum.
         unsafe {
-            match &mut self.lane {
-                Lane::Host(world) => world.all_reduce_sum(self.memory.values(elements)),
-                Lane::Gpu(world, element) => {
+            match &mut self.transport {
+                Transport::Host(world) => world.all_reduce_sum(self.memory.values(elements)),
+                Transport::Gpu(world, element) => {
                     let (address, count) = (self.memory.address(&elements), elements.len());
                     world.sum_on_device(address, count, *element)
                 }

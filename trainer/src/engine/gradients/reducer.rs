@@ -1,50 +1,54 @@
-//! How the gradients of all parts become one, on every rank the same.
+//! How the gradients of all logical batches become one, on every rank the same.
 //!
-//! * [`Reduction::Overlapped`]: hooks put gradients into a flat buffer while the backward pass makes
+//! * [`Reducer::Overlapped`]: hooks put gradients into a flat buffer while the backward pass makes
 //!   them, and a thread sums complete buckets over the ranks meanwhile ([`overlap`]).
-//! * [`Reduction::Ordered`]: every part's gradient apart, added in the shape of one tree over all logical
+//! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over all logical
 //!   ranks when the backward pass is over (`--deterministic`).
 
 use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
-use crate::engine::gradients::overlapped::{Overlap, Settings};
+use crate::engine::gradients::overlapped::{BucketSettings, OverlappedReducer};
 use crate::engine::network::Network;
 use crate::run_dir::metrics::BucketTimes;
 
 /// The gradient of a step while it is being made.
-pub enum Reduction {
+pub enum Reducer {
     /// Buckets are summed while the backward pass goes on.
-    Overlapped(Overlap),
+    Overlapped(OverlappedReducer),
     /// Sums have a fixed order.
-    Ordered(Ordered),
+    Ordered(OrderedReducer),
 }
 
 /// Gradients that are added in order.
 #[derive(Debug)]
-pub struct Ordered {
+pub struct OrderedReducer {
     order: Order,
     /// Of the micro-batch at hand, over the logical ranks of this rank.
-    parts: BinaryCounter<Tensor>,
+    sums: BinaryCounter<Tensor>,
     /// Of the micro-batches before (flat).
     gradient: Tensor,
 }
 
-impl Reduction {
+impl Reducer {
     /// For the gradients of `student`. Collective: where sums overlap, they get a communicator of their
     /// own.
     pub fn new(
         student: &Network,
         world: &mut dyn Communicator,
         order: Order,
-        settings: Settings,
+        settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
         if order == Order::Library {
-            return Ok(Self::Overlapped(Overlap::new(&student.parameters, world, settings)?));
+            return Ok(Self::Overlapped(OverlappedReducer::new(
+                &student.parameters,
+                world,
+                settings,
+            )?));
         }
         let gradient = student.parameters.buffer.zeros_like();
-        Ok(Self::Ordered(Ordered { order, parts: BinaryCounter::default(), gradient }))
+        Ok(Self::Ordered(OrderedReducer { order, sums: BinaryCounter::default(), gradient }))
     }
 
     /// Forgets the last step.
@@ -57,7 +61,7 @@ impl Reduction {
         }
     }
 
-    /// The backward pass of the next part. `is_last` says that no other one of this rank follows in this
+    /// The backward pass of the next logical batch. `is_last` says that no other one of this rank follows in this
     /// step.
     pub fn backward(&mut self, loss: &Tensor, student: &Network, is_last: bool) {
         match self {
@@ -66,15 +70,15 @@ impl Reduction {
                 let views = student.parameters.views();
                 let gradients = Tensor::run_backward(&[loss], views, false, false);
                 let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
-                ordered.parts.push(Tensor::cat(&flat, 0), add);
+                ordered.sums.push(Tensor::cat(&flat, 0), add);
             }
         }
     }
 
-    /// The next part is empty: it weighs nothing, but takes its place in the tree of sums.
+    /// The next logical batch is empty: it weighs nothing, but takes its place in the tree of sums.
     pub fn skip(&mut self) {
         if let Self::Ordered(ordered) = self {
-            ordered.parts.push(ordered.gradient.zeros_like(), add);
+            ordered.sums.push(ordered.gradient.zeros_like(), add);
         }
     }
 
@@ -90,8 +94,8 @@ impl Reduction {
             Self::Overlapped(overlap) if is_last => overlap.finish(tail),
             Self::Overlapped(_) => world.all_reduce_sum(Values::F64(tail)),
             Self::Ordered(ordered) => {
-                let parts = std::mem::take(&mut ordered.parts);
-                let sum = parts.finish(add).expect("every rank has a logical rank");
+                let sums = std::mem::take(&mut ordered.sums);
+                let sum = sums.finish(add).expect("every rank has a logical rank");
                 let _ = ordered.gradient.g_add_(&sum);
                 sum_over_ranks(world, ordered.order, Values::F64(tail))?;
                 if is_last { sum_flat(world, ordered.order, &mut ordered.gradient) } else { Ok(()) }
@@ -99,8 +103,8 @@ impl Reduction {
         }
     }
 
-    /// The gradient (flat): after [`Reduction::finish`] summed over all ranks, until the next
-    /// [`Reduction::begin`].
+    /// The gradient (flat): after [`Reducer::finish`] summed over all ranks, until the next
+    /// [`Reducer::begin`].
     pub fn gradient(&self) -> &Tensor {
         match self {
             Self::Overlapped(overlap) => overlap.gradient(),

@@ -28,9 +28,9 @@ unsafe extern "C" {
 }
 
 /// The ranks that normalise together. They sum in the middle of forward and backward passes, where no
-/// error can be returned: the first one is kept, nothing more is sent, and [`Across::outcome`] tells.
+/// error can be returned: the first one is kept, nothing more is sent, and [`SyncBatchNorm::outcome`] tells.
 #[derive(Clone)]
-pub struct Across {
+pub struct SyncBatchNorm {
     traffic: Arc<Mutex<Traffic>>,
 }
 
@@ -51,7 +51,7 @@ pub struct Normalised {
     pub variance: Tensor,
 }
 
-impl Across {
+impl SyncBatchNorm {
     /// The ranks of `world`, a communicator for this alone.
     pub fn new(world: Box<dyn Communicator>) -> Self {
         Self { traffic: Arc::new(Mutex::new(Traffic { world: Some(world), failed: None })) }
@@ -117,9 +117,9 @@ impl Across {
     }
 }
 
-impl fmt::Debug for Across {
+impl fmt::Debug for SyncBatchNorm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Across")
+        formatter.write_str("SyncBatchNorm")
     }
 }
 

@@ -88,8 +88,9 @@ impl Folded {
 
 impl Layer {
     fn of(network: &Network, (convolution, normalisation): &(Convolution, Normalisation)) -> Self {
-        let (parameters, statistics) = (network.parameters.views(), network.statistics.views());
-        let (scale, shift) = normalisation.folded(parameters, statistics);
+        let (parameters, running_statistics) =
+            (network.parameters.views(), network.running_statistics.views());
+        let (scale, shift) = normalisation.folded(parameters, running_statistics);
         let weight = &parameters[convolution.weight] * scale.view([-1, 1, 1, 1]);
         let weight = if convolution.suits_winograd(&weight) {
             Weight::Transformed(FoldedKernel::new(&weight, &shift))
@@ -127,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{Architecture, Form, Mode, Shortcut};
+    use crate::engine::network::{Architecture, BlockForm, Mode, Shortcut};
 
     /// Both shortcuts, both forms, widths that suit the fast kernels and widths that do not.
     #[test]
@@ -136,7 +137,7 @@ mod tests {
         let small = cases.map(|(width, shortcut)| Architecture::cifar(1, width, shortcut, 10));
         let photographs = Architecture {
             stem: Stem::Photograph,
-            form: Form::Bottleneck { groups: 2, group_width: 32 },
+            form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
             ..Architecture::cifar(2, 16, Shortcut::DOWNSAMPLE, 10)
         };
         for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {

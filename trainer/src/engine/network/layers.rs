@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tch::Tensor;
 
 use super::{Mode, Shortcut, Stem};
-use crate::engine::native::{self, normalisation::Across};
+use crate::engine::native::{self, normalisation::SyncBatchNorm};
 use crate::engine::network::flat::Slot;
 
 /// PyTorch's defaults for batch normalisation.
@@ -18,9 +18,9 @@ pub struct Slots {
     /// Trained by the optimiser.
     pub parameters: Vec<Slot>,
     /// Moved by batch normalisation.
-    pub statistics: Vec<Slot>,
+    pub running_statistics: Vec<Slot>,
     /// Where all normalisations look for the ranks that they share their statistics with.
-    pub across: Arc<OnceLock<Across>>,
+    pub across: Arc<OnceLock<SyncBatchNorm>>,
 }
 
 impl Slots {
@@ -31,8 +31,8 @@ impl Slots {
     }
 
     fn statistic(&mut self, name: String, channels: i64) -> usize {
-        self.statistics.push(Slot { name, shape: vec![channels] });
-        self.statistics.len() - 1
+        self.running_statistics.push(Slot { name, shape: vec![channels] });
+        self.running_statistics.len() - 1
     }
 }
 
@@ -104,7 +104,7 @@ pub struct Normalisation {
     bias: usize,
     mean: usize,
     variance: usize,
-    across: Arc<OnceLock<Across>>,
+    across: Arc<OnceLock<SyncBatchNorm>>,
 }
 
 impl Normalisation {

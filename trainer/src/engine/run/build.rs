@@ -9,29 +9,29 @@ use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
 use tch::{Device, Kind};
 
-use crate::admission::{AdmissionDigest, Ledger, Rules, Settings};
+use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
 use crate::clock::Clock;
+use crate::data_module::{self, DataModule};
 use crate::engine::cuda;
 use crate::engine::data::pinned::Pinner;
-use crate::engine::data::train_batches::{DatasetFeed, Mixing, Normaliser};
-use crate::engine::data::train_loader::{Decoding, Supply};
-use crate::engine::evaluation::evaluate::Exams;
+use crate::engine::data::train_batches::{DatasetBatches, Mixing, Normaliser};
+use crate::engine::data::train_loader::{Decoding, TrainLoader};
+use crate::engine::evaluation::evaluate::EvalSets;
 use crate::engine::gradients::overlapped;
-use crate::engine::gradients::reducer::Reduction;
+use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native;
 use crate::engine::network::weights::{self, Role};
 use crate::engine::network::{Architecture, Network};
 use crate::engine::optim::sgd::Sgd;
 use crate::engine::run::checkpoint;
-use crate::engine::run::recorder::Journal;
+use crate::engine::run::recorder::Recorders;
 use crate::engine::run::train::TrainError;
-use crate::engine::step::step::Rank;
+use crate::engine::step::step::StepContext;
 use crate::engine::step::teacher::Teacher;
 use crate::injection::Injection;
-use crate::material::{self, Material};
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
-use crate::run_dir::checkpoints::{self, Best, Position, Tally};
+use crate::run_dir::checkpoints::{self, Best, Position, RunningTotals};
 
 /// Everything that one rank's training consists of.
 pub struct Run<'a> {
@@ -40,21 +40,21 @@ pub struct Run<'a> {
     /// Where it goes.
     pub run_dir: &'a RunDir,
     /// Images and classes.
-    pub material: Material,
+    pub data_module: DataModule,
     /// How an epoch is cut.
     pub plan: EpochPlan,
     /// Networks, optimiser, admission, world.
-    pub rank: Rank,
+    pub context: StepContext,
     /// Training images.
-    pub feed: DatasetFeed,
+    pub batches: DatasetBatches,
     /// How models are measured.
-    pub exams: Exams,
+    pub eval_sets: EvalSets,
     /// The best model so far, as trained.
     pub best: Option<(Best, Network)>,
     /// The next step.
     pub position: Position,
     /// Sums for the reports.
-    pub tally: Tally,
+    pub totals: RunningTotals,
     /// Training images left out because their records are corrupt, by epoch and over all ranks.
     pub corrupt: Vec<u64>,
     /// Chain of admission decisions.
@@ -62,7 +62,7 @@ pub struct Run<'a> {
     /// A fault that a test has asked for.
     pub injection: Option<Injection>,
     /// Reports; rank 0 alone.
-    pub journal: Option<Journal>,
+    pub recorders: Option<Recorders>,
 }
 
 /// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
@@ -114,31 +114,31 @@ impl<'a> Run<'a> {
         control: Control,
         device: Device,
     ) -> Result<Self, TrainError> {
-        let material = material::open(config)?;
-        let classes = material.class_names.len();
-        let feed = feed(config, &material, world.as_ref(), device);
-        let exams_normaliser = normaliser(&material, device, feed.normaliser.pinner.clone());
+        let data_module = data_module::open(config)?;
+        let classes = data_module.class_names.len();
+        let batches = batches(config, &data_module, world.as_ref(), device);
+        let exams_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());
         let is_first = world.rank() == 0;
         let mut run = Self {
             config,
             run_dir,
-            exams: Exams::new(config, material.shape, exams_normaliser),
-            rank: rank(config, &material, world, control.clone(), device)
+            eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
+            context: context(config, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
-            plan: feed.plan,
-            feed,
+            plan: batches.plan,
+            batches,
             best: None,
             position: Position::default(),
-            tally: Tally::default(),
+            totals: RunningTotals::default(),
             corrupt: Vec::new(),
             admission_digest: AdmissionDigest::default(),
             injection: Injection::from_environment(),
-            journal: None,
-            material,
+            recorders: None,
+            data_module,
         };
         let metrics_bytes = run.restore(classes)?;
         if is_first {
-            run.journal = Some(Journal::open(run_dir, control, metrics_bytes)?);
+            run.recorders = Some(Recorders::open(run_dir, control, metrics_bytes)?);
         }
         Ok(run)
     }
@@ -158,69 +158,69 @@ impl<'a> Run<'a> {
             return Err(unusable("its manifest is not of this dataset".to_owned()));
         }
         let tensors = checkpoint::read(&found).map_err(unusable)?;
-        tensors.load("student", &mut self.rank.student).map_err(unusable)?;
-        let optimiser = &mut self.rank.optimiser;
-        tensors.load_velocity(&mut optimiser.velocity, &self.rank.student).map_err(unusable)?;
+        tensors.load("student", &mut self.context.student).map_err(unusable)?;
+        let optimiser = &mut self.context.optimiser;
+        tensors.load_velocity(&mut optimiser.velocity, &self.context.student).map_err(unusable)?;
         if let Some(best) = found.manifest.best {
-            let device = self.rank.student.parameters.buffer.device();
+            let device = self.context.student.parameters.buffer.device();
             let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
             tensors.load("best", &mut network).map_err(unusable)?;
-            if material::labels_itself(self.config.train.method) {
-                self.rank.teacher = Some(Teacher::of(&network, self.config.model.fc_norm));
+            if data_module::labels_itself(self.config.train.method) {
+                self.context.teacher = Some(Teacher::of(&network, self.config.model.fc_norm));
             }
             self.best = Some((best, network));
         }
-        self.rank.ledger = found.manifest.ledger;
+        self.context.ledger = found.manifest.ledger;
         self.position = found.manifest.position;
-        self.tally = found.manifest.tally;
+        self.totals = found.manifest.totals;
         self.corrupt = found.manifest.corrupt;
         self.admission_digest = found.manifest.admission_digest;
         Ok(found.manifest.metrics_bytes)
     }
 }
 
-fn normaliser(material: &Material, device: Device, pinner: Option<Arc<Pinner>>) -> Normaliser {
-    Normaliser::new(&material.normalisation, material.shape.channels, device, pinner)
+fn normaliser(data_module: &DataModule, device: Device, pinner: Option<Arc<Pinner>>) -> Normaliser {
+    Normaliser::new(&data_module.normalisation, data_module.shape.channels, device, pinner)
 }
 
 /// The training images of one rank.
-pub(crate) fn feed(
+pub(crate) fn batches(
     config: &RunConfig,
-    material: &Material,
+    data_module: &DataModule,
     world: &dyn Communicator,
     device: Device,
-) -> DatasetFeed {
+) -> DatasetBatches {
     let (logical_ranks, seed) = (config.run.virtual_ranks, config.run.seed);
-    let images = material.train.indices.len() as u64;
+    let images = data_module.train.indices.len() as u64;
     let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
-    DatasetFeed {
+    DatasetBatches {
         plan,
-        supply: Supply::new(material, plan, block.clone(), seed, decoding, pinner.clone()),
+        loader: TrainLoader::new(data_module, plan, block.clone(), seed, decoding, pinner.clone()),
         block,
         mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
         seed,
-        normaliser: normaliser(material, device, pinner),
+        normaliser: normaliser(data_module, device, pinner),
         sent: Vec::new(),
     }
 }
 
 /// Networks, optimiser and admission of one rank before its first step.
-pub(crate) fn rank(
+pub(crate) fn context(
     config: &RunConfig,
-    material: &Material,
+    data_module: &DataModule,
     mut world: Box<dyn Communicator>,
     control: Control,
     device: Device,
-) -> Result<Rank, CollectiveError> {
-    let classes = material.class_names.len();
+) -> Result<StepContext, CollectiveError> {
+    let classes = data_module.class_names.len();
     let mut student = initial_network(config, classes, device, Role::Student);
     if config.train.sync_bn && world.world_size() > 1 {
-        student.normalise_across(world.duplicate()?);
+        student.sync_batch_norm_over(world.duplicate()?);
     }
     let paper = config.train.protocol == Protocol::Paper;
-    let labels_from_the_start = paper && material::labels_itself(config.train.method);
+    let labels_from_the_start = paper && data_module::labels_itself(config.train.method);
     let teacher = labels_from_the_start.then(|| {
         Teacher::of(
             &initial_network(config, classes, device, Role::FirstTeacher),
@@ -232,17 +232,17 @@ pub(crate) fn rank(
     clock.enter(Phase::Starting);
     let order = if config.run.deterministic { Order::Tree } else { Order::Library };
     let mib = |mib: usize| mib << 20;
-    let buckets = overlapped::Settings {
+    let buckets = overlapped::BucketSettings {
         ends_bytes: mib(config.run.first_bucket_mib),
         bytes: mib(config.run.bucket_mib),
     };
-    Ok(Rank {
-        reduction: Reduction::new(&student, world.as_mut(), order, buckets)?,
+    Ok(StepContext {
+        reducer: Reducer::new(&student, world.as_mut(), order, buckets)?,
         world,
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher,
-        rules: Rules::new(&material.train_counts, settings(&config.admission)),
+        rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
         ledger: Ledger::new(classes),
         alpha: config.train.alpha,
         temperature: config.admission.temperature,
@@ -251,8 +251,8 @@ pub(crate) fn rank(
     })
 }
 
-fn settings(admission: &Admission) -> Settings {
-    Settings {
+fn settings(admission: &Admission) -> AdmissionSettings {
+    AdmissionSettings {
         policy: admission.policy,
         confidence: admission.conf,
         quota_rate: match admission.quota_rate {

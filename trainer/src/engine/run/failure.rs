@@ -4,11 +4,11 @@ use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
 
+use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
 use crate::engine::evaluation::inspect::InspectError;
 use crate::engine::run::train::TrainError;
 use crate::engine::step::step::StepError;
-use crate::material::MaterialError;
 use crate::run_dir::durable::DiskError;
 
 const USAGE: i32 = 2;
@@ -19,7 +19,7 @@ const DISK: i32 = 5;
 /// What a rank says of an error that ends its training.
 pub fn of_training(error: &TrainError) -> Failure {
     let (exit_code, hint, bystander) = match error {
-        TrainError::Material(error) => (BAD_DATA, material_hint(error), false),
+        TrainError::DataModule(error) => (BAD_DATA, material_hint(error), false),
         TrainError::Step { source, .. } => of_step(source),
         TrainError::Evaluate { source: EvaluateError::Data(error), .. } => {
             (BAD_DATA, record_hint(error), false)
@@ -55,7 +55,7 @@ pub fn of_inspection(error: &InspectError) -> (i32, Option<String>) {
             (USAGE, Some(hint.to_owned()))
         }
         InspectError::Unusable { .. } => (BAD_DATA, None),
-        InspectError::Material(error) => (BAD_DATA, material_hint(error)),
+        InspectError::DataModule(error) => (BAD_DATA, material_hint(error)),
         InspectError::Evaluate(error) => {
             let (exit_code, hint, _) = of_evaluation(error);
             (exit_code, hint)
@@ -89,10 +89,10 @@ fn of_evaluation(error: &EvaluateError) -> (i32, Option<String>, bool) {
     (RANK_FAILED, None, bystander)
 }
 
-fn material_hint(error: &MaterialError) -> Option<String> {
+fn material_hint(error: &DataModuleError) -> Option<String> {
     match error {
-        MaterialError::Data(error) => data_hint(error),
-        MaterialError::Split(_) | MaterialError::Nothing { .. } => {
+        DataModuleError::Data(error) => data_hint(error),
+        DataModuleError::Split(_) | DataModuleError::Nothing { .. } => {
             Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())
         }
     }

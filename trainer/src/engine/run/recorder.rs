@@ -16,12 +16,12 @@ use crate::run_dir::metrics::{Event, MetricsFile};
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
 /// The reports of rank 0; other ranks have none.
-pub struct Journal {
+pub struct Recorders {
     metrics: MetricsFile,
     control: Control,
     told: Option<Instant>,
     since_line: Window,
-    last: Option<Standing>,
+    last: Option<StepStatus>,
     remarks: BTreeSet<String>,
 }
 
@@ -40,7 +40,7 @@ struct Window {
 
 /// Where training stands after a step, for a report.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct StepStatus {
     /// Seconds since the run began.
     pub seconds: f64,
     /// Epoch, from 0, and epochs in all.
@@ -55,7 +55,7 @@ pub struct Standing {
     pub admitted: u64,
 }
 
-impl Journal {
+impl Recorders {
     /// Opens the metrics file, cut back to `metrics_bytes`.
     pub fn open(run_dir: &RunDir, control: Control, metrics_bytes: u64) -> Result<Self, DiskError> {
         let metrics = MetricsFile::open(run_dir, metrics_bytes)?;
@@ -86,7 +86,7 @@ impl Journal {
         &mut self,
         report: &StepReport,
         loss: f64,
-        standing: Standing,
+        status: StepStatus,
         every: u64,
         lap: Lap,
         waiting: f64,
@@ -100,8 +100,8 @@ impl Journal {
         window.compute += lap.compute;
         window.collective += lap.collective;
         window.waiting += waiting;
-        self.last = Some(standing);
-        self.tell(standing);
+        self.last = Some(status);
+        self.tell(status);
         if self.since_line.steps < every { Ok(()) } else { self.flush() }
     }
 
@@ -109,13 +109,13 @@ impl Journal {
     /// no step is missing after a resume, and at the end of an epoch.
     pub fn flush(&mut self) -> Result<(), DiskError> {
         let window = std::mem::take(&mut self.since_line);
-        let Some(standing) = self.last.filter(|_| window.steps > 0) else { return Ok(()) };
+        let Some(status) = self.last.filter(|_| window.steps > 0) else { return Ok(()) };
         let seconds = window.data + window.compute + window.collective;
         let event = Event::Step {
-            epoch: standing.epoch.0,
-            step: standing.step.0,
+            epoch: status.epoch.0,
+            step: status.step.0,
             loss: window.loss / window.images.max(1) as f64,
-            learning_rate: standing.learning_rate,
+            learning_rate: status.learning_rate,
             admitted: window.admitted,
             images_per_second: window.images as f64 / seconds,
             data_seconds: window.data,
@@ -123,7 +123,7 @@ impl Journal {
             collective_seconds: window.collective,
             loader_wait_seconds: window.waiting,
         };
-        self.metrics.write(standing.seconds, event)
+        self.metrics.write(status.seconds, event)
     }
 
     /// Reports an evaluation to the terminal.
@@ -144,22 +144,22 @@ impl Journal {
         }
     }
 
-    fn tell(&mut self, standing: Standing) {
+    fn tell(&mut self, status: StepStatus) {
         let due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_PERIOD);
-        let last = standing.step.0 == standing.step.1;
+        let last = status.step.0 == status.step.1;
         if !due && !last {
             return;
         }
         self.told = Some(Instant::now());
         let window = &self.since_line;
         self.control.send(&FromRank::Progress(Progress {
-            epoch: standing.epoch.0,
-            epochs: standing.epoch.1,
-            step: standing.step.0,
-            steps: standing.step.1,
+            epoch: status.epoch.0,
+            epochs: status.epoch.1,
+            step: status.step.0,
+            steps: status.step.1,
             loss: window.loss / window.images.max(1) as f64,
-            images_per_second: standing.images_per_second,
-            admitted: standing.admitted,
+            images_per_second: status.images_per_second,
+            admitted: status.admitted,
         }));
     }
 }

@@ -8,17 +8,17 @@ use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
 use thiserror::Error;
 
-use crate::engine::data::local_batch::Moment;
+use crate::data_module::{DataModuleError, labels_itself};
+use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::evaluate::{EvaluateError, evaluate};
 use crate::engine::evaluation::inspect;
 use crate::engine::run::build::Run;
 use crate::engine::run::checkpoint::{self, Tensors};
 use crate::engine::run::consistency::{State, compare};
 use crate::engine::run::digest;
-use crate::engine::run::recorder::Standing;
+use crate::engine::run::recorder::StepStatus;
 use crate::engine::step::step::{StepError, StepReport, global_step};
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
-use crate::material::{MaterialError, labels_itself};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext, DiskError};
 use crate::run_dir::metrics::Event;
@@ -39,7 +39,7 @@ pub enum Ending {
 pub enum TrainError {
     /// There is nothing to learn from.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    DataModule(#[from] DataModuleError),
     /// A step failed.
     #[error("step {step} (epoch {epoch}): {source}")]
     Step {
@@ -98,7 +98,7 @@ impl Run<'_> {
         let (epochs, steps) = (self.config.train.epochs, self.plan.steps());
         while self.position.epoch < epochs && !self.out_of_steps() {
             if self.position.step_in_epoch == 0 {
-                self.rank.ledger.begin_epoch();
+                self.context.ledger.begin_epoch();
             }
             let mut stop = false;
             while self.position.step_in_epoch < steps && !self.out_of_steps() {
@@ -131,27 +131,27 @@ impl Run<'_> {
         let began = Instant::now();
         let Position { epoch, step_in_epoch, step } = self.position;
         if let Some(injection) = self.injection {
-            injection.strike(self.rank.world.rank(), step);
+            injection.strike(self.context.world.rank(), step);
         }
         let train = &self.config.train;
         let rate = learning_rate(train.lr, epoch, train.epochs, train.warmup_epochs);
-        let moment = Moment { epoch, step: step_in_epoch, steps: self.plan.steps() };
-        let report = global_step(&mut self.rank, &mut self.feed, moment, rate)
+        let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan.steps() };
+        let report = global_step(&mut self.context, &mut self.batches, index, rate)
             .map_err(|source| TrainError::Step { step, epoch, source })?;
 
-        let loss = report.loss(self.rank.alpha);
+        let loss = report.loss(self.context.alpha);
         self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
         self.position.step_in_epoch += 1;
         self.position.step += 1;
         let seconds = began.elapsed().as_secs_f64();
-        self.tally.seconds += seconds;
-        self.tally.step_seconds += seconds;
-        self.tally.images += report.images;
-        self.tally.epoch_images += report.images;
-        self.tally.epoch_loss += loss * report.images as f64;
+        self.totals.seconds += seconds;
+        self.totals.step_seconds += seconds;
+        self.totals.images += report.images;
+        self.totals.epoch_images += report.images;
+        self.totals.epoch_loss += loss * report.images as f64;
         self.corrupt.resize(epoch as usize + 1, 0);
         self.corrupt[epoch as usize] += report.left_out;
-        self.rank.clock.control().place().advance(epoch, self.position.step);
+        self.context.clock.control().place().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
     }
@@ -163,8 +163,8 @@ impl Run<'_> {
         self.evaluate_and_select()?;
         self.position.epoch += 1;
         self.position.step_in_epoch = 0;
-        self.tally.epoch_loss = 0.0;
-        self.tally.epoch_images = 0;
+        self.totals.epoch_loss = 0.0;
+        self.totals.epoch_images = 0;
         self.checkpoint()
     }
 
@@ -173,34 +173,34 @@ impl Run<'_> {
     /// same sums and decide alike.
     fn evaluate_and_select(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
-        self.rank.clock.enter(Phase::Evaluation);
+        self.context.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
-        let (exam, split) = self.exams.selection(&self.material);
-        let measured = evaluate(&self.rank.student, self.rank.world.as_mut(), exam)
+        let (eval_set, split) = self.eval_sets.selection(&self.data_module);
+        let measured = evaluate(&self.context.student, self.context.world.as_mut(), eval_set)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
-        let classes = self.material.class_names.len();
+        let classes = self.data_module.class_names.len();
         let accuracy = measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
         let selected = self.best.as_ref().is_none_or(|(best, _)| {
             let paper = self.config.train.protocol == Protocol::Paper;
             if paper { accuracy > best.accuracy } else { accuracy >= best.accuracy }
         });
         if selected {
-            let model = self.rank.student.frozen_copy();
+            let model = self.context.student.frozen_copy();
             if labels_itself(self.config.train.method) {
-                self.rank.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
+                self.context.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
             }
             self.best = Some((Best { epoch, accuracy }, model));
         }
         let evaluation_seconds = began.elapsed().as_secs_f64();
-        self.tally.seconds += evaluation_seconds;
-        if let Some(journal) = &mut self.journal {
-            journal.score(Score { epoch, accuracy, selected, seconds: evaluation_seconds });
+        self.totals.seconds += evaluation_seconds;
+        if let Some(recorders) = &mut self.recorders {
+            recorders.score(Score { epoch, accuracy, selected, seconds: evaluation_seconds });
             let (step, corrupt) = (self.position.step, measured.corrupt);
             if corrupt > 0 {
-                journal.remark(left_out(corrupt, exam.images.indices.len(), split));
+                recorders.remark(left_out(corrupt, eval_set.images.indices.len(), split));
             }
-            journal.event(
-                self.tally.seconds,
+            recorders.event(
+                self.totals.seconds,
                 Event::Evaluation {
                     epoch,
                     step,
@@ -217,18 +217,18 @@ impl Run<'_> {
 
     /// Compares what the ranks hold. Collective.
     fn compare(&mut self) -> Result<(), TrainError> {
-        self.rank.clock.enter(Phase::Compare);
+        self.context.clock.enter(Phase::Compare);
         let state = State {
             tensors: Tensors {
-                student: &self.rank.student,
-                velocity: &self.rank.optimiser.velocity,
+                student: &self.context.student,
+                velocity: &self.context.optimiser.velocity,
                 best: self.best.as_ref().map(|(_, network)| network),
             },
-            teacher: self.rank.teacher.as_ref(),
-            ledger: &self.rank.ledger,
+            teacher: self.context.teacher.as_ref(),
+            ledger: &self.context.ledger,
         };
         let step = self.position.step;
-        compare(self.rank.world.as_mut(), &state)
+        compare(self.context.world.as_mut(), &state)
             .map_err(|source| TrainError::Apart { step, source })
     }
 
@@ -238,34 +238,34 @@ impl Run<'_> {
         if self.config.run.compare_every_steps > 0 {
             self.compare()?;
         }
-        self.rank.clock.enter(Phase::Checkpoint);
+        self.context.clock.enter(Phase::Checkpoint);
         let began = Instant::now();
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        journal.flush()?;
+        let Some(recorders) = &mut self.recorders else { return Ok(()) };
+        recorders.flush()?;
         let manifest = Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             position: self.position,
-            ledger: self.rank.ledger.clone(),
+            ledger: self.context.ledger.clone(),
             admission_digest: self.admission_digest,
             best: self.best.as_ref().map(|(best, _)| *best),
-            tally: self.tally,
+            totals: self.totals,
             corrupt: self.corrupt.clone(),
-            metrics_bytes: journal.metrics_bytes()?,
+            metrics_bytes: recorders.metrics_bytes()?,
             tensors_digest: String::new(), // known once the tensors are on disk
         };
         let tensors = Tensors {
-            student: &self.rank.student,
-            velocity: &self.rank.optimiser.velocity,
+            student: &self.context.student,
+            velocity: &self.context.optimiser.velocity,
             best: self.best.as_ref().map(|(_, network)| network),
         };
         let name =
             checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &tensors))?;
         checkpoints::prune(self.run_dir, &name, self.config.checkpoint.keep_last)?;
         let checkpoint_seconds = began.elapsed().as_secs_f64();
-        self.tally.seconds += checkpoint_seconds;
+        self.totals.seconds += checkpoint_seconds;
         let event = Event::Checkpoint { step: self.position.step, name: &name, checkpoint_seconds };
-        journal.event(self.tally.seconds, event)?;
+        recorders.event(self.totals.seconds, event)?;
         Ok(())
     }
 
@@ -273,15 +273,15 @@ impl Run<'_> {
     /// and writes `result.json`.
     fn finish(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
-        self.rank.clock.enter(Phase::Evaluation);
+        self.context.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
         let figures = inspect::final_figures(self)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
-        self.tally.seconds += began.elapsed().as_secs_f64();
-        let Some(journal) = &mut self.journal else { return Ok(()) };
+        self.totals.seconds += began.elapsed().as_secs_f64();
+        let Some(recorders) = &mut self.recorders else { return Ok(()) };
         if figures.test.corrupt > 0 {
-            let images = self.material.test.indices.len();
-            journal.remark(left_out(figures.test.corrupt, images, "test"));
+            let images = self.data_module.test.indices.len();
+            recorders.remark(left_out(figures.test.corrupt, images, "test"));
         }
         let result = self.result(figures);
         let path = self.run_dir.result();
@@ -293,7 +293,7 @@ impl Run<'_> {
     }
 
     /// All of `result.json`.
-    fn result(&self, figures: inspect::Final) -> RunResult {
+    fn result(&self, figures: inspect::FinalFigures) -> RunResult {
         let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
         let selected = with_normalised_classifier(network, figures.tau);
         let config = self.config;
@@ -305,10 +305,10 @@ impl Run<'_> {
             classifier_tau: figures.tau,
             as_trained: figures.as_trained,
             tau_normalised: figures.tau_normalised,
-            selected_on: self.exams.selection(&self.material).1.to_owned(),
+            selected_on: self.eval_sets.selection(&self.data_module).1.to_owned(),
             selected_epoch: best.epoch,
             selected_accuracy: best.accuracy,
-            unscored_classes: self.material.unscored.clone(),
+            unscored_classes: self.data_module.unscored.clone(),
             protocol: config.train.protocol.to_string(),
             method: config.train.method.to_string(),
             policy: config.admission.policy.to_string(),
@@ -321,15 +321,15 @@ impl Run<'_> {
                 validation: figures.corrupt_validation,
                 test: figures.test.corrupt,
             },
-            world_size: self.rank.world.world_size(),
+            world_size: self.context.world.world_size(),
             virtual_ranks: config.run.virtual_ranks,
             threads: config.run.threads,
             steps: self.position.step,
-            admitted_total: self.rank.ledger.admitted_total(),
+            admitted_total: self.context.ledger.admitted_total(),
             images_per_second: self.images_per_second(),
-            train_seconds: self.tally.seconds,
+            train_seconds: self.totals.seconds,
             weights_digest: digest::weights(&selected),
-            last_weights_digest: digest::weights(&self.rank.student),
+            last_weights_digest: digest::weights(&self.context.student),
             admission_digest: self.admission_digest.to_hex(),
         }
     }
@@ -349,18 +349,18 @@ impl Run<'_> {
     }
 
     fn images_per_second(&self) -> f64 {
-        self.tally.images as f64 / self.tally.step_seconds.max(f64::MIN_POSITIVE)
+        self.totals.images as f64 / self.totals.step_seconds.max(f64::MIN_POSITIVE)
     }
 
     fn report_start(&mut self) -> Result<(), TrainError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        for notice in &self.material.notices {
-            journal.notice(notice.clone());
+        let Some(recorders) = &mut self.recorders else { return Ok(()) };
+        for notice in &self.data_module.notices {
+            recorders.notice(notice.clone());
         }
-        if !self.material.unscored.is_empty() {
-            let classes = &self.material.unscored;
+        if !self.data_module.unscored.is_empty() {
+            let classes = &self.data_module.unscored;
             let count = classes.len();
-            journal.notice(format!(
+            recorders.notice(format!(
                 "{count} classes have no image to hold out and stay out of the score: {classes:?}"
             ));
         }
@@ -369,59 +369,59 @@ impl Run<'_> {
             Event::Resume { epoch, step }
         } else {
             Event::Start {
-                train_counts: &self.material.train_counts,
-                world_size: self.rank.world.world_size(),
+                train_counts: &self.data_module.train_counts,
+                world_size: self.context.world.world_size(),
                 virtual_ranks: self.config.run.virtual_ranks,
                 steps_per_epoch: self.plan.steps(),
             }
         };
-        Ok(journal.event(self.tally.seconds, event)?)
+        Ok(recorders.event(self.totals.seconds, event)?)
     }
 
     fn report_step(&mut self, report: &StepReport, loss: f64, rate: f64) -> Result<(), TrainError> {
         let images_per_second = self.images_per_second();
         let train = &self.config.train;
         let all_steps = self.plan.steps() * train.epochs;
-        let standing = Standing {
-            seconds: self.tally.seconds,
+        let status = StepStatus {
+            seconds: self.totals.seconds,
             epoch: (self.position.epoch, train.epochs),
             step: (self.position.step, train.max_steps.map_or(all_steps, |n| n.min(all_steps))),
             learning_rate: rate,
             images_per_second,
-            admitted: self.rank.ledger.admitted_total(),
+            admitted: self.context.ledger.admitted_total(),
         };
         let every = train.log_every_steps as u64;
-        let Some(journal) = &mut self.journal else {
+        let Some(recorders) = &mut self.recorders else {
             return Ok(());
         };
-        let waiting = self.feed.supply.take_waited().as_secs_f64();
-        journal.step(report, loss, standing, every, self.rank.clock.lap(), waiting)?;
-        let (step, buckets) = (self.position.step, self.rank.reduction.bucket_times());
+        let waiting = self.batches.loader.take_waited().as_secs_f64();
+        recorders.step(report, loss, status, every, self.context.clock.lap(), waiting)?;
+        let (step, buckets) = (self.position.step, self.context.reducer.bucket_times());
         if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
-            journal.event(self.tally.seconds, Event::Buckets { step, buckets })?;
+            recorders.event(self.totals.seconds, Event::Buckets { step, buckets })?;
         }
         Ok(())
     }
 
     fn report_epoch(&mut self) -> Result<(), TrainError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        journal.flush()?;
+        let Some(recorders) = &mut self.recorders else { return Ok(()) };
+        recorders.flush()?;
         let Position { epoch, step, .. } = self.position;
-        let collapse = self.rank.ledger.collapse(self.rank.rules.minority());
+        let collapse = self.context.ledger.collapse(self.context.rules.minority());
         if let Some(class) = collapse {
-            let name = &self.material.class_names[class as usize];
-            journal.notice(format!(
+            let name = &self.data_module.class_names[class as usize];
+            recorders.notice(format!(
                 "collapse in epoch {epoch}: class {class} ({name}) took more than half of the admissions"
             ));
         }
-        let loss = self.tally.epoch_loss / self.tally.epoch_images.max(1) as f64;
-        let admitted = &self.rank.ledger.epoch;
+        let loss = self.totals.epoch_loss / self.totals.epoch_images.max(1) as f64;
+        let admitted = &self.context.ledger.epoch;
         let corrupt = self.corrupt.get(epoch as usize).copied().unwrap_or(0);
         if corrupt > 0 {
-            journal.remark(left_out(corrupt, self.plan.images as usize, "training"));
+            recorders.remark(left_out(corrupt, self.plan.images as usize, "training"));
         }
         let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };
-        Ok(journal.event(self.tally.seconds, event)?)
+        Ok(recorders.event(self.totals.seconds, event)?)
     }
 }
 

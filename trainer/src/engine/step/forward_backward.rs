@@ -1,10 +1,10 @@
-//! What one logical rank does with its part: loss and backward pass; and what leaves the rank.
+//! What one logical rank does with its logical batch: loss and backward pass; and what leaves the rank.
 
 use lcsl_collective::CollectiveError;
 use lcsl_collective::order::BinaryCounter;
 use tch::{Kind, Tensor};
 
-use crate::engine::data::local_batch::Part;
+use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::network::{Mode, Network};
 
 /// Numbers that travel behind the running statistics.
@@ -16,68 +16,71 @@ pub struct LossScale {
     /// Weight of the admitted pseudo-labels.
     pub alpha: f64,
     /// Images of the whole step as planned, over all ranks and micro-batches: losses are sums over a
-    /// part divided by this, so that gradients simply add up.
+    /// logical batch divided by this, so that gradients simply add up.
     pub images: u64,
     /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
     /// statistics, as in the published code.
     pub clean_forward: bool,
 }
 
-/// What a part has taught the student, besides its gradient.
+/// What a logical batch has taught the student, besides its gradient.
 #[derive(Debug)]
-pub struct Lesson {
-    /// Running statistics as this part alone would have left them (flat, float64), then the
-    /// [`EXTRAS`]: 1 for a part that has images, the two losses, room for the wish to stop, and the
+pub struct LogicalOutput {
+    /// Running statistics as this logical batch alone would have left them (flat, float64), then the
+    /// [`EXTRAS`]: 1 for a logical batch that has images, the two losses, room for the wish to stop, and the
     /// images.
     tail: Vec<f64>,
     /// Logits (N × classes), for the records of the golden tests.
     pub logits: Tensor,
 }
 
-/// Forward and backward pass of a part: loss = Σ [λ·CE(out, y) + (1 − λ)·CE(out, y∘permutation) +
+/// Forward and backward pass of a logical batch: loss = Σ [λ·CE(out, y) + (1 − λ)·CE(out, y∘permutation) +
 /// α·mask·CE(out, ŷ)] / images.
 ///
 /// `pseudo` is ŷ and `mask` (0 or 1) says who was admitted; both have one entry per image. `backward`
 /// is given the loss. Leaves the student's running statistics moved.
-pub fn learn(
+pub fn forward_backward(
     student: &Network,
-    part: &Part,
+    batch: &LogicalBatch,
     mixed: &Tensor,
     pseudo: &Tensor,
     mask: &Tensor,
     scale: LossScale,
     backward: impl FnOnce(&Tensor),
-) -> Lesson {
+) -> LogicalOutput {
     if scale.clean_forward {
         let _guard = tch::no_grad_guard();
-        let _ = student.forward(&part.images, Mode::Train);
+        let _ = student.forward(&batch.images, Mode::Train);
     }
     let logits = student.forward(mixed, Mode::Train);
-    let partner = part.labels.index_select(0, &part.permutation);
-    let targets = Tensor::stack(&[&part.labels, &partner, pseudo], 1);
+    let partner = batch.labels.index_select(0, &batch.permutation);
+    let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
     let images = scale.images as f64;
     let cross_entropy = -logits.log_softmax(-1, None).gather(1, &targets, false) / images;
     let [own, other, pseudo] = [0, 1, 2].map(|column| cross_entropy.select(1, column));
-    let mixture = (own * part.lambda + other * (1.0 - part.lambda)).sum(None::<Kind>);
+    let mixture = (own * batch.lambda + other * (1.0 - batch.lambda)).sum(None::<Kind>);
     let admitted = (pseudo * mask).sum(None::<Kind>);
     let loss = &mixture + &admitted * scale.alpha;
     backward(&loss);
-    if part.images() == 0 {
+    if batch.images() == 0 {
         // It was there because the other ranks waited for it.
-        return nothing_learnt(student, logits.size()[1]);
+        return LogicalOutput::empty(student, logits.size()[1]);
     }
-    let mut tail = to_f64(&student.statistics.buffer);
+    let mut tail = to_f64(&student.running_statistics.buffer);
     let losses = [&mixture, &admitted].map(|loss| loss.double_value(&[]));
-    tail.extend([1.0, losses[0], losses[1], 0.0, part.images() as f64]);
-    Lesson { tail, logits: logits.detach() }
+    tail.extend([1.0, losses[0], losses[1], 0.0, batch.images() as f64]);
+    LogicalOutput { tail, logits: logits.detach() }
 }
 
-/// The lesson of an empty part: it weighs nothing, but takes its place in the tree of sums.
-pub fn nothing_learnt(student: &Network, classes: i64) -> Lesson {
-    let (parameters, statistics) = (&student.parameters.buffer, &student.statistics.buffer);
-    Lesson {
-        tail: vec![0.0; statistics.numel() + EXTRAS],
-        logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
+impl LogicalOutput {
+    /// That of an empty logical batch: it weighs nothing, but takes its place in the tree of sums.
+    pub fn empty(student: &Network, classes: i64) -> Self {
+        let (parameters, statistics) =
+            (&student.parameters.buffer, &student.running_statistics.buffer);
+        LogicalOutput {
+            tail: vec![0.0; statistics.numel() + EXTRAS],
+            logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
+        }
     }
 }
 
@@ -87,10 +90,10 @@ pub struct Sums {
     tail: BinaryCounter<Vec<f64>>,
 }
 
-/// What all parts of a micro-batch, on all ranks, add up to.
+/// What all logical batches of a micro-batch, on all ranks, add up to.
 #[derive(Debug)]
 pub struct Totals {
-    /// Running statistics: the mean over non-empty parts (flat, float64); none where all are empty.
+    /// Running statistics: the mean over non-empty logical batches (flat, float64); none where all are empty.
     pub statistics: Option<Vec<f64>>,
     /// Images.
     pub images: u64,
@@ -105,9 +108,9 @@ pub struct Totals {
 }
 
 impl Sums {
-    /// Adds the next logical rank's lesson.
-    pub fn push(&mut self, lesson: Lesson) {
-        self.tail.push(lesson.tail, add_lists);
+    /// Adds the next logical rank's output.
+    pub fn push(&mut self, output: LogicalOutput) {
+        self.tail.push(output.tail, add_lists);
     }
 
     /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. A rank that

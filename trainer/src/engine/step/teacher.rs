@@ -15,9 +15,9 @@ pub struct Teacher {
     folded: Folded,
 }
 
-/// What the teacher thinks of the images of one part.
+/// What the teacher thinks of the images of one logical batch.
 #[derive(Debug)]
-pub struct Opinion {
+pub struct PseudoLabels {
     /// Logits (N × classes), averaged over the image and its mirror image.
     pub logits: Tensor,
     /// The most probable class (N), i64.
@@ -42,12 +42,12 @@ impl Teacher {
 
     /// Labels mixed images (N, H, W, 3): running statistics, no gradient, softmax at `temperature`.
     /// Images and mirror images go through the network as one batch.
-    pub fn label(&self, mixed: &Tensor, temperature: f64) -> Opinion {
+    pub fn label(&self, mixed: &Tensor, temperature: f64) -> PseudoLabels {
         let _guard = tch::no_grad_guard();
         let logits = self.mirrored_logits(mixed);
         let probabilities = (&logits / temperature).softmax(-1, None);
         let (confidence, label) = probabilities.max_dim(1, false);
-        Opinion { logits, label, confidence: confidence.to_kind(tch::Kind::Float) }
+        PseudoLabels { logits, label, confidence: confidence.to_kind(tch::Kind::Float) }
     }
 
     /// Logits averaged over an image and its mirror image; N may be 0.

@@ -7,17 +7,17 @@ use lcsl_data::datasets::prepared::{self, Part, Prepared};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{Images, Material, MaterialError, Selection, cut, profile, recipes, sampler};
+use super::{DataModule, DataModuleError, Images, Selection, cut, profile, recipes, sampler};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
-pub(super) fn open(name: Name, config: &RunConfig) -> Result<Material, MaterialError> {
+pub(super) fn open(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let dataset = prepared::open(name, &config.data.root)?;
     let train = select(&dataset, targets(name, config, &dataset), config)?;
     let side = config.data.image_size;
     let rehearsal =
         dataset.rehearsal.then(|| format!("the images of {name} are drawn: a rehearsal"));
-    Ok(Material {
+    Ok(DataModule {
         sampler: sampler(config, &train.train)?,
         class_names: dataset.class_names,
         train: train.train,
@@ -57,7 +57,7 @@ fn select(
     dataset: &Prepared,
     targets: Vec<u64>,
     config: &RunConfig,
-) -> Result<Selected, MaterialError> {
+) -> Result<Selected, DataModuleError> {
     let honest = config.train.protocol == Protocol::Honest;
     let official = dataset.validation.as_ref().filter(|_| honest);
     let mut request = cut(config, targets);
@@ -79,19 +79,19 @@ fn select(
             unscored: split.unscored,
         }
     };
-    if let Some(part) = official {
-        let without = (0..).zip(&part.counts).filter(|(_, count)| **count == 0);
+    if let Some(split) = official {
+        let without = (0..).zip(&split.counts).filter(|(_, count)| **count == 0);
         selected.unscored = without.map(|(class, _)| class).collect();
-        selected.validation = whole(part);
+        selected.validation = whole(split);
     }
     Ok(selected)
 }
 
-fn whole(part: &Part) -> Selection {
-    Selection::whole(Images::Shards(part.images.clone()))
+fn whole(split: &Part) -> Selection {
+    Selection::whole(Images::Shards(split.images.clone()))
 }
 
 /// The class of every image: the index is read, and no image.
-fn labels(part: &Part) -> Result<Vec<u32>, DataError> {
-    (0..part.images.len()).map(|image| part.images.label(image)).collect()
+fn labels(split: &Part) -> Result<Vec<u32>, DataError> {
+    (0..split.images.len()).map(|image| split.images.label(image)).collect()
 }

@@ -58,7 +58,7 @@ impl Selection {
 }
 
 /// Images, and which of them are for what.
-pub struct Material {
+pub struct DataModule {
     /// Names of the classes, by class id.
     pub class_names: Vec<String>,
     /// Training images, the long-tailed selection.
@@ -87,7 +87,7 @@ pub struct Material {
 
 /// Why there is nothing to learn from.
 #[derive(Debug, Error)]
-pub enum MaterialError {
+pub enum DataModuleError {
     /// The dataset cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -105,8 +105,8 @@ pub enum MaterialError {
 }
 
 /// Opens the dataset and selects.
-pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
-    let material = match name_of(config.data.name) {
+pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
+    let data_module = match name_of(config.data.name) {
         name @ (Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder) => {
             shards::open(name, config)?
         }
@@ -114,25 +114,25 @@ pub fn open(config: &RunConfig) -> Result<Material, MaterialError> {
     };
     let paper = config.train.protocol == Protocol::Paper;
     for (purpose, present) in [
-        ("training", !material.train.indices.is_empty()),
-        ("validation", paper || !material.validation.indices.is_empty()),
-        ("test", !material.test.indices.is_empty()),
+        ("training", !data_module.train.indices.is_empty()),
+        ("validation", paper || !data_module.validation.indices.is_empty()),
+        ("test", !data_module.test.indices.is_empty()),
     ] {
         if !present {
-            return Err(MaterialError::Nothing { name: config.data.name.to_string(), purpose });
+            return Err(DataModuleError::Nothing { name: config.data.name.to_string(), purpose });
         }
     }
-    Ok(material)
+    Ok(data_module)
 }
 
-fn in_memory(name: Name, config: &RunConfig) -> Result<Material, MaterialError> {
+fn in_memory(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let dataset = open_dataset(name, &config.data)?;
     let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
     let images = Images::Memory(dataset.train.clone());
     let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
-    Ok(Material {
+    Ok(DataModule {
         sampler: sampler(config, &train)?,
         class_names: dataset.class_names,
         train,
