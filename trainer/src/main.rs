@@ -17,10 +17,13 @@ use lcsl_collective::control::{
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, Machine, RunConfig};
-use lcsl_trainer::engine::evaluation::inspect::{self, EvalOptions, EvalSplit, InspectError};
+use lcsl_trainer::engine::evaluation::eval::{EvalOptions, EvalSplit};
+use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
+use lcsl_trainer::engine::evaluation::{eval, export};
 use lcsl_trainer::engine::run::build::{self, Run};
+use lcsl_trainer::engine::run::error::TrainError;
 use lcsl_trainer::engine::run::failure;
-use lcsl_trainer::engine::run::train::{Ending, TrainError};
+use lcsl_trainer::engine::run::train::Ending;
 use lcsl_trainer::engine::{bench, cuda};
 use lcsl_trainer::last_words;
 use lcsl_trainer::likeness;
@@ -152,7 +155,7 @@ fn eval(run_dir: &RunDir, question: EvalOptions<'_>) -> ExitCode {
         Ok(device) => device,
         Err(error) => return refuse(&error, failure::of_training(&error).hint, USAGE),
     };
-    match inspect::eval(run_dir, &config, device, question) {
+    match eval::eval(run_dir, &config, device, question) {
         Ok(figures) => match serde_json::to_string_pretty(&figures) {
             Ok(text) => {
                 println!("{text}");
@@ -165,7 +168,7 @@ fn eval(run_dir: &RunDir, question: EvalOptions<'_>) -> ExitCode {
 }
 
 fn export(run_dir: &RunDir, out: &Path, teacher: bool) -> ExitCode {
-    let exported = prepare(run_dir).map(|config| inspect::export(run_dir, &config, out, teacher));
+    let exported = prepare(run_dir).map(|config| export::export(run_dir, &config, out, teacher));
     match exported {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => explain(&error),
@@ -376,8 +379,8 @@ fn report_panics() {
     }));
 }
 
-fn explain(error: &InspectError) -> ExitCode {
-    let (code, hint) = failure::of_inspection(error);
+fn explain(error: &SavedModelError) -> ExitCode {
+    let (code, hint) = failure::of_saved_model(error);
     refuse(error, hint, code as u8)
 }
 

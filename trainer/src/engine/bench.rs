@@ -12,8 +12,9 @@ use thiserror::Error;
 
 use crate::data_module::{self, DataModuleError};
 use crate::engine::data::local_batch::StepIndex;
+use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
-use crate::engine::run::build::{self, initial_network};
+use crate::engine::run::build;
 use crate::engine::step::step::{StepError, global_step};
 use crate::engine::step::teacher::Teacher;
 use crate::run_dir::metrics::BucketTimes;

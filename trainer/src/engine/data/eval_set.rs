@@ -2,14 +2,83 @@
 
 use std::borrow::Cow;
 
+use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
+use lcsl_data::images::Shape;
 use lcsl_data::loader::{Kept, Loader, Options, Request, ShardSource, View};
 use lcsl_data::sampler::Order;
 
 use crate::corrupt::{CorruptLog, CorruptScope};
-use crate::data_module::Images;
+use crate::data_module::{DataModule, Images, Selection};
+use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader;
-use crate::engine::evaluation::evaluate::EvalSet;
+use crate::engine::data::train_loader::Decoding;
+
+/// Which images, and how.
+#[derive(Clone, Copy)]
+pub struct EvalSet<'a> {
+    /// The images that are measured, each once.
+    pub images: &'a Selection,
+    /// Their size.
+    pub shape: Shape,
+    /// How images from shards are decoded.
+    pub decoding: Decoding,
+    /// Pixels to numbers.
+    pub normaliser: &'a Normaliser,
+    /// Images that go through the network at once. Batches of this size are dealt to the ranks in
+    /// turn, so that an image meets the same neighbours, and gets the same logits to the last bit,
+    /// whatever the world size.
+    pub batch_size: usize,
+    /// Whether logits are averaged over the image and its mirror image.
+    pub mirrored: bool,
+}
+
+/// How a run measures its models.
+#[derive(Debug)]
+pub struct EvalSets {
+    normaliser: Normaliser,
+    shape: Shape,
+    decoding: Decoding,
+    batch_size: usize,
+    mirrored: bool,
+    selects_on_test: bool,
+}
+
+impl EvalSets {
+    /// As the configuration says, with images of this shape.
+    pub fn new(config: &RunConfig, shape: Shape, normaliser: Normaliser) -> Self {
+        Self {
+            normaliser,
+            shape,
+            decoding: Decoding::of(&config.data),
+            batch_size: config.evaluation.batch_size,
+            mirrored: config.evaluation.tta,
+            selects_on_test: config.train.protocol == Protocol::Paper,
+        }
+    }
+
+    /// The images on which the best model is selected after each epoch, and what they are called.
+    /// Logits are not averaged here.
+    pub fn selection<'a>(&'a self, data_module: &'a DataModule) -> (EvalSet<'a>, &'static str) {
+        let (test, mirrored) = (self.test(data_module), false);
+        if self.selects_on_test {
+            return (EvalSet { mirrored, ..test }, "test");
+        }
+        (EvalSet { images: &data_module.validation, mirrored, ..test }, "validation")
+    }
+
+    /// The test set.
+    pub fn test<'a>(&'a self, data_module: &'a DataModule) -> EvalSet<'a> {
+        EvalSet {
+            images: &data_module.test,
+            shape: self.shape,
+            decoding: self.decoding,
+            normaliser: &self.normaliser,
+            batch_size: self.batch_size,
+            mirrored: self.mirrored,
+        }
+    }
+}
 
 /// Batches that are decoded before they are asked for.
 const BATCHES_AHEAD: usize = 1;

@@ -2,6 +2,7 @@
 
 pub mod eval_set;
 pub mod local_batch;
+pub mod normaliser;
 pub mod pinned;
 pub mod train_batches;
 pub mod train_loader;

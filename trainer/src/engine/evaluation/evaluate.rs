@@ -1,84 +1,15 @@
 //! Measuring a model on held-out images, shared among all ranks.
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
-use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
-use lcsl_data::images::Shape;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
-use crate::data_module::{DataModule, Selection};
-use crate::engine::data::eval_set::{EvalBatch, EvalBatches};
-use crate::engine::data::train_batches::Normaliser;
-use crate::engine::data::train_loader::Decoding;
+use crate::data_module::DataModule;
+use crate::engine::data::eval_set::{EvalBatch, EvalBatches, EvalSet};
 use crate::engine::network::{Folded, Network};
-use crate::metrics::{Calibration, Confusion};
-
-/// Which images, and how.
-#[derive(Clone, Copy)]
-pub struct EvalSet<'a> {
-    /// The images that are measured, each once.
-    pub images: &'a Selection,
-    /// Their size.
-    pub shape: Shape,
-    /// How images from shards are decoded.
-    pub decoding: Decoding,
-    /// Pixels to numbers.
-    pub normaliser: &'a Normaliser,
-    /// Images that go through the network at once. Batches of this size are dealt to the ranks in
-    /// turn, so that an image meets the same neighbours, and gets the same logits to the last bit,
-    /// whatever the world size.
-    pub batch_size: usize,
-    /// Whether logits are averaged over the image and its mirror image.
-    pub mirrored: bool,
-}
-
-/// How a run measures its models.
-#[derive(Debug)]
-pub struct EvalSets {
-    normaliser: Normaliser,
-    shape: Shape,
-    decoding: Decoding,
-    batch_size: usize,
-    mirrored: bool,
-    selects_on_test: bool,
-}
-
-impl EvalSets {
-    /// As the configuration says, with images of this shape.
-    pub fn new(config: &RunConfig, shape: Shape, normaliser: Normaliser) -> Self {
-        Self {
-            normaliser,
-            shape,
-            decoding: Decoding::of(&config.data),
-            batch_size: config.evaluation.batch_size,
-            mirrored: config.evaluation.tta,
-            selects_on_test: config.train.protocol == Protocol::Paper,
-        }
-    }
-
-    /// The images on which the best model is selected after each epoch, and what they are called.
-    /// Logits are not averaged here.
-    pub fn selection<'a>(&'a self, data_module: &'a DataModule) -> (EvalSet<'a>, &'static str) {
-        let (test, mirrored) = (self.test(data_module), false);
-        if self.selects_on_test {
-            return (EvalSet { mirrored, ..test }, "test");
-        }
-        (EvalSet { images: &data_module.validation, mirrored, ..test }, "validation")
-    }
-
-    /// The test set.
-    pub fn test<'a>(&'a self, data_module: &'a DataModule) -> EvalSet<'a> {
-        EvalSet {
-            images: &data_module.test,
-            shape: self.shape,
-            decoding: self.decoding,
-            normaliser: &self.normaliser,
-            batch_size: self.batch_size,
-            mirrored: self.mirrored,
-        }
-    }
-}
+use crate::metrics::{Accuracy, Calibration, Confusion, report};
+use crate::run_dir::result::Evaluated;
 
 /// What the model says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -196,6 +127,20 @@ impl Measured {
             self.confusion.record(truth, predicted);
             self.calibration.record(confidence, predicted == truth);
             self.predictions.push(Prediction { index, truth, predicted, confidence });
+        }
+    }
+
+    /// The figures of this measurement on `split` of `data_module`, where each class had so many
+    /// pseudo-labels `admitted`.
+    pub fn figures(&self, split: &str, data_module: &DataModule, admitted: &[u64]) -> Evaluated {
+        let Self { confusion, calibration, corrupt, .. } = self;
+        let (names, counts) = (&data_module.class_names, &data_module.train_counts);
+        Evaluated {
+            split: split.to_owned(),
+            corrupt: *corrupt,
+            accuracy: Accuracy::of(confusion, counts),
+            ece: calibration.error(confusion.images()),
+            per_class: report::class_rows(confusion, names, counts, admitted),
         }
     }
 

@@ -1,14 +1,15 @@
 //! How the gradients of all logical batches become one, on every rank the same.
 //!
 //! * [`Reducer::Overlapped`]: hooks put gradients into a flat buffer while the backward pass makes
-//!   them, and a thread sums complete buckets over the ranks meanwhile ([`overlap`]).
+//!   them, and a thread sums complete buckets over the ranks meanwhile ([`super::overlapped`]).
 //! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over all logical
 //!   ranks when the backward pass is over (`--deterministic`).
 
-use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
+use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator, Values};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use crate::engine::gradients::ordered::OrderedReducer;
 use crate::engine::gradients::overlapped::{BucketSettings, OverlappedReducer};
 use crate::engine::network::Network;
 use crate::run_dir::metrics::BucketTimes;
@@ -19,16 +20,6 @@ pub enum Reducer {
     Overlapped(OverlappedReducer),
     /// Sums have a fixed order.
     Ordered(OrderedReducer),
-}
-
-/// Gradients that are added in order.
-#[derive(Debug)]
-pub struct OrderedReducer {
-    order: Order,
-    /// Of the micro-batch at hand, over the logical ranks of this rank.
-    sums: BinaryCounter<Tensor>,
-    /// Of the micro-batches before (flat).
-    gradient: Tensor,
 }
 
 impl Reducer {
@@ -47,17 +38,14 @@ impl Reducer {
                 settings,
             )?));
         }
-        let gradient = student.parameters.buffer.zeros_like();
-        Ok(Self::Ordered(OrderedReducer { order, sums: BinaryCounter::default(), gradient }))
+        Ok(Self::Ordered(OrderedReducer::new(student, order)))
     }
 
     /// Forgets the last step.
     pub fn begin(&mut self) {
         match self {
-            Self::Overlapped(overlap) => overlap.begin(),
-            Self::Ordered(ordered) => {
-                let _ = ordered.gradient.zero_();
-            }
+            Self::Overlapped(overlapped) => overlapped.begin(),
+            Self::Ordered(ordered) => ordered.begin(),
         }
     }
 
@@ -65,20 +53,15 @@ impl Reducer {
     /// step.
     pub fn backward(&mut self, loss: &Tensor, student: &Network, is_last: bool) {
         match self {
-            Self::Overlapped(overlap) => overlap.backward(loss, is_last),
-            Self::Ordered(ordered) => {
-                let views = student.parameters.views();
-                let gradients = Tensor::run_backward(&[loss], views, false, false);
-                let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
-                ordered.sums.push(Tensor::cat(&flat, 0), add);
-            }
+            Self::Overlapped(overlapped) => overlapped.backward(loss, is_last),
+            Self::Ordered(ordered) => ordered.backward(loss, student),
         }
     }
 
     /// The next logical batch is empty: it weighs nothing, but takes its place in the tree of sums.
     pub fn skip(&mut self) {
         if let Self::Ordered(ordered) = self {
-            ordered.sums.push(ordered.gradient.zeros_like(), add);
+            ordered.skip();
         }
     }
 
@@ -91,15 +74,9 @@ impl Reducer {
         is_last: bool,
     ) -> Result<(), CollectiveError> {
         match self {
-            Self::Overlapped(overlap) if is_last => overlap.finish(tail),
+            Self::Overlapped(overlapped) if is_last => overlapped.finish(tail),
             Self::Overlapped(_) => world.all_reduce_sum(Values::F64(tail)),
-            Self::Ordered(ordered) => {
-                let sums = std::mem::take(&mut ordered.sums);
-                let sum = sums.finish(add).expect("every rank has a logical rank");
-                let _ = ordered.gradient.g_add_(&sum);
-                sum_over_ranks(world, ordered.order, Values::F64(tail))?;
-                if is_last { sum_flat(world, ordered.order, &mut ordered.gradient) } else { Ok(()) }
-            }
+            Self::Ordered(ordered) => ordered.finish(world, tail, is_last),
         }
     }
 
@@ -107,15 +84,15 @@ impl Reducer {
     /// [`Reducer::begin`].
     pub fn gradient(&self) -> &Tensor {
         match self {
-            Self::Overlapped(overlap) => overlap.gradient(),
-            Self::Ordered(ordered) => &ordered.gradient,
+            Self::Overlapped(overlapped) => overlapped.gradient(),
+            Self::Ordered(ordered) => ordered.gradient(),
         }
     }
 
-    /// When the buckets of the last step were summed; none where sums do not overlap.
+    /// When the buckets of the last step were summed; none where sums do not overlapped.
     pub fn bucket_times(&self) -> &[BucketTimes] {
         match self {
-            Self::Overlapped(overlap) => overlap.times(),
+            Self::Overlapped(overlapped) => overlapped.times(),
             Self::Ordered(_) => &[],
         }
     }
@@ -123,37 +100,8 @@ impl Reducer {
     /// Gives up the communicator, before its world is left. Collective.
     pub fn leave(&mut self) -> Result<(), CollectiveError> {
         match self {
-            Self::Overlapped(overlap) => overlap.leave(),
+            Self::Overlapped(overlapped) => overlapped.leave(),
             Self::Ordered(_) => Ok(()),
         }
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // the shape that `BinaryCounter` asks for
-fn add(earlier: &mut Tensor, later: Tensor) {
-    let _ = earlier.g_add_(&later);
-}
-
-/// Sums a flat tensor over all ranks, in place, wherever it lies.
-fn sum_flat(
-    world: &mut dyn Communicator,
-    order: Order,
-    flat: &mut Tensor,
-) -> Result<(), CollectiveError> {
-    if world.world_size() == 1 {
-        return Ok(());
-    }
-    let elements = flat.numel();
-    if flat.kind() == Kind::Double {
-        let mut values = vec![0_f64; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F64(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    } else {
-        let mut values = vec![0_f32; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F32(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    }
-    Ok(())
 }

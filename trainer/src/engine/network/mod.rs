@@ -1,12 +1,14 @@
 //! The networks.
 //!
 //! * [`architecture`]: which layers a named model has, and their names in the state dictionary.
+//! * [`build`]: the network of a configuration.
 //! * [`layers`]: convolution, batch normalisation, residual block.
 //! * [`inference`]: the same network when it only answers, several times as fast.
 //! * [`flat`]: one buffer for all parameters.
 //! * [`weights`]: initial weights, from the run's own random streams.
 
 pub mod architecture;
+pub mod build;
 pub mod flat;
 pub mod inference;
 pub mod layers;

@@ -7,25 +7,27 @@ use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::Order;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
-use tch::{Device, Kind};
+use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
 use crate::clock::Clock;
 use crate::data_module::{self, DataModule};
 use crate::engine::cuda;
+use crate::engine::data::eval_set::EvalSets;
+use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
-use crate::engine::data::train_batches::{DatasetBatches, Mixing, Normaliser};
+use crate::engine::data::train_batches::{DatasetBatches, Mixing};
 use crate::engine::data::train_loader::{Decoding, TrainLoader};
-use crate::engine::evaluation::evaluate::EvalSets;
 use crate::engine::gradients::overlapped;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native;
-use crate::engine::network::weights::{self, Role};
-use crate::engine::network::{Architecture, Network};
+use crate::engine::network::Network;
+use crate::engine::network::build::initial_network;
+use crate::engine::network::weights::Role;
 use crate::engine::optim::sgd::Sgd;
 use crate::engine::run::checkpoint;
+use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
-use crate::engine::run::train::TrainError;
 use crate::engine::step::step::StepContext;
 use crate::engine::step::teacher::Teacher;
 use crate::injection::Injection;
@@ -93,15 +95,6 @@ pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainErro
 fn gpu(listed: &[u32], local_rank: usize, visible: usize) -> Option<usize> {
     let ordinal = *listed.get(local_rank % listed.len().max(1))? as usize;
     ordinal.checked_rem(visible)
-}
-
-/// The network of a configuration, with its initial weights.
-pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
-    let architecture = Architecture::named(config.model.name, classes as i64);
-    let trains = role == Role::Student;
-    let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
-    weights::initialise(&mut network, config.run.seed, role);
-    network
 }
 
 impl<'a> Run<'a> {

@@ -6,8 +6,8 @@ use lcsl_data::DataError;
 
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
-use crate::engine::evaluation::inspect::InspectError;
-use crate::engine::run::train::TrainError;
+use crate::engine::evaluation::saved_model::SavedModelError;
+use crate::engine::run::error::TrainError;
 use crate::engine::step::step::StepError;
 use crate::run_dir::durable::DiskError;
 
@@ -48,19 +48,19 @@ pub fn of_training(error: &TrainError) -> Failure {
 }
 
 /// Exit code and remedy of an error of `eval` or `export`.
-pub fn of_inspection(error: &InspectError) -> (i32, Option<String>) {
+pub fn of_saved_model(error: &SavedModelError) -> (i32, Option<String>) {
     match error {
-        InspectError::NoModel { .. } => {
+        SavedModelError::NoModel { .. } => {
             let hint = "a model is saved after the first evaluation, at the end of an epoch";
             (USAGE, Some(hint.to_owned()))
         }
-        InspectError::Unusable { .. } => (BAD_DATA, None),
-        InspectError::DataModule(error) => (BAD_DATA, material_hint(error)),
-        InspectError::Evaluate(error) => {
+        SavedModelError::Unusable { .. } => (BAD_DATA, None),
+        SavedModelError::DataModule(error) => (BAD_DATA, material_hint(error)),
+        SavedModelError::Evaluate(error) => {
             let (exit_code, hint, _) = of_evaluation(error);
             (exit_code, hint)
         }
-        InspectError::Disk(error) => (DISK, disk_hint(error)),
+        SavedModelError::Disk(error) => (DISK, disk_hint(error)),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod build;
 pub mod checkpoint;
 pub mod consistency;
 pub mod digest;
+pub mod error;
 pub mod failure;
 pub mod recorder;
 pub mod train;

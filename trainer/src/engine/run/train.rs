@@ -1,26 +1,24 @@
 //! The training loop: epochs of steps, and what happens between them.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
-use lcsl_collective::CollectiveError;
 use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
-use thiserror::Error;
 
-use crate::data_module::{DataModuleError, labels_itself};
+use crate::data_module::labels_itself;
 use crate::engine::data::local_batch::StepIndex;
-use crate::engine::evaluation::evaluate::{EvaluateError, evaluate};
-use crate::engine::evaluation::inspect;
+use crate::engine::evaluation::evaluate::evaluate;
+use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::run::build::Run;
 use crate::engine::run::checkpoint::{self, Tensors};
 use crate::engine::run::consistency::{State, compare};
 use crate::engine::run::digest;
+use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::StepStatus;
-use crate::engine::step::step::{StepError, StepReport, global_step};
+use crate::engine::step::step::{StepReport, global_step};
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
-use crate::run_dir::durable::{self, DiskContext, DiskError};
+use crate::run_dir::durable::{self, DiskContext};
 use crate::run_dir::metrics::Event;
 use crate::run_dir::result::{Corrupt, RunResult};
 use crate::schedule::learning_rate;
@@ -32,63 +30,6 @@ pub enum Ending {
     Finished,
     /// Someone asked for a stop; a checkpoint is written, and the run can go on from it.
     Stopped,
-}
-
-/// Why training ended before its time.
-#[derive(Debug, Error)]
-pub enum TrainError {
-    /// There is nothing to learn from.
-    #[error(transparent)]
-    DataModule(#[from] DataModuleError),
-    /// A step failed.
-    #[error("step {step} (epoch {epoch}): {source}")]
-    Step {
-        /// Optimiser steps made before.
-        step: u64,
-        /// Epoch, from 0.
-        epoch: u64,
-        /// Why.
-        source: StepError,
-    },
-    /// An evaluation failed.
-    #[error("the evaluation after epoch {epoch}: {source}")]
-    Evaluate {
-        /// Epoch, from 0.
-        epoch: u64,
-        /// Why.
-        source: EvaluateError,
-    },
-    /// The disk did not do its part.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The ranks no longer hold the same.
-    #[error("after step {step}: {source}")]
-    Apart {
-        /// Optimiser steps made.
-        step: u64,
-        /// What differs, and where.
-        source: CollectiveError,
-    },
-    /// A checkpoint is whole, but not of this run.
-    #[error("cannot go on from checkpoint {}: {why}", path.display())]
-    Checkpoint {
-        /// Its directory.
-        path: PathBuf,
-        /// What does not fit.
-        why: String,
-    },
-    /// The ranks could not set up their traffic.
-    #[error("before the first step: {0}")]
-    Join(lcsl_collective::CollectiveError),
-    /// The ranks could not part in good order.
-    #[error("leaving the other ranks: {0}")]
-    Leave(#[from] CollectiveError),
-    /// A GPU was asked for.
-    #[error("libtorch sees no CUDA device on this host ({why})")]
-    NoDevice {
-        /// Why, as far as that is known.
-        why: &'static str,
-    },
 }
 
 impl Run<'_> {
@@ -275,8 +216,15 @@ impl Run<'_> {
         let began = Instant::now();
         self.context.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
-        let figures = inspect::final_figures(self)
-            .map_err(|source| TrainError::Evaluate { epoch, source })?;
+        let (_, network) = self.best.as_ref().expect("an evaluation selects the first model");
+        let figures = final_figures(
+            network,
+            self.context.world.as_mut(),
+            (&self.eval_sets, &self.data_module),
+            (self.config.train.protocol, self.config.evaluation.tau_norm),
+            &self.context.ledger.total,
+        )
+        .map_err(|source| TrainError::Evaluate { epoch, source })?;
         self.totals.seconds += began.elapsed().as_secs_f64();
         let Some(recorders) = &mut self.recorders else { return Ok(()) };
         if figures.test.corrupt > 0 {
@@ -293,7 +241,7 @@ impl Run<'_> {
     }
 
     /// All of `result.json`.
-    fn result(&self, figures: inspect::FinalFigures) -> RunResult {
+    fn result(&self, figures: FinalFigures) -> RunResult {
         let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
         let selected = with_normalised_classifier(network, figures.tau);
         let config = self.config;
