@@ -1,6 +1,6 @@
 //! Positions of an epoch in, bytes and labels out.
 //!
-//! The journey of one image: position → [`Order`] → place in the split → index in the dataset
+//! The journey of one image: position → [`EpochOrder`] → place in the split → index in the dataset
 //! → bytes → [`augment()`] → place in the batch. Every step is a function of (seed, epoch,
 //! position, view) alone, so any rank may fill any part of any batch at any time, and always gets
 //! the same bytes.
@@ -12,7 +12,7 @@ use crate::augment::{Canvas, Recipe, augment};
 use crate::images::{ImageSet, Shape};
 use crate::prefetch::prefetch;
 use crate::random::{Purpose, Stream};
-use crate::sampler::{Kind, Order, Sampler};
+use crate::sampler::{EpochOrder, Sampler, SamplerKind};
 
 /// Images between the one that is copied and the one whose memory is asked for.
 const AHEAD: usize = 2;
@@ -38,7 +38,7 @@ impl Batches {
         let outside = indices.iter().find(|&&index| index as usize >= images.len());
         assert_eq!(outside, None, "an index outside a set of {} images", images.len());
         let labels = indices.iter().map(|&index| images.label(index as usize));
-        let sampler = Sampler::new(Kind::Random, labels, seed);
+        let sampler = Sampler::new(SamplerKind::Random, labels, seed);
         Self { images, indices, recipe, sampler, seed }
     }
 
@@ -59,7 +59,7 @@ impl Batches {
     /// When an index names no image: a split and its dataset belong together.
     pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
         let places = std::iter::repeat_n(0, indices.len());
-        let sampler = Sampler::new(Kind::Sequential, places, 0);
+        let sampler = Sampler::new(SamplerKind::Sequential, places, 0);
         Self::new(images, indices, Recipe::AS_IS, 0).drawn_by(sampler)
     }
 
@@ -80,7 +80,7 @@ impl Batches {
 
     /// The order of epoch `epoch`. It maps positions to places in the split; [`Batches::index`]
     /// goes on to the dataset.
-    pub fn order(&self, epoch: u64) -> Order {
+    pub fn order(&self, epoch: u64) -> EpochOrder {
         self.sampler.order(epoch)
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let labels = (0..30).map(|index| u32::from(index >= 27));
         let set = ImageSet::new(SHAPE, vec![0; 30 * SHAPE.bytes()], labels.clone().collect());
         let batches = Batches::new(Arc::new(set), (0..30).collect(), Recipe::AS_IS, 1)
-            .drawn_by(Sampler::new(Kind::ClassBalanced, labels, 1));
+            .drawn_by(Sampler::new(SamplerKind::ClassBalanced, labels, 1));
         assert_eq!(batches.len(), 30);
         assert_eq!(filled(&batches, 0, 0..30).1.iter().sum::<i64>(), 15);
     }

@@ -35,7 +35,7 @@ const RESERVED_BYTES_MAX: u64 = 1 << 20;
 
 /// The content of an IDX file of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images {
+pub struct IdxImages {
     /// Number of images.
     pub count: u32,
     /// Rows of each image.
@@ -50,7 +50,7 @@ pub struct Images {
 ///
 /// # Errors
 /// When the file cannot be read, is not a file of images, or is not as long as its header says.
-pub fn read_images(path: &Path) -> Result<Images, DataError> {
+pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
     images(Reader::open(path)?)
 }
 
@@ -58,15 +58,15 @@ pub fn read_images(path: &Path) -> Result<Images, DataError> {
 ///
 /// # Errors
 /// As [`read_images`] has them.
-pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<Images, DataError> {
+pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<IdxImages, DataError> {
     images(Reader::new(path, bytes))
 }
 
-fn images(mut reader: Reader) -> Result<Images, DataError> {
+fn images(mut reader: Reader) -> Result<IdxImages, DataError> {
     reader.expect_magic(MAGIC_IMAGES)?;
     let [count, rows, columns] = [reader.u32()?, reader.u32()?, reader.u32()?];
     let pixels = reader.payload(&[count, rows, columns])?;
-    Ok(Images { count, rows, columns, pixels })
+    Ok(IdxImages { count, rows, columns, pixels })
 }
 
 /// Reads a file of labels, each of which must be below `classes`; a name that ends in `.gz` says

@@ -26,14 +26,14 @@
 //! use lcsl_data::{batch::Batches, datasets, profile, split};
 //! use std::{path::Path, sync::Arc};
 //!
-//! let options = datasets::Options::default();
-//! let dataset = datasets::open(datasets::Name::Synthetic, Path::new("datasets"), &options)?;
+//! let options = datasets::DatasetOptions::default();
+//! let dataset = datasets::open(datasets::DatasetId::Synthetic, Path::new("datasets"), &options)?;
 //! let classes = dataset.classes();
 //! let largest = dataset.largest_class();
-//! let request = split::Request {
-//!     targets: profile::counts(profile::Kind::Exponential, classes, largest, 0.1),
+//! let request = split::SplitRequest {
+//!     targets: profile::counts(profile::ProfileShape::Exponential, classes, largest, 0.1),
 //!     validation_per_class: 10,
-//!     order: split::Order::First,
+//!     order: split::SelectionOrder::First,
 //! };
 //! let split = split::split(dataset.train.labels(), classes, &request)?;
 //! let batches = Batches::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use lcsl_data::decode::libjpeg::{Codes, Exactness};
 use lcsl_data::decode::resize::Mirror;
-use lcsl_data::decode::{Decoder, ImageError, Limits, Window};
+use lcsl_data::decode::{DecodeLimits, Decoder, ImageError, Window};
 use lcsl_data::images::Shape;
 use lcsl_data::random::{Purpose, Stream};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn golden(name: &str) -> Vec<u8> {
 }
 
 fn decoder(codes: Codes) -> Decoder {
-    Decoder::with(Limits::default(), Exactness::Exact, codes)
+    Decoder::with(DecodeLimits::default(), Exactness::Exact, codes)
 }
 
 fn whole(decoder: &mut Decoder, jpeg: &[u8]) -> Result<Vec<u8>, ImageError> {

@@ -5,14 +5,14 @@ use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
 use super::header::Header;
-use super::libjpeg::{Codes, Decompressor, Exactness, Format, Found};
-use super::region::{Plan, Window, plan, reduction};
+use super::libjpeg::{Codes, Decompressor, Exactness, Format, JpegInfo};
+use super::region::{DecodePlan, Window, plan, reduction};
 use super::resize::{Mirror, PIXEL, Resizing, mirror, pack};
 use crate::images::Shape;
 
 /// What is refused before memory is taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct DecodeLimits {
     /// Bytes of a file.
     pub bytes: usize,
     /// Pixels of a picture. While a file of several scans (so a progressive one) is decoded it takes up to
@@ -20,7 +20,7 @@ pub struct Limits {
     pub pixels: u64,
 }
 
-impl Default for Limits {
+impl Default for DecodeLimits {
     /// 64 MiB and 64 million pixels: several times what the largest file of `ImageNet` has.
     fn default() -> Self {
         Self { bytes: 64 << 20, pixels: 64_000_000 }
@@ -31,7 +31,7 @@ impl Default for Limits {
 /// needed; each thread has its own.
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: DecodeLimits,
     decompressor: Decompressor,
     resizer: Resizer,
     decoded: Vec<u8>,
@@ -40,18 +40,18 @@ pub struct Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self::new(Limits::default(), Exactness::Exact)
+        Self::new(DecodeLimits::default(), Exactness::Exact)
     }
 }
 
 impl Decoder {
     /// A decoder that refuses what is beyond `limits`.
-    pub fn new(limits: Limits, exactness: Exactness) -> Self {
+    pub fn new(limits: DecodeLimits, exactness: Exactness) -> Self {
         Self::with(limits, exactness, Codes::Fast)
     }
 
     /// [`Decoder::new`], with a choice of who reads the Huffman codes.
-    pub fn with(limits: Limits, exactness: Exactness, codes: Codes) -> Self {
+    pub fn with(limits: DecodeLimits, exactness: Exactness, codes: Codes) -> Self {
         Self {
             limits,
             decompressor: Decompressor::new(exactness, codes),
@@ -116,7 +116,7 @@ impl Decoder {
         }
         let (window, mirrored) = choose(size.0, size.1);
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
-        let inner = Plan::in_one_piece(window, size).inner;
+        let inner = DecodePlan::in_one_piece(window, size).inner;
         let resizing = Resizing { size, inner, wanted: (shape.width as u32, shape.height as u32) };
         resizing.run::<U8x3>(&mut self.resizer, rows, target);
         if mirrored == Mirror::Yes {
@@ -166,7 +166,7 @@ impl Decoder {
     }
 
     /// Everything that can be refused before a pixel is decoded.
-    fn examine(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
+    fn examine(&mut self, jpeg: &[u8]) -> Result<JpegInfo, ImageError> {
         let limit = self.limits.bytes;
         if jpeg.len() > limit {
             return Err(ImageError::TooManyBytes { bytes: jpeg.len(), limit });
@@ -188,14 +188,14 @@ impl Decoder {
     fn decode(
         &mut self,
         jpeg: &[u8],
-        found: Found,
+        found: JpegInfo,
         window: Window,
         factor: u32,
-    ) -> Result<Plan, ImageError> {
+    ) -> Result<DecodePlan, ImageError> {
         let size = (found.width, found.height);
         let plan = match found.block {
             Some(block) => plan(window, size, block, factor),
-            None => Plan::in_one_piece(window, size),
+            None => DecodePlan::in_one_piece(window, size),
         };
         let Window { width, height, .. } = plan.decoded;
         let pixels = at_least(&mut self.decoded, bytes_of((width, height)));

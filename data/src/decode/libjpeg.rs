@@ -9,9 +9,11 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use super::entropy::{BLOCKS_MAX, Block, Kind, Layout, Place, Scan, Spec};
+use super::entropy::{
+    BLOCKS_MAX, BlockPlace, CoefficientBlock, HuffmanClass, HuffmanSpec, ScanLayout, ScanReader,
+};
 use super::error::ImageError;
-use super::region::{Reduction, Window};
+use super::region::{ScaleDenominator, Window};
 use super::resize::PIXEL;
 use super::scans::has_all_scans;
 
@@ -56,7 +58,7 @@ pub enum Codes {
 
 /// What the library found in a file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct JpegInfo {
     /// Columns of pixels.
     pub width: u32,
     /// Rows of pixels.
@@ -154,7 +156,7 @@ pub struct Decompressor {
     handle: NonNull<sys::Jpeg>,
     exactness: Exactness,
     codes: Codes,
-    scan: Scan,
+    scan: ScanReader,
     read_here: u64,
 }
 
@@ -184,14 +186,14 @@ impl Decompressor {
         // SAFETY: no pointer goes in.
         let handle = unsafe { sys::lcsl_jpeg_new(SCANS_MAX) };
         let handle = NonNull::new(handle).expect("there is memory for a decoder's handle");
-        Self { handle, exactness, codes, scan: Scan::default(), read_here: 0 }
+        Self { handle, exactness, codes, scan: ScanReader::default(), read_here: 0 }
     }
 
     /// Reads the header of `jpeg`.
     ///
     /// # Errors
     /// When the library does not understand it, or cannot give 8-bit pixels.
-    pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
+    pub fn read_header(&mut self, jpeg: &[u8]) -> Result<JpegInfo, ImageError> {
         let mut found = sys::Found::default();
         // SAFETY: pointer and length are those of one slice, which is only read, and of which nothing is
         // looked at after this call: `decode` names a file again. `found` is written here alone.
@@ -204,7 +206,7 @@ impl Decompressor {
         }
         let block = block_of(&found).filter(|_| has_all_scans(jpeg));
         let format = if found.is_print == 1 { Format::Cmyk } else { Format::Rgbx };
-        Ok(Found { width: found.width, height: found.height, block, format })
+        Ok(JpegInfo { width: found.width, height: found.height, block, format })
     }
 
     /// Decodes `region` of `jpeg`, reduced, into `pixels`: rows from top to bottom without gaps,
@@ -222,9 +224,9 @@ impl Decompressor {
     pub fn decode(
         &mut self,
         jpeg: &[u8],
-        found: Found,
+        found: JpegInfo,
         region: Window,
-        reduction: Reduction,
+        reduction: ScaleDenominator,
         pixels: &mut [u8],
     ) -> Result<(), ImageError> {
         let needed = region.width as usize * region.height as usize * PIXEL;
@@ -301,7 +303,7 @@ fn block_of(found: &sys::Found) -> Option<u32> {
 
 /// A file whose codes are read here: what the C side hands back with each call.
 struct Job<'a> {
-    scan: &'a mut Scan,
+    scan: &'a mut ScanReader,
     /// From the first byte of the scan on.
     bytes: &'a [u8],
     /// Blocks of a unit.
@@ -319,12 +321,12 @@ unsafe extern "C" fn begin_scan(state: *mut c_void, scan: *const sys::Scan) -> c
     // SAFETY: these are the bytes of the file that are not read yet; `decode` borrows them.
     job.bytes = unsafe { slice::from_raw_parts(scan.bytes, scan.length) };
     job.blocks = (scan.blocks as usize).min(BLOCKS_MAX);
-    let place = |at: usize| Place {
+    let place = |at: usize| BlockPlace {
         component: usize::from(scan.component[at]),
         dc: usize::from(scan.dc[at]),
         ac: usize::from(scan.ac[at]),
     };
-    let layout = Layout {
+    let layout = ScanLayout {
         places: (0..job.blocks).map(place).collect(),
         columns: scan.columns,
         units: scan.units,
@@ -333,8 +335,8 @@ unsafe extern "C" fn begin_scan(state: *mut c_void, scan: *const sys::Scan) -> c
     };
     let spec = |kind, at: usize| {
         let (counts, symbols) = match kind {
-            Kind::Dc => (&scan.dc_counts, &scan.dc_symbols),
-            Kind::Ac => (&scan.ac_counts, &scan.ac_symbols),
+            HuffmanClass::Dc => (&scan.dc_counts, &scan.dc_symbols),
+            HuffmanClass::Ac => (&scan.ac_counts, &scan.ac_symbols),
         };
         let (counts, symbols) = (*counts.get(at)?, *symbols.get(at)?);
         if counts.is_null() || symbols.is_null() {
@@ -342,7 +344,7 @@ unsafe extern "C" fn begin_scan(state: *mut c_void, scan: *const sys::Scan) -> c
         }
         // SAFETY: the library keeps 17 counts, of which the first means nothing, and 256 symbols
         // (`JHUFF_TBL` in jpeglib.h).
-        unsafe { Some(Spec { counts: *counts.add(1).cast(), symbols: *symbols.cast() }) }
+        unsafe { Some(HuffmanSpec { counts: *counts.add(1).cast(), symbols: *symbols.cast() }) }
     };
     c_int::from(job.scan.begin(job.bytes, &layout, spec).is_ok())
 }
@@ -357,7 +359,7 @@ unsafe extern "C" fn read_unit(state: *mut c_void, blocks: *mut i16) -> c_int {
     let blocks = (!blocks.is_null()).then(|| {
         // SAFETY: the library keeps the blocks of a unit one behind the other (`MCU_buffer` in
         // jdcoefct.c), each 64 numbers, and has set them to zero.
-        unsafe { slice::from_raw_parts_mut(blocks.cast::<Block>(), job.blocks) }
+        unsafe { slice::from_raw_parts_mut(blocks.cast::<CoefficientBlock>(), job.blocks) }
     });
     c_int::from(job.scan.unit(job.bytes, blocks).is_ok())
 }

@@ -29,6 +29,6 @@ pub mod resize;
 pub mod scans;
 
 #[cfg(feature = "pictures")]
-pub use decoder::{Decoder, Limits};
+pub use decoder::{DecodeLimits, Decoder};
 pub use error::ImageError;
 pub use region::Window;

@@ -5,7 +5,7 @@
 //! has read. What a device is, this crate does not know; it says when each of these moments has come.
 //!
 //! ```text
-//!   pin(slot) ---> filled ---> lent ---> settle() ---> filled ---> lent ---> ... ---> drop ---> freed
+//!   pin(slot) ---> filled ---> lent ---> wait_until_read() ---> filled ---> lent ---> ... ---> drop ---> freed
 //!      once        threads     loop   nobody reads     threads     loop            the guard   memory
 //! ```
 
@@ -30,14 +30,14 @@ pub trait PinMemory: Debug + Send + Sync {
 }
 
 /// Says that somebody knows the memory of a slot. Dropping it ends that, and has to wait, as
-/// [`Pinned::settle`] does, for whoever still reads.
+/// [`Pinned::wait_until_read`] does, for whoever still reads.
 pub trait Pinned: Send {
     /// Returns when nobody reads the memory any more that was lent to the loop: the loader is about to
     /// write there again.
     ///
     /// # Panics
     /// When that cannot be found out. To go on would be to train on other images than these.
-    fn settle(&self);
+    fn wait_until_read(&self);
 }
 
 /// The memory of all slots of a loader.
@@ -79,12 +79,12 @@ impl Memory {
     }
 
     /// Waits until nobody reads these pixels, which the loop was lent, any more.
-    pub(super) fn settle(&self, pixels: &BytesMut) {
+    pub(super) fn wait_until_read(&self, pixels: &BytesMut) {
         let start = pixels.as_ptr().addr();
         let slot = self.slots.iter().find(|slot| slot.start == start);
         let slot = slot.expect("a batch lies where its slot does: slots neither move nor grow");
         if let Some(pinned) = &slot.pinned {
-            pinned.settle();
+            pinned.wait_until_read();
         }
     }
 }

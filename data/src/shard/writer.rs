@@ -14,7 +14,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::ShardError;
-use super::index::{Form, Shard};
+use super::index::{RecordForm, Shard};
 use super::record::{Record, content_digest};
 
 const BLOCK: usize = 512;
@@ -27,7 +27,7 @@ pub struct ShardWriter {
     file: BufWriter<File>,
     offset: u64,
     number: u32,
-    form: Form,
+    form: RecordForm,
     finished: bool,
 }
 
@@ -53,7 +53,7 @@ impl ShardWriter {
     ///
     /// # Errors
     /// What the system refused.
-    pub fn create(path: &Path, number: u32, form: Form) -> Result<Self, ShardError> {
+    pub fn create(path: &Path, number: u32, form: RecordForm) -> Result<Self, ShardError> {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let (path, part) = (path.to_owned(), PathBuf::from(part));

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use lcsl_backends::nccl::{Device, DeviceBuffer, Libraries, Reader};
 use lcsl_data::loader::{
-    Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Request, View,
+    CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, Piece, PinMemory, View,
 };
-use lcsl_data::sampler::Order;
+use lcsl_data::sampler::EpochOrder;
 use lcsl_trainer::engine::data::pinned::Pinner;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -159,25 +159,25 @@ fn pass(
 
 /// A loader without end, of images of one colour each.
 fn start(pin: Option<Arc<dyn PinMemory>>) -> Loader {
-    let size = Encoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
+    let size = ImageEncoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
     let image = |i| (size, vec![i as u8 + 1; IMAGE], i as u32);
     let requests = (0_u64..).map(|batch| {
         let first = batch * 7 % (IMAGES - BATCH);
-        Request { epoch: batch, positions: first..first + BATCH }
+        Piece { epoch: batch, positions: first..first + BATCH }
     });
     Loader::start(
         Box::new(MemorySource { images: (0..IMAGES).map(image).collect() }),
         None,
-        Box::new(|epoch| Order::random(IMAGES, 1, epoch)),
+        Box::new(|epoch| EpochOrder::random(IMAGES, 1, epoch)),
         Box::new(requests),
-        Options {
+        LoaderOptions {
             threads: 2,
             ahead: AHEAD,
             batch_images: BATCH as usize,
             pin,
             seed: 1,
             view: View::evaluation(SIDE),
-            on_refusal: OnRefusal::Fail,
+            corrupt_policy: CorruptPolicy::Fail,
         },
     )
 }

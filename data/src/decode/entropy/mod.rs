@@ -19,5 +19,5 @@ mod bits;
 mod scan;
 mod table;
 
-pub use scan::{BLOCKS_MAX, Block, Layout, NotPlain, Place, Scan};
-pub use table::{Kind, Spec};
+pub use scan::{BLOCKS_MAX, BlockPlace, CoefficientBlock, NotPlain, ScanLayout, ScanReader};
+pub use table::{HuffmanClass, HuffmanSpec};

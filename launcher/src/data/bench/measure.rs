@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use lcsl_data::batch::Batches;
 use lcsl_data::images::ImageSet;
-use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
-use lcsl_data::sampler::Order;
+use lcsl_data::loader::{
+    CorruptPolicy, ImageSource, LoadError, Loader, LoaderOptions, Piece, View,
+};
+use lcsl_data::sampler::EpochOrder;
 
 use super::Setting;
 
@@ -55,24 +57,27 @@ impl Measured {
 }
 
 /// Loads every picture once to warm up, and then once per pass.
-pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Measured, LoadError> {
+pub(super) fn pictures(
+    source: Box<dyn ImageSource>,
+    setting: Setting,
+) -> Result<Measured, LoadError> {
     let Setting { threads, batch, side, epochs, seed, recipe: (_, recipe) } = setting;
     let images = source.len() as u64;
     let batches = images.div_ceil(batch);
     let requests = (0..(epochs + 1) * batches).map(move |number| {
         let start = number % batches * batch;
-        Request { epoch: number / batches, positions: start..(start + batch).min(images) }
+        Piece { epoch: number / batches, positions: start..(start + batch).min(images) }
     });
-    let options = Options {
+    let options = LoaderOptions {
         threads,
         ahead: AHEAD,
         batch_images: batch.min(images) as usize,
         pin: None,
         seed,
         view: View::of(recipe, side),
-        on_refusal: OnRefusal::Fail,
+        corrupt_policy: CorruptPolicy::Fail,
     };
-    let order = Box::new(move |epoch| Order::random(images, seed, epoch));
+    let order = Box::new(move |epoch| EpochOrder::random(images, seed, epoch));
     let mut loader = Loader::start(source, None, order, Box::new(requests), options);
     let mut measured = Measured::new();
     for epoch in 0..=epochs {

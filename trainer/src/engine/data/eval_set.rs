@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use lcsl_data::DataError;
-use lcsl_data::loader::{Kept, Loader, Options, Request, ShardSource, View};
-use lcsl_data::sampler::Order;
+use lcsl_data::loader::{Kept, Loader, LoaderOptions, Piece, ShardSource, View};
+use lcsl_data::sampler::EpochOrder;
 
 use crate::corrupt::{CorruptLog, CorruptScope};
 use crate::data_module::Images;
@@ -51,21 +51,21 @@ impl<'a> EvalBatches<'a> {
                 let (batch_size, whole) = (eval_set.batch_size, count == set.len());
                 let requests = (first..count).step_by(stride).map(move |start| {
                     let end = (start + batch_size).min(count);
-                    Request { epoch: 0, positions: start as u64..end as u64 }
+                    Piece { epoch: 0, positions: start as u64..end as u64 }
                 });
                 let loader = Loader::start(
                     Box::new(ShardSource(set.clone())),
                     (!whole).then(|| eval_set.images.indices.to_vec()),
-                    Box::new(move |_| Order::sequential(count as u64)),
+                    Box::new(move |_| EpochOrder::sequential(count as u64)),
                     Box::new(requests),
-                    Options {
+                    LoaderOptions {
                         threads: eval_set.decoding.threads,
                         ahead: BATCHES_AHEAD,
                         batch_images: batch_size.min(count),
                         pin: eval_set.normaliser.pinner.clone().map(|pinner| pinner as _),
                         seed: 0,
                         view: View::evaluation(eval_set.shape.height),
-                        on_refusal: eval_set.decoding.on_refusal,
+                        corrupt_policy: eval_set.decoding.corrupt_policy,
                     },
                 );
                 Stored::Shards(loader, CorruptLog::default())
@@ -102,7 +102,7 @@ impl<'a> EvalBatches<'a> {
             }
             Stored::Shards(loader, log) => {
                 let loaded = loader.next().expect("there is a request for each batch")?;
-                let refused = &loaded.batch.refused;
+                let refused = &loaded.batch.corrupt;
                 train_loader::name(log, CorruptScope::Evaluation, refused);
                 let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
                 let left = || positions.iter().map(|position| all[*position as usize]).collect();

@@ -10,7 +10,9 @@ use lcsl_config::{Data, OnCorrupt};
 use lcsl_data::DataError;
 use lcsl_data::batch::Batches;
 use lcsl_data::images::Shape;
-use lcsl_data::loader::{Kept, Loader, OnRefusal, Options, Refused, Request, ShardSource, View};
+use lcsl_data::loader::{
+    CorruptPolicy, CorruptRecord, Kept, Loader, LoaderOptions, Piece, ShardSource, View,
+};
 use lcsl_data::sampler::Sampler;
 use lcsl_data::shard::ShardSet;
 
@@ -29,17 +31,17 @@ pub struct Decoding {
     /// Threads that do it; they change no result.
     pub threads: usize,
     /// What happens when one cannot be.
-    pub on_refusal: OnRefusal,
+    pub corrupt_policy: CorruptPolicy,
 }
 
 impl Decoding {
     /// As the configuration says.
     pub fn of(data: &Data) -> Self {
-        let on_refusal = match data.on_corrupt {
-            OnCorrupt::Fail => OnRefusal::Fail,
-            OnCorrupt::Count => OnRefusal::Count,
+        let corrupt_policy = match data.on_corrupt {
+            OnCorrupt::Fail => CorruptPolicy::Fail,
+            OnCorrupt::Count => CorruptPolicy::Skip,
         };
-        Self { threads: data.loader_threads, on_refusal }
+        Self { threads: data.loader_threads, corrupt_policy }
     }
 }
 
@@ -142,10 +144,10 @@ impl TrainLoader {
                 let loaded =
                     loader.next().expect("requests have no end, and no error is passed over");
                 let loaded = loaded?;
-                let asked = Request { epoch: index.epoch, positions };
-                assert_eq!(loaded.batch.request, asked, "a part that was not asked for");
+                let asked = Piece { epoch: index.epoch, positions };
+                assert_eq!(loaded.batch.piece, asked, "a part that was not asked for");
                 self.waited += loaded.waited;
-                name(log, CorruptScope::Epoch(index.epoch), &loaded.batch.refused);
+                name(log, CorruptScope::Epoch(index.epoch), &loaded.batch.corrupt);
                 let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
                 Ok(RawBatch { pixels, labels, positions })
             }
@@ -159,7 +161,7 @@ impl TrainLoader {
 }
 
 /// Names records that were left out in this rank's log.
-pub(crate) fn name(log: &mut CorruptLog, scope: CorruptScope, refused: &[Refused]) {
+pub(crate) fn name(log: &mut CorruptLog, scope: CorruptScope, refused: &[CorruptRecord]) {
     for sentence in log.sentences(scope, refused.iter().map(|one| &one.error)) {
         tracing::warn!("{sentence}");
     }
@@ -191,14 +193,14 @@ impl Ahead {
             (!whole).then(|| self.indices.to_vec()),
             Box::new(move |epoch| sampler.order(epoch)),
             Box::new(requests(self.plan, self.block.clone(), index)),
-            Options {
+            LoaderOptions {
                 threads: self.decoding.threads,
                 ahead: BATCHES_AHEAD.max(self.block.len()),
                 batch_images: largest as usize,
                 pin: self.pinner.clone().map(|pinner| pinner as _),
                 seed: self.seed,
                 view: self.view,
-                on_refusal: self.decoding.on_refusal,
+                corrupt_policy: self.decoding.corrupt_policy,
             },
         )
     }
@@ -219,10 +221,10 @@ fn requests(
     plan: EpochPlan,
     block: Range<usize>,
     from: StepIndex,
-) -> impl Iterator<Item = Request> + Send {
+) -> impl Iterator<Item = Piece> + Send {
     let moments = std::iter::successors(Some(from), |index| Some(after(*index)));
     moments.flat_map(move |index| {
-        block.clone().map(move |logical_rank| Request {
+        block.clone().map(move |logical_rank| Piece {
             epoch: index.epoch,
             positions: plan.positions_of(index.step, logical_rank),
         })
@@ -237,9 +239,9 @@ mod tests {
     fn requests_go_on_in_the_middle_of_an_epoch_and_over_its_end() {
         let plan = EpochPlan { images: 10, batch: 4, logical_ranks: 4 };
         let from = StepIndex { epoch: 2, step: 1, steps: plan.steps() };
-        let asked: Vec<Request> = requests(plan, 2..4, from).take(6).collect();
+        let asked: Vec<Piece> = requests(plan, 2..4, from).take(6).collect();
         let expected = [(2, 6..7), (2, 7..8), (2, 10..10), (2, 10..10), (3, 2..3), (3, 3..4)];
-        let expected = expected.map(|(epoch, positions)| Request { epoch, positions });
+        let expected = expected.map(|(epoch, positions)| Piece { epoch, positions });
         assert_eq!(asked, expected);
     }
 }

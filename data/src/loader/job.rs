@@ -1,4 +1,4 @@
-//! Some images of one batch, filled by one thread.
+//! A job: some images of one batch, filled by one thread.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use crate::DataError;
 use crate::augment::Canvas;
 use crate::decode::{Decoder, ImageError};
 use crate::random::{Purpose, Stream};
-use crate::sampler::Order;
+use crate::sampler::EpochOrder;
 
-use super::source::Source;
+use super::source::ImageSource;
 use super::view::View;
 
-/// The label of an image that was refused where refusals are counted. Its pixels are black, and
-/// whoever uses the batch leaves it out.
-pub const REFUSED_LABEL: i64 = -1;
+/// The label of a corrupt image that is skipped. Its pixels are black, and whoever uses the batch
+/// leaves it out.
+pub const SKIPPED_LABEL: i64 = -1;
 
 /// Why a batch cannot be had, and where the fault lies.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +54,9 @@ impl From<LoadError> for DataError {
     }
 }
 
-/// An image that was left out of a batch.
+/// A corrupt image of a batch.
 #[derive(Debug)]
-pub struct Refused {
+pub struct CorruptRecord {
     /// Its place in the batch.
     pub at: usize,
     /// Its position in the epoch.
@@ -66,64 +66,64 @@ pub struct Refused {
 }
 
 /// What every thread knows.
-pub(super) struct Work {
-    pub(super) source: Box<dyn Source>,
+pub(super) struct ImageWork {
+    pub(super) source: Box<dyn ImageSource>,
     /// Maps places in the order to images of the source; all of them where there is none.
     pub(super) indices: Option<Vec<u32>>,
     pub(super) view: View,
     pub(super) seed: u64,
 }
 
-/// What a thread keeps from part to part.
+/// The buffers that a thread keeps from job to job.
 #[derive(Default)]
-pub(super) struct Bench {
+pub(super) struct DecodeScratch {
     decoder: Decoder,
     canvas: Canvas,
-    scratch: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-impl Work {
-    /// Fills `pixels` with the images at `positions` of `epoch`, and returns their labels and what
-    /// was refused; `first` is the place of the first of them in its batch.
+impl ImageWork {
+    /// Fills `pixels` with the images at `positions` of `epoch`, and returns their labels and those that
+    /// are corrupt; `first` is the place of the first of them in its batch.
     pub(super) fn fill(
         &self,
         epoch: u64,
-        order: &Order,
+        order: &EpochOrder,
         positions: Range<u64>,
         first: usize,
         pixels: &mut [u8],
-        bench: &mut Bench,
-    ) -> (Vec<i64>, Vec<Refused>) {
-        let (mut labels, mut refused) = (Vec::new(), Vec::new());
+        scratch: &mut DecodeScratch,
+    ) -> (Vec<i64>, Vec<CorruptRecord>) {
+        let (mut labels, mut corrupt) = (Vec::new(), Vec::new());
         let targets = pixels.chunks_exact_mut(self.view.shape.bytes());
         for ((at, position), target) in (first..).zip(positions).zip(targets) {
             let place = order.at(position);
             let index = self.indices.as_ref().map_or(place, |all| u64::from(all[place as usize]));
             let mut stream = Stream::new(self.seed, Purpose::Augment, epoch, position, 0);
-            match self.one(index as usize, &mut stream, target, bench) {
+            match self.load(index as usize, &mut stream, target, scratch) {
                 Ok(label) => labels.push(label),
                 Err(error) => {
                     target.fill(0);
-                    labels.push(REFUSED_LABEL);
-                    refused.push(Refused { at, position, error });
+                    labels.push(SKIPPED_LABEL);
+                    corrupt.push(CorruptRecord { at, position, error });
                 }
             }
         }
-        (labels, refused)
+        (labels, corrupt)
     }
 
-    fn one(
+    fn load(
         &self,
         index: usize,
         stream: &mut Stream,
         target: &mut [u8],
-        bench: &mut Bench,
+        scratch: &mut DecodeScratch,
     ) -> Result<i64, LoadError> {
         let label = self.source.label(index)?;
-        let image = self.source.image(index, &mut bench.scratch)?;
-        let hands = (&mut bench.decoder, &mut bench.canvas);
-        let taken = self.view.take(image, stream, hands, target);
-        taken.map_err(|source| LoadError::Image {
+        let image = self.source.image(index, &mut scratch.bytes)?;
+        let hands = (&mut scratch.decoder, &mut scratch.canvas);
+        let rendered = self.view.render(image, stream, hands, target);
+        rendered.map_err(|source| LoadError::Image {
             place: self.source.place(index),
             index: index as u64,
             source,
