@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use lcsl_data::decode::header::Header;
-use lcsl_data::decode::libjpeg::{Codes, Exactness};
+use lcsl_data::decode::libjpeg::{Exactness, HuffmanDecoder};
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{DecodeLimits, Decoder, Window};
 use lcsl_data::images::Shape;
@@ -35,7 +35,7 @@ pub fn run(bytes: &[u8]) -> bool {
         assert_eq!((header.width, header.height), (width, height));
         RgbImage { width, height, pixels: pixels.to_vec() }
     });
-    let mut library = Decoder::with(LIMITS, Exactness::Exact, Codes::Library);
+    let mut library = Decoder::with(LIMITS, Exactness::Exact, HuffmanDecoder::Libjpeg);
     let by_library = library.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
     let by_us = decoder.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
     assert!(by_us == by_library, "other pixels, or other words, than the library's");

@@ -5,12 +5,12 @@ use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
 use super::header::Header;
-use super::libjpeg::{Codes, Decompressor, Exactness, Format, JpegInfo};
+use super::libjpeg::{Decompressor, Exactness, Format, HuffmanDecoder, JpegInfo};
 use super::region::{DecodePlan, Window, plan, reduction};
 use super::resize::{Mirror, PIXEL, Resizing, mirror, pack};
 use crate::images::Shape;
 
-/// What is refused before memory is taken for it.
+/// The largest file and picture that are decoded: what is beyond is an error before memory is taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Bytes of a file.
@@ -45,16 +45,16 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that refuses what is beyond `limits`.
+    /// A decoder of files within `limits`.
     pub fn new(limits: DecodeLimits, exactness: Exactness) -> Self {
-        Self::with(limits, exactness, Codes::Fast)
+        Self::with(limits, exactness, HuffmanDecoder::default())
     }
 
-    /// [`Decoder::new`], with a choice of who reads the Huffman codes.
-    pub fn with(limits: DecodeLimits, exactness: Exactness, codes: Codes) -> Self {
+    /// [`Decoder::new`], with a choice of the Huffman decoder.
+    pub fn with(limits: DecodeLimits, exactness: Exactness, huffman: HuffmanDecoder) -> Self {
         Self {
             limits,
-            decompressor: Decompressor::new(exactness, codes),
+            decompressor: Decompressor::new(exactness, huffman),
             resizer: Resizer::new(),
             decoded: Vec::new(),
             resized: Vec::new(),
@@ -68,7 +68,7 @@ impl Decoder {
     /// whether to mirror it.
     ///
     /// # Errors
-    /// When the file is refused; `target` then holds anything.
+    /// When the file is corrupt or beyond the limits; `target` then holds anything.
     ///
     /// # Panics
     /// When `choose` answers a window outside the picture, or `target` is not as long as an image
@@ -129,7 +129,7 @@ impl Decoder {
     /// columns and rows.
     ///
     /// # Errors
-    /// When the file is refused.
+    /// When the file is corrupt or beyond the limits.
     pub fn whole(&mut self, jpeg: &[u8]) -> Result<(&[u8], u32, u32), ImageError> {
         let found = self.examine(jpeg)?;
         let whole = Window::whole(found.width, found.height);
@@ -143,7 +143,7 @@ impl Decoder {
     /// [`Decoder::whole`] for a picture that is kept: its memory is handed over.
     ///
     /// # Errors
-    /// When the file is refused.
+    /// When the file is corrupt or beyond the limits.
     pub fn into_whole(mut self, jpeg: &[u8]) -> Result<(Vec<u8>, u32, u32), ImageError> {
         let (pixels, width, height) = self.whole(jpeg)?;
         let bytes = pixels.len();
@@ -154,18 +154,17 @@ impl Decoder {
     /// Columns and rows of the file `jpeg`.
     ///
     /// # Errors
-    /// When the file is refused before a pixel is decoded.
+    /// When the file is beyond the limits, or its header is corrupt.
     pub fn size(&mut self, jpeg: &[u8]) -> Result<(u32, u32), ImageError> {
         self.examine(jpeg).map(|found| (found.width, found.height))
     }
 
-    /// How many pictures had their Huffman codes read by [`entropy`](super::entropy), and not by
-    /// libjpeg-turbo.
-    pub fn read_here(&self) -> u64 {
-        self.decompressor.read_here()
+    /// How many pictures had their Huffman codes read by `entropy`, and not by libjpeg-turbo.
+    pub fn pictures_read_fast(&self) -> u64 {
+        self.decompressor.pictures_read_fast()
     }
 
-    /// Everything that can be refused before a pixel is decoded.
+    /// Everything that can be wrong before a pixel is decoded.
     fn examine(&mut self, jpeg: &[u8]) -> Result<JpegInfo, ImageError> {
         let limit = self.limits.bytes;
         if jpeg.len() > limit {
