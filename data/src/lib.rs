@@ -16,14 +16,14 @@
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
 //! 8. [`augment`]: one image, changed at random, as a [recipe](augment::recipes) says.
 //! 9. [`decode`]: a window of a JPEG file as pixels of the wanted size; [`crop`] draws the window.
-//! 10. [`loader`]: batches of such pixels, made ahead by threads.
-//! 11. [`batch`]: for sets in memory, all of it together: positions of an epoch in, bytes and
-//!     labels out.
+//! 10. [`batch`]: all of it together: positions of an epoch in, bytes and labels out, wherever the
+//!     images are.
+//! 11. [`loader`]: batches of what has to be decoded, made ahead by threads.
 //! 12. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
 //!     [`verify`] compares their checksums, [`survey`] tells what is inside.
 //!
 //! ```
-//! use lcsl_data::{batch::Batches, datasets, profile, split};
+//! use lcsl_data::{batch::SampledImages, datasets, profile, split};
 //! use std::{path::Path, sync::Arc};
 //!
 //! let options = datasets::DatasetOptions::default();
@@ -36,11 +36,11 @@
 //!     order: split::SelectionOrder::First,
 //! };
 //! let split = split::split(dataset.train.labels(), classes, &request)?;
-//! let batches = Batches::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);
+//! let images = SampledImages::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);
 //!
 //! let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-//! batches.fill(0, 0..64, 0, &mut pixels, &mut labels);
-//! assert_eq!(pixels.len(), 64 * batches.shape().bytes());
+//! images.fill(0, 0..64, 0, &mut pixels, &mut labels);
+//! assert_eq!(pixels.len(), 64 * images.shape().bytes());
 //! assert_eq!(labels.len(), 64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use lcsl_data::augment::Canvas;
 use lcsl_data::augment::recipes::photographs;
+use lcsl_data::batch::Piece;
 use lcsl_data::decode::Decoder;
 use lcsl_data::loader::{
     CorruptPolicy, FolderSource, ImageEncoding, ImageSource, Loader, LoaderOptions, MemorySource,
-    Piece, View,
+    View,
 };
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_data::sampler::EpochOrder;
@@ -81,7 +82,7 @@ fn start(
 /// Everything a loader gives, one after the other.
 fn all(mut loader: Loader) -> (Vec<u8>, Vec<i64>) {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    while let Some(loaded) = loader.next() {
+    while let Some(loaded) = loader.next_batch() {
         let batch = loaded.expect("good images").batch;
         pixels.extend_from_slice(&batch.pixels);
         labels.extend(&batch.labels);
@@ -175,7 +176,7 @@ fn memory_is_used_again() {
         wanted.swap(0, 3); // a short batch first
         let mut loader = start(images(40), wanted, options(threads));
         let (mut places, mut batches) = (BTreeSet::new(), 0);
-        while let Some(loaded) = loader.next() {
+        while let Some(loaded) = loader.next_batch() {
             let batch = loaded.expect("good images").batch;
             assert_eq!(batch.pixels.len(), batch.labels.len() * View::training(24).shape.bytes());
             places.insert(batch.pixels.as_ptr() as usize);
@@ -191,7 +192,7 @@ fn a_slow_loop_stops_the_threads_and_leaving_early_ends_them() {
     let asked = Arc::new(AtomicUsize::new(0));
     let source = Watched { images: images(100), asked: Arc::clone(&asked), panics_at: None };
     let mut loader = start(source, requests(100, 50, 10, 1, 0), options(3));
-    assert!(loader.next().expect("a batch").is_ok());
+    assert!(loader.next_batch().expect("a batch").is_ok());
     // Two batches ahead and the one that was handed out: wait until the threads have run dry.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while asked.load(Ordering::SeqCst) < 30 && std::time::Instant::now() < deadline {
@@ -211,7 +212,7 @@ fn a_panic_in_a_thread_reaches_the_loop() {
         let asked = Arc::new(AtomicUsize::new(0));
         let source = Watched { images: images(100), asked, panics_at: Some(panics_at) };
         let mut loader = start(source, requests(100, 1, 10, 1, 0), options(2));
-        let run = std::panic::AssertUnwindSafe(|| while loader.next().is_some() {});
+        let run = std::panic::AssertUnwindSafe(|| while loader.next_batch().is_some() {});
         assert!(std::panic::catch_unwind(run).is_err(), "panic at image {panics_at}");
     }
 }
@@ -238,14 +239,14 @@ fn the_first_broken_image_in_order_ends_the_run() {
         let mut loader = start(broken(), requests(40, 1, 8, 1, 0), options(threads));
         let mut whole = 0;
         let error = loop {
-            match loader.next().expect("an error comes first") {
+            match loader.next_batch().expect("an error comes first") {
                 Ok(loaded) => whole += loaded.batch.labels.len() as u64,
                 Err(error) => break error,
             }
         };
         assert_eq!(error.to_string(), expected);
         assert_eq!(whole, position(first) / 8 * 8);
-        assert!(loader.next().is_none(), "nothing comes after a failure");
+        assert!(loader.next_batch().is_none(), "nothing comes after a failure");
     }
 }
 
@@ -254,7 +255,7 @@ fn refusals_are_counted_where_that_is_wanted() {
     let options = LoaderOptions { corrupt_policy: CorruptPolicy::Skip, ..options(2) };
     let mut loader = start(broken(), requests(40, 1, 8, 1, 0), options);
     let (mut labels, mut refused) = (Vec::<i64>::new(), 0);
-    while let Some(loaded) = loader.next() {
+    while let Some(loaded) = loader.next_batch() {
         let batch = loaded.expect("refusals are not fatal").batch;
         let bytes = View::training(24).shape.bytes();
         for one in &batch.corrupt {
@@ -290,6 +291,6 @@ fn a_folder_of_files_is_a_source() {
     assert!(source.place(2).ends_with("b/x.JPEG"));
     std::fs::remove_file(folder.path().join("a/y.jpg")).expect("removed");
     let mut loader = start(source, requests(3, 1, 3, 1, 0), options(1));
-    let error = loader.next().expect("an answer").map(|_| ()).expect_err("a file is missing");
+    let error = loader.next_batch().expect("an answer").map(|_| ()).expect_err("a file is missing");
     assert!(error.to_string().contains("a/y.jpg"), "{error}");
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lcsl_data::batch::Piece;
 use lcsl_data::loader::memory::PAGE;
 use lcsl_data::loader::{
-    Batch, CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, Piece, PinMemory,
-    Pinned, View,
+    Batch, CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, PinMemory, Pinned,
+    View,
 };
 use lcsl_data::sampler::EpochOrder;
 
@@ -161,7 +162,7 @@ fn start(driver: &Arc<Driver>, source: MemorySource, batches: usize, panics_at: 
 
 /// The next batch, or none after the last one.
 fn next<'a>(driver: &Driver, loader: &'a mut Loader) -> Option<&'a Batch> {
-    let loaded = loader.next()?.expect("good images");
+    let loaded = loader.next_batch()?.expect("good images");
     driver.lent.fetch_add(1, Ordering::SeqCst);
     Some(loaded.batch)
 }
@@ -221,7 +222,7 @@ fn guards_are_dropped_while_the_memory_is_there_however_a_loader_ends() {
             End::Unused => {}
             End::WithBatchLent => assert!(next(&driver, &mut loader).is_some()),
             End::Exhausted => while next(&driver, &mut loader).is_some() {},
-            End::CorruptRecord => assert!(loader.next().expect("an error").is_err()),
+            End::CorruptRecord => assert!(loader.next_batch().expect("an error").is_err()),
             End::Panicked => {
                 let run =
                     std::panic::AssertUnwindSafe(|| while next(&driver, &mut loader).is_some() {});

@@ -225,7 +225,7 @@ impl Decompressor {
         // length of `pixels`: the C side compares the picture's size with these before a row is
         // written. `reader` is null or what `with_reader` says: it and what it points to live as long as
         // the call, and nothing else uses them meanwhile.
-        let decode = |reader| unsafe {
+        let mut decode = |reader| unsafe {
             sys::lcsl_jpeg_decode(
                 handle,
                 jpeg.as_ptr(),

@@ -1,4 +1,5 @@
-//! Batches of images, decoded ahead by threads.
+//! Batches of images, decoded ahead by threads: [`Batches`](crate::batch::Batches) of whatever has to be
+//! decoded.
 //!
 //! 1. [`source`]: where bytes and labels come from; [`shards`]: from prepared shards.
 //!    [`opened`]: whatever a path holds.
@@ -7,7 +8,7 @@
 //! 4. [`memory`]: where batches lie, and who is told of it.
 //! 5. [`ring`]: which job is done next, and when a batch is whole.
 //! 6. [`threads`]: the threads, and the [`Loader`] that a training loop asks for batches.
-//! 7. [`kept`]: a batch without its corrupt images.
+//! 7. [`sound`]: a batch without its corrupt images.
 //!
 //! ```text
 //!   pieces              batch k+1                   batch k
@@ -26,20 +27,18 @@
 //! mapped files and the index.
 
 pub mod job;
-pub mod kept;
 pub mod memory;
 pub mod opened;
 pub mod ring;
 pub mod shards;
+pub mod sound;
 pub mod source;
 pub mod threads;
 pub mod view;
 
-pub use job::{CorruptRecord, LoadError};
-pub use kept::Kept;
 pub use memory::{PinMemory, Pinned};
 pub use opened::OpenedImages;
-pub use ring::{Batch, Piece};
+pub use ring::Batch;
 pub use shards::ShardSource;
 pub use source::{FolderSource, ImageEncoding, ImageSource, MemorySource};
 pub use threads::{CorruptPolicy, Loader, LoaderOptions};

@@ -6,22 +6,7 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 
-use super::job::CorruptRecord;
-
-/// A piece of an epoch: one batch that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// The epoch.
-    pub epoch: u64,
-    /// The positions in the epoch's order, in the order in which they stand in the batch.
-    pub positions: Range<u64>,
-}
-
-impl Piece {
-    fn images(&self) -> usize {
-        self.positions.end.saturating_sub(self.positions.start) as usize
-    }
-}
+use crate::batch::{CorruptRecord, Piece, Pieces};
 
 /// A batch, whole.
 #[derive(Debug)]
@@ -68,7 +53,7 @@ struct Slot {
 
 /// The batches that are being filled, oldest first.
 pub(super) struct Ring {
-    pieces: Box<dyn Iterator<Item = Piece> + Send>,
+    pieces: Pieces,
     /// All pieces were taken.
     exhausted: bool,
     /// Jobs that no thread has taken yet.
@@ -87,7 +72,7 @@ impl Ring {
     /// A ring of batches of up to `batch_images`, each of `image_bytes`, that lie in the memory of
     /// `slots` and are filled `job_images` at a time.
     pub(super) fn new(
-        pieces: Box<dyn Iterator<Item = Piece> + Send>,
+        pieces: Pieces,
         slots: Vec<BytesMut>,
         batch_images: usize,
         image_bytes: usize,

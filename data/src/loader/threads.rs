@@ -4,11 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::DataError;
+use crate::batch::{Batches, LoadError, Pieces, RawBatch};
 use crate::sampler::EpochOrder;
 
-use super::job::{DecodeScratch, ImageWork, LoadError};
+use super::job::{DecodeScratch, ImageWork};
 use super::memory::{Memory, PinMemory};
-use super::ring::{Batch, Piece, Ring};
+use super::ring::{Batch, Ring};
 use super::source::ImageSource;
 use super::view::View;
 
@@ -53,6 +55,8 @@ pub struct Loader {
     current: Option<Batch>,
     memory: Memory,
     failed: bool,
+    /// What [`Batches::take_waited`] answers next.
+    waited: Duration,
 }
 
 /// A batch and how long the loop waited for it.
@@ -100,7 +104,7 @@ impl Loader {
         source: Box<dyn ImageSource>,
         indices: Option<Vec<u32>>,
         order: Box<dyn Fn(u64) -> EpochOrder + Send + Sync>,
-        pieces: Box<dyn Iterator<Item = Piece> + Send>,
+        pieces: Pieces,
         options: LoaderOptions,
     ) -> Self {
         assert!(options.threads > 0 && options.ahead > 0, "a loader that does nothing");
@@ -125,7 +129,15 @@ impl Loader {
                     .expect("the system starts a thread")
             })
             .collect();
-        Self { shared, threads, corrupt_policy, current: None, memory, failed: false }
+        Self {
+            shared,
+            threads,
+            corrupt_policy,
+            current: None,
+            memory,
+            failed: false,
+            waited: Duration::ZERO,
+        }
     }
 
     /// The next batch, or `None` after the last one and after a failure.
@@ -135,8 +147,7 @@ impl Loader {
     ///
     /// # Panics
     /// When a thread has panicked, or [`super::memory::Pinned::wait_until_read`] does.
-    #[allow(clippy::should_implement_trait)] // a batch is lent, which an iterator cannot do
-    pub fn next(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
+    pub fn next_batch(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
         if self.failed {
             return None;
         }
@@ -169,7 +180,19 @@ impl Loader {
             return Some(Err(batch.corrupt.swap_remove(first).error));
         }
         let waited = asked.elapsed();
+        self.waited += waited;
         Some(Ok(Loaded { batch: self.current.insert(batch), waited }))
+    }
+}
+
+impl Batches for Loader {
+    fn next(&mut self) -> Result<Option<RawBatch<'_>>, DataError> {
+        let loaded = self.next_batch().transpose()?;
+        Ok(loaded.map(|loaded| loaded.batch.without_corrupt()))
+    }
+
+    fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lcsl_data::DataError;
-use lcsl_data::loader::{CorruptPolicy, Kept, Loader, LoaderOptions, Piece, ShardSource, View};
+use lcsl_data::batch::Piece;
+use lcsl_data::loader::{CorruptPolicy, Loader, LoaderOptions, ShardSource, View};
 use lcsl_data::prepare::image::{RgbImage, encode};
 use lcsl_data::sampler::EpochOrder;
 use lcsl_data::shard::index::{INDEX_FILE, write_index};
@@ -91,12 +92,12 @@ fn corrupt_records_are_left_out_where_they_are_counted() {
     write_corrupt_set(folder.path());
     let mut loader = loader(opened(&folder), CorruptPolicy::Skip);
     let (mut labels, mut positions, mut sentences) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(loaded) = loader.next() {
+    while let Some(loaded) = loader.next_batch() {
         let batch = loaded.unwrap().batch;
-        let kept = Kept::of(batch);
-        assert_eq!(kept.pixels.len(), kept.labels.len() * View::evaluation(16).shape.bytes());
-        labels.extend_from_slice(&kept.labels);
-        positions.extend(kept.positions);
+        let sound = batch.without_corrupt();
+        assert_eq!(sound.pixels.len(), sound.labels.len() * View::evaluation(16).shape.bytes());
+        labels.extend_from_slice(&sound.labels);
+        positions.extend(sound.positions);
         sentences.extend(batch.corrupt.iter().map(|one| said(&one.error, &folder)));
     }
     let left: Vec<u64> = (0..IMAGES).filter(|i| ![ROTTEN, CUT_SHORT].contains(i)).collect();
@@ -115,7 +116,7 @@ fn the_first_corrupt_record_is_an_error_where_they_are_fatal() {
         let mut loader = loader(opened(folder), CorruptPolicy::Fail);
         let mut whole = 0;
         loop {
-            match loader.next().unwrap() {
+            match loader.next_batch().unwrap() {
                 Ok(loaded) => whole += loaded.batch.labels.len(),
                 Err(error) => {
                     let error = DataError::from(error);
@@ -152,7 +153,8 @@ fn what_is_wrong_with_more_than_one_record_is_fatal_also_where_records_are_count
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&index, bytes).unwrap();
-    let refused = |mut loader: Loader| loader.next().unwrap().map(|_| ()).unwrap_err().to_string();
+    let refused =
+        |mut loader: Loader| loader.next_batch().unwrap().map(|_| ()).unwrap_err().to_string();
     let error = refused(loader(opened(&folder), CorruptPolicy::Skip));
     assert!(error.contains("the checksum of records 0 to 11"), "{error}");
 

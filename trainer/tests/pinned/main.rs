@@ -9,8 +9,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use lcsl_backends::nccl::{Device, DeviceBuffer, Libraries, Reader};
+use lcsl_data::batch::Piece;
 use lcsl_data::loader::{
-    CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, Piece, PinMemory, View,
+    CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, PinMemory, View,
 };
 use lcsl_data::sampler::EpochOrder;
 use lcsl_trainer::engine::data::pinned::Pinner;
@@ -134,7 +135,7 @@ fn pass(
     let (mut loader, mut expected) = (start(Some(gpu.pinner.clone() as _)), start(None));
     let (mut arrived, mut read) = (Vec::new(), 0);
     for _ in 0..batches {
-        let loaded = loader.next().expect("no end").expect("good images");
+        let loaded = loader.next_batch().expect("no end").expect("good images");
         let pixels = &loaded.batch.pixels;
         let mut buffer = DeviceBuffer::new(gpu.device.clone(), pixels.len())?;
         // SAFETY: the buffer is as long as the batch, and nothing else uses it.

@@ -5,16 +5,17 @@ use std::io::Write as _;
 use std::path::Path;
 
 use lcsl_data::augment::{Canvas, Recipe, augment};
+use lcsl_data::batch::LoadError;
 use lcsl_data::decode::header::Header;
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{Decoder, ImageError, Window};
 use lcsl_data::images::ImageSet;
-use lcsl_data::loader::{ImageEncoding, ImageSource, LoadError, OpenedImages, View};
+use lcsl_data::loader::{ImageEncoding, ImageSource, OpenedImages, View};
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_data::sampler::EpochOrder;
 use serde_json::{Value, json};
 
-use super::{Setting, refused};
+use super::Setting;
 use crate::data::bad_data;
 use crate::fault::Fault;
 
@@ -76,7 +77,7 @@ fn picture(
     let (encoding, bytes) = source.image(index, &mut scratch).map_err(|error| bad_data(&error))?;
     let wrong = |error: ImageError| {
         let place = source.place(index);
-        refused(&LoadError::Image { place, index: index as u64, source: error })
+        bad_data(&LoadError::Image { place, index: index as u64, source: error }.into())
     };
     let mut pixels = vec![0; view.shape.bytes()];
     let hands = (decoder, &mut Canvas::default());

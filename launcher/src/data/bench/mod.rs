@@ -8,7 +8,7 @@ use std::path::Path;
 use lcsl_config::{DataAugmentation, DatasetName};
 use lcsl_data::augment::Recipe;
 use lcsl_data::augment::recipes::{photographs, small};
-use lcsl_data::loader::{LoadError, OpenedImages, opened};
+use lcsl_data::loader::{OpenedImages, opened};
 use serde_json::json;
 
 use super::arguments::Bench;
@@ -48,11 +48,10 @@ pub(super) fn run(asked: &Bench) -> Result<u8, Fault> {
         OpenedImages::Arrays(set) => (set.len() as u64, "arrays"),
     };
     let measured = match images {
-        OpenedImages::Pictures(source) => {
-            measure::pictures(source, setting).map_err(|error| refused(&error))?
-        }
+        OpenedImages::Pictures(source) => measure::pictures(source, setting),
         OpenedImages::Arrays(set) => measure::arrays(set, setting),
-    };
+    }
+    .map_err(|error| bad_data(&error))?;
     terminal::print(&if asked.json {
         format!("{}\n", answer(&measured, setting, count, kind))
     } else {
@@ -143,17 +142,6 @@ fn shown(measured: &Measured, setting: Setting, images: u64, kind: &str) -> Stri
         plural(threads, "thread"),
         if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") },
     )
-}
-
-/// An image that the loader refuses, with what to do.
-fn refused(error: &LoadError) -> Fault {
-    match error {
-        LoadError::Data(error) => bad_data(error),
-        LoadError::Image { source, .. } => Fault {
-            hint: Some(source.hint().to_owned()),
-            ..Fault::new(error.to_string(), exit::BAD_DATA)
-        },
-    }
 }
 
 #[cfg(test)]

@@ -3,43 +3,34 @@
 use std::borrow::Cow;
 
 use super::ring::Batch;
+use crate::batch::RawBatch;
 
-/// The sound images of a batch, in their order. A batch without a corrupt image is lent as it is; of
-/// another one the sound images are copied.
-#[derive(Debug)]
-pub struct Kept<'a> {
-    /// The images: NHWC, 8 bits, not normalised, without gaps.
-    pub pixels: Cow<'a, [u8]>,
-    /// Their classes.
-    pub labels: Cow<'a, [i64]>,
-    /// Their positions in the epoch, ascending; with gaps where corrupt images were skipped.
-    pub positions: Vec<u64>,
-}
-
-impl<'a> Kept<'a> {
-    /// Skips the corrupt images of `batch`.
-    pub fn of(batch: &'a Batch) -> Self {
-        let (pixels, labels) = (&batch.pixels[..], &batch.labels[..]);
-        let all = batch.piece.positions.clone();
-        if batch.corrupt.is_empty() {
+impl Batch {
+    /// The sound images of the batch, in their order. A batch without a corrupt image is lent as it is;
+    /// of another one the sound images are copied.
+    pub fn without_corrupt(&self) -> RawBatch<'_> {
+        let (pixels, labels) = (&self.pixels[..], &self.labels[..]);
+        let (piece, corrupt) = (self.piece.clone(), &self.corrupt[..]);
+        let all = piece.positions.clone();
+        if corrupt.is_empty() {
             let (pixels, labels) = (Cow::Borrowed(pixels), Cow::Borrowed(labels));
-            return Self { pixels, labels, positions: all.collect() };
+            return RawBatch { piece, pixels, labels, positions: all.collect(), corrupt };
         }
-        let mut corrupt = batch.corrupt.iter().map(|one| one.at).peekable();
-        let left = labels.len() - batch.corrupt.len();
+        let mut skipped = corrupt.iter().map(|one| one.at).peekable();
+        let sound = labels.len() - corrupt.len();
         let image_bytes = pixels.len() / labels.len();
         let mut kept =
-            (Vec::with_capacity(left * image_bytes), Vec::with_capacity(left), Vec::new());
+            (Vec::with_capacity(sound * image_bytes), Vec::with_capacity(sound), Vec::new());
         let images = pixels.chunks_exact(image_bytes).zip(labels).zip(all);
         for (at, ((image, label), position)) in images.enumerate() {
-            if corrupt.next_if_eq(&at).is_none() {
+            if skipped.next_if_eq(&at).is_none() {
                 kept.0.extend_from_slice(image);
                 kept.1.push(*label);
                 kept.2.push(position);
             }
         }
         let (pixels, labels, positions) = kept;
-        Self { pixels: Cow::Owned(pixels), labels: Cow::Owned(labels), positions }
+        RawBatch { piece, pixels: pixels.into(), labels: labels.into(), positions, corrupt }
     }
 }
 
@@ -48,8 +39,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::batch::{CorruptRecord, LoadError, Piece};
     use crate::decode::ImageError;
-    use crate::loader::{CorruptRecord, LoadError, Piece};
 
     /// Image i is twice the byte i, has label 100 + i and position 1000 + i; corrupt ones are black and
     /// have label −1, as the threads leave them.
@@ -76,20 +67,21 @@ mod tests {
             corrupt in prop::collection::vec(any::<bool>(), 0..40)
         ) {
             let batch = batch(&corrupt);
-            let kept = Kept::of(&batch);
+            let sound = batch.without_corrupt();
             let left: Vec<usize> = (0..corrupt.len()).filter(|at| !corrupt[*at]).collect();
             let pixels: Vec<u8> = left.iter().flat_map(|at| [*at as u8; 2]).collect();
             let labels: Vec<i64> = left.iter().map(|at| 100 + *at as i64).collect();
             let positions: Vec<u64> = left.iter().map(|at| 1000 + *at as u64).collect();
-            prop_assert_eq!((&kept.pixels[..], &kept.labels[..]), (&pixels[..], &labels[..]));
-            prop_assert_eq!(kept.positions, positions);
+            prop_assert_eq!((&sound.pixels[..], &sound.labels[..]), (&pixels[..], &labels[..]));
+            prop_assert_eq!(&sound.positions, &positions);
+            prop_assert_eq!(sound.positions.len() + sound.corrupt.len(), corrupt.len());
         }
     }
 
     #[test]
     fn a_batch_without_a_corrupt_image_is_not_copied() {
         let batch = batch(&[false; 3]);
-        let kept = Kept::of(&batch);
-        assert!(matches!((kept.pixels, kept.labels), (Cow::Borrowed(_), Cow::Borrowed(_))));
+        let sound = batch.without_corrupt();
+        assert!(matches!((sound.pixels, sound.labels), (Cow::Borrowed(_), Cow::Borrowed(_))));
     }
 }
