@@ -8,51 +8,27 @@ use std::sync::Arc;
 use lcsl_config::{Data, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
+use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::synthetic::SyntheticOptions;
 use lcsl_data::datasets::{self, Dataset, DatasetId, DatasetOptions, Normalisation};
-use lcsl_data::images::{ImageSet, Shape};
+use lcsl_data::images::Shape;
 use lcsl_data::profile::{self, ProfileShape};
 use lcsl_data::sampler::{Sampler, SamplerKind};
-use lcsl_data::shard::ShardSet;
 use lcsl_data::split::{self, SelectionOrder, SplitError, SplitRequest};
 use thiserror::Error;
-
-/// Where images are.
-#[derive(Debug, Clone)]
-pub enum Images {
-    /// In memory, all of one size.
-    Memory(Arc<ImageSet>),
-    /// In shards, to be decoded to the size that is wanted.
-    Shards(Arc<ShardSet>),
-}
-
-impl Images {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Memory(set) => set.len(),
-            Self::Shards(set) => set.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Some of the images of a set, in order.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// The set.
-    pub images: Images,
+    pub images: ImageStore,
     /// Which of them.
     pub indices: Arc<[u32]>,
 }
 
 impl Selection {
-    fn whole(images: Images) -> Self {
+    fn whole(images: ImageStore) -> Self {
         let indices = (0..images.len() as u32).collect();
         Self { images, indices }
     }
@@ -130,7 +106,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
     let dataset = open_dataset(name, &config.data)?;
     let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
-    let images = Images::Memory(dataset.train.clone());
+    let images = ImageStore::Memory(dataset.train.clone());
     let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(DataModule {
@@ -140,7 +116,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
         train_counts: split.train_counts,
         validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
-        test: Selection::whole(Images::Memory(dataset.test)),
+        test: Selection::whole(ImageStore::Memory(dataset.test)),
         shape: dataset.train.shape(),
         normalisation: if paper && name == DatasetId::Cifar100 {
             CIFAR10.normalisation // the published code never changed its constants
@@ -191,8 +167,8 @@ fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> 
         SamplerName::Reversed => SamplerKind::Reversed,
     };
     let label = |index: &u32| match &train.images {
-        Images::Memory(set) => Ok(set.label(*index as usize)),
-        Images::Shards(set) => set.label(*index as usize),
+        ImageStore::Memory(set) => Ok(set.label(*index as usize)),
+        ImageStore::Shards(set) => set.label(*index as usize),
     };
     let labels = match kind {
         SamplerKind::Random | SamplerKind::QuasiRandom | SamplerKind::Sequential => {

@@ -2,12 +2,13 @@
 
 use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
+use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::datasets::prepared::{self, Prepared, PreparedSplit};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{DataModule, DataModuleError, Images, Selection, cut, profile, recipes, sampler};
+use super::{DataModule, DataModuleError, Selection, cut, profile, recipes, sampler};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
@@ -64,7 +65,7 @@ fn select(
     if official.is_some() {
         request.validation_per_class = 0;
     }
-    let images = || Images::Shards(dataset.train.images.clone());
+    let images = || ImageStore::Shards(dataset.train.images.clone());
     let is_whole = request.validation_per_class == 0 && request.targets == dataset.train.counts;
     let mut selected = if is_whole {
         let validation = Selection { images: images(), indices: [].into() };
@@ -88,7 +89,7 @@ fn select(
 }
 
 fn whole(split: &PreparedSplit) -> Selection {
-    Selection::whole(Images::Shards(split.images.clone()))
+    Selection::whole(ImageStore::Shards(split.images.clone()))
 }
 
 /// The class of every image: the index is read, and no image.

@@ -1,6 +1,5 @@
-//! Parts of global batches, from a dataset.
+//! Logical batches of a dataset, as tensors.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use lcsl_data::DataError;
@@ -12,7 +11,6 @@ use tch::{Device, Kind, Tensor};
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::pinned::Pinner;
 use crate::engine::data::train_loader::TrainLoader;
-use crate::plan::EpochPlan;
 
 /// Turns pixels into what a network sees.
 #[derive(Debug)]
@@ -70,10 +68,6 @@ pub enum Mixing {
 pub struct DatasetBatches {
     /// Images in the order of an epoch.
     pub loader: TrainLoader,
-    /// Who gets which.
-    pub plan: EpochPlan,
-    /// The logical ranks of this rank.
-    pub block: Range<usize>,
     /// How images are mixed.
     pub mixing: Mixing,
     /// Seed of the run.
@@ -90,13 +84,12 @@ impl DatasetBatches {
         index: StepIndex,
         logical_rank: usize,
     ) -> Result<LogicalBatch, DataError> {
-        let positions = self.plan.positions_of(index.step, logical_rank);
         let shape = self.loader.shape;
-        let bytes = self.loader.next_batch(index, logical_rank, positions)?;
-        let (count, keys) = (bytes.labels.len(), bytes.positions);
+        let raw = self.loader.next_batch()?;
+        let (count, keys) = (raw.labels.len(), raw.positions);
         self.sent.clear();
         let device = self.normaliser.device;
-        let labels = send(&bytes.labels, device, &mut self.sent);
+        let labels = send(&raw.labels, device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -108,7 +101,7 @@ impl DatasetBatches {
             }
         };
         let permutation = send(&permutation, device, &mut self.sent);
-        let images = self.normaliser.apply(&bytes.pixels, count, shape);
+        let images = self.normaliser.apply(&raw.pixels, count, shape);
         Ok(LogicalBatch { images, labels, permutation, lambda, keys })
     }
 }
@@ -131,11 +124,13 @@ impl BatchSource for DatasetBatches {
     }
 
     fn global_images(&self, index: StepIndex, _micro: usize) -> u64 {
-        let batch = self.plan.batch_at(index.step);
+        let batch = self.loader.plan.batch_at(index.step);
         batch.end - batch.start
     }
 
     fn batches(&mut self, index: StepIndex, _micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
-        self.block.clone().map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
+        self.loader.go_to(index);
+        let block = self.loader.block.clone();
+        block.map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
     }
 }

@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
             eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
             context: context(config, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
-            plan: batches.plan,
+            plan: batches.loader.plan,
             batches,
             best: None,
             position: Position::default(),
@@ -196,9 +196,7 @@ pub(crate) fn batches(
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetBatches {
-        plan,
-        loader: TrainLoader::new(data_module, plan, block.clone(), seed, decoding, pinner.clone()),
-        block,
+        loader: TrainLoader::new(data_module, plan, block, seed, decoding, pinner.as_ref()),
         mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
         seed,
         normaliser: normaliser(data_module, device, pinner),
