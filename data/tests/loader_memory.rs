@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use lcsl_data::batch::Piece;
 use lcsl_data::loader::memory::PAGE;
@@ -50,6 +49,8 @@ struct Driver {
     heard: Mutex<Heard>,
     /// Slots that it takes; it refuses all others.
     takes: usize,
+    /// The batch up to which it waits for the threads: none where they may die.
+    waits_until: usize,
     /// Images that the threads have asked for.
     asked: Arc<AtomicUsize>,
     /// Batches that the loop was lent.
@@ -93,12 +94,19 @@ impl PinMemory for Told {
 }
 
 impl Pinned for Guard {
-    /// Takes its time, in which nobody may fill more than the other slots: this one is still being read.
+    /// Reads until the threads have filled all other slots, which is all that they may: this one is still
+    /// being read. Then there is a chance for them to go on, which they must not take.
     fn wait_until_read(&self) {
-        std::thread::sleep(Duration::from_millis(10));
         let batches = self.driver.lent.load(Ordering::SeqCst) + AHEAD;
         let images: u64 = (0..batches).map(images_of).sum();
-        let asked = self.driver.asked.load(Ordering::SeqCst) as u64;
+        let asked = || self.driver.asked.load(Ordering::SeqCst) as u64;
+        if batches <= self.driver.waits_until {
+            while asked() < images {
+                std::thread::yield_now();
+            }
+            (0..100).for_each(|_| std::thread::yield_now());
+        }
+        let asked = asked();
         assert!(asked <= images, "written while it is read: {asked} images in {batches} batches");
         self.driver.heard.lock().expect("no panic inside").waited_for.push(self.start);
     }
@@ -170,7 +178,7 @@ fn next<'a>(driver: &Driver, loader: &'a mut Loader) -> Option<&'a Batch> {
 #[test]
 fn each_slot_is_told_of_once_in_whole_pages_and_every_batch_lies_in_one() {
     let _alone = alone();
-    let driver = driver(usize::MAX);
+    let driver = Arc::new(Driver { takes: usize::MAX, waits_until: 30, ..Driver::default() });
     let mut loader = start(&driver, images(100), 30, 0);
     let slots = driver.heard.lock().expect("heard").known.clone();
     assert_eq!(slots.len(), SLOTS, "told before the first batch");
