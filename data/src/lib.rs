@@ -5,8 +5,8 @@
 //! reads it in this order:
 //!
 //! 1. [`random`]: one stream of random numbers per (seed, purpose, coordinates). No generator is
-//!    ever shared between threads or carried from step to step, so who computes something cannot
-//!    change what is computed.
+//!    ever shared between threads or carried from step to step, so the number of threads and processes
+//!    cannot change what is computed.
 //! 2. [`share`]: which part of a whole belongs to part i of n.
 //! 3. [`images`]: a set of labelled images of one size, in memory.
 //! 4. [`datasets`]: the datasets by name, opened from their official files; [`idx`] is the format

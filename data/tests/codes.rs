@@ -1,5 +1,4 @@
-//! The Huffman codes of JPEG files: whoever reads them, the pixels are the same, and so are the words where
-//! there are none.
+//! Both Huffman decoders give the same pixels, and the same words where there are none.
 
 use std::path::PathBuf;
 
@@ -36,9 +35,9 @@ fn window(decoder: &mut Decoder, jpeg: &[u8], place: [u32; 4]) -> Result<Vec<u8>
     decoder.window(jpeg, choose, shape, &mut pixels).map(|()| pixels)
 }
 
-/// Ordinary files are read here, others by the library: not one of them by chance.
+/// Ordinary files are read fast, others by libjpeg-turbo: each of these is known to be one or the other.
 #[test]
-fn ordinary_files_are_pictures_read_fast() {
+fn ordinary_files_are_read_fast() {
     let files = [
         ("420.jpg", 1),
         ("422.jpg", 1),

@@ -1,5 +1,5 @@
 //! A JPEG (or a PNG that is taken for one): training's decoder and preparation's agree with each
-//! other, a window is what the whole picture has there, whoever reads the Huffman codes reads the same,
+//! other, a window is what the whole picture has there, both Huffman decoders give the same,
 //! and no file leaves anything behind for the next one.
 
 use std::sync::LazyLock;

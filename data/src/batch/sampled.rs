@@ -162,7 +162,7 @@ mod tests {
     ];
 
     proptest! {
-        /// Whoever fills which part of a batch gets the same bytes: this is why neither the number of
+        /// Any part of a batch has the same bytes however the batch is cut: this is why neither the number of
         /// processes nor the step at which a run goes on can change an image.
         #[test]
         fn parts_put_together_are_the_whole_batch(

@@ -98,7 +98,7 @@ pub fn reduction(window: Window, target: (u32, u32)) -> ScaleDenominator {
 /// wide, at `reduction`.
 ///
 /// # Panics
-/// When the window does not lie inside the picture: whoever drew it knew the picture's size.
+/// When the window does not lie inside the picture: it was drawn for a picture of this size.
 pub fn plan(
     window: Window,
     size: (u32, u32),

@@ -11,7 +11,7 @@ use crate::batch::{CorruptRecord, Piece, Pieces};
 /// A batch, whole.
 #[derive(Debug)]
 pub struct Batch {
-    /// What was asked for.
+    /// Which piece it is.
     pub piece: Piece,
     /// The images: NHWC, 8 bits, not normalised.
     pub pixels: BytesMut,
@@ -169,7 +169,7 @@ impl Ring {
             self.batch_images
         );
         let mut pixels = self.free.pop().expect("there is a free slot, see above");
-        // What it holds already stays: every byte is written by whoever fills it.
+        // What it holds already stays: a job writes every byte of its own.
         pixels.resize(images * self.image_bytes, 0);
         let batch = self.oldest + self.slots.len() as u64;
         let jobs = images.div_ceil(self.job_images);

@@ -37,7 +37,7 @@ pub struct LoaderOptions {
     pub ahead: usize,
     /// Images of the largest batch that is wanted: memory for it is taken once.
     pub batch_images: usize,
-    /// Who is told of that memory, if anybody.
+    /// Is told of that memory.
     pub pin: Option<Arc<dyn PinMemory>>,
     /// The seed of every random choice.
     pub seed: u64,

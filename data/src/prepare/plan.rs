@@ -39,8 +39,8 @@ pub struct Item {
 }
 
 impl PreparePlan {
-    /// Puts the training images into a random order that belongs to `seed`: whoever reads shards
-    /// from front to back then sees classes mixed. Other splits stay as listed.
+    /// Puts the training images into a random order that belongs to `seed`: a shard that is read from
+    /// front to back then has classes mixed. Other splits stay as listed.
     pub fn shuffle(&mut self, seed: u64) {
         for part in self.splits.iter_mut().filter(|part| part.name == "train") {
             Stream::new(seed, Purpose::Storage, 0, 0, 0).shuffle(&mut part.items);

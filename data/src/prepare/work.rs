@@ -84,7 +84,7 @@ impl ShardWork<'_> {
     /// Writes every shard that is not there yet; returns those of each split in order.
     ///
     /// # Errors
-    /// What the disk refused; or every image that cannot be stored.
+    /// When the disk cannot be written to; or every image that cannot be stored.
     pub fn run(&self, threads: usize, root: &Path) -> Result<Vec<Vec<Written>>, PrepareError> {
         let jobs: Vec<(usize, usize)> = self
             .splits

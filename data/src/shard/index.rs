@@ -240,7 +240,7 @@ fn head_bytes(shards: usize, names: usize, records: u64) -> usize {
 /// bug of the caller.
 ///
 /// # Errors
-/// What the system refused.
+/// When the system cannot write.
 pub fn write_index(
     folder: &Path,
     form: RecordForm,

@@ -74,7 +74,7 @@ fn rule(picture: &mut RgbImage, top: u32) {
 /// Writes a picture as PNG.
 ///
 /// # Errors
-/// What the system refused.
+/// When the system cannot write.
 pub fn write_png(picture: &RgbImage, file: impl Write) -> io::Result<()> {
     let mut encoder = png::Encoder::new(file, picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);

@@ -33,7 +33,7 @@ fn read(
 ) -> Result<ImageSet, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in files {
-        let (path, bytes) = source.take(file, form)?;
+        let (path, bytes) = source.read(file, form)?;
         decode(&path, &bytes, records, form.label_classes, &mut pixels, &mut labels)?;
     }
     Ok(ImageSet::new(SHAPE, pixels, labels))
@@ -41,7 +41,7 @@ fn read(
 
 /// One name a line; the official file of CIFAR-10 ends with an empty line.
 fn class_names(source: &mut CifarFiles, form: &CifarFormat) -> Result<Vec<String>, DataError> {
-    let (path, bytes) = source.take(form.names_file, form)?;
+    let (path, bytes) = source.read(form.names_file, form)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let names: Vec<String> = lines.map(str::to_owned).collect();

@@ -45,8 +45,8 @@ impl CifarFiles {
         }
     }
 
-    /// The content of `file`, and its path for messages. Each file can be taken once.
-    pub(super) fn take(
+    /// The content of `file`, and its path for messages. Each file can be read once.
+    pub(super) fn read(
         &mut self,
         file: &str,
         form: &CifarFormat,

@@ -42,8 +42,8 @@ pub struct ScanLayout {
     pub wanted: (u32, u32),
 }
 
-/// This decoder does not read the file: it is not ordinary, or it is damaged. Another one, with words
-/// for what is wrong, has to.
+/// This reader does not read the file: it is not ordinary, or it is damaged. libjpeg-turbo has to, which
+/// also says what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotPlain;
 
@@ -120,7 +120,7 @@ impl ScanReader {
         Ok(self.tables.len() - 1)
     }
 
-    /// Reads the next unit, into `blocks` if anybody wants them: they are zero before, and remain so where
+    /// Reads the next unit, into `blocks` where there are any: they are zero before, and remain so where
     /// the unit stands in a column that is not wanted. Behind the last unit the file has to end.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ fn coefficients(
     }
 }
 
-/// Reads all coefficients but the first, for nobody.
+/// Reads past all coefficients but the first.
 #[inline(always)]
 fn leave_out(bytes: &[u8], bits: &mut Bits, ac: &Table) -> Result<(), NotPlain> {
     let (mut at, ac) = (1, ac.looks());

@@ -85,7 +85,7 @@ impl Entry {
     }
 }
 
-/// What [`LEAP`] bits hold if nobody asks for values: as many coefficients as begin and have their
+/// What [`LEAP`] bits hold where values are not wanted: as many coefficients as begin and have their
 /// codes there. Their numbers may reach beyond.
 ///
 /// ```text
