@@ -16,6 +16,9 @@ fn libjpeg() {
     for folder in include.split(',').filter(|folder| !folder.is_empty()) {
         build.flag("-isystem").flag(folder);
     }
+    if cfg!(feature = "fast_huffman") {
+        build.define("LCSL_FAST_HUFFMAN", None);
+    }
     build
         .std("c11")
         .opt_level(2)

@@ -6,17 +6,17 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use lcsl_data::sampler::{Kind, Order, Sampler};
+use lcsl_data::sampler::{EpochOrder, Sampler, SamplerKind};
 
 const POSITION: u64 = 1_000_000_000;
 const SEEKS: u64 = 1_000;
 
 fn main() {
     let n = 2 * POSITION;
-    report("random", |epoch| Order::random(n, 1, epoch).at(POSITION));
-    report("quasi_random", |epoch| Order::quasi_random(n, 1, epoch).at(POSITION));
+    report("random", |epoch| EpochOrder::random(n, 1, epoch).at(POSITION));
+    report("quasi_random", |epoch| EpochOrder::quasi_random(n, 1, epoch).at(POSITION));
     let labels = (0..437_513_u32).map(|place| place % 8_142);
-    let sampler = Sampler::new(Kind::Progressive { epochs: SEEKS }, labels, 1);
+    let sampler = Sampler::new(SamplerKind::Progressive { epochs: SEEKS }, labels, 1);
     report("progressive, 437,513 images", |epoch| sampler.order(epoch).at(437_512));
 }
 

@@ -35,7 +35,7 @@ const RESERVED_BYTES_MAX: u64 = 1 << 20;
 
 /// The content of an IDX file of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images {
+pub struct IdxImages {
     /// Number of images.
     pub count: u32,
     /// Rows of each image.
@@ -50,7 +50,7 @@ pub struct Images {
 ///
 /// # Errors
 /// When the file cannot be read, is not a file of images, or is not as long as its header says.
-pub fn read_images(path: &Path) -> Result<Images, DataError> {
+pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
     images(Reader::open(path)?)
 }
 
@@ -58,15 +58,15 @@ pub fn read_images(path: &Path) -> Result<Images, DataError> {
 ///
 /// # Errors
 /// As [`read_images`] has them.
-pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<Images, DataError> {
+pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<IdxImages, DataError> {
     images(Reader::new(path, bytes))
 }
 
-fn images(mut reader: Reader) -> Result<Images, DataError> {
+fn images(mut reader: Reader) -> Result<IdxImages, DataError> {
     reader.expect_magic(MAGIC_IMAGES)?;
     let [count, rows, columns] = [reader.u32()?, reader.u32()?, reader.u32()?];
     let pixels = reader.payload(&[count, rows, columns])?;
-    Ok(Images { count, rows, columns, pixels })
+    Ok(IdxImages { count, rows, columns, pixels })
 }
 
 /// Reads a file of labels, each of which must be below `classes`; a name that ends in `.gz` says
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `wanted` bytes, or fewer where the file ends.
-    fn take(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
+    fn read_up_to(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
         // Memory follows the bytes that come: a header alone must not take a GiB.
         let mut bytes = Vec::with_capacity(wanted.min(RESERVED_BYTES_MAX) as usize);
         let read = (&mut self.content).take(wanted).read_to_end(&mut bytes);
@@ -177,9 +177,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `wanted` bytes; a file that ends before them is truncated.
-    fn take_all(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
+    fn read_exactly(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
         let expected = self.offset + wanted;
-        let bytes = self.take(wanted)?;
+        let bytes = self.read_up_to(wanted)?;
         if self.offset < expected {
             return Err(DataError::Truncated {
                 path: self.path.clone(),
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
     }
 
     fn u32(&mut self) -> Result<u32, DataError> {
-        let bytes = self.take_all(4)?;
+        let bytes = self.read_exactly(4)?;
         Ok(u32::from_be_bytes(bytes.try_into().expect("four bytes were asked for")))
     }
 
@@ -212,9 +212,9 @@ impl<'a> Reader<'a> {
         let Some(size) = u64::try_from(announced).ok().filter(|&size| size <= limit) else {
             return Err(DataError::TooLarge { path: self.path.clone(), announced, limit });
         };
-        let payload = self.take_all(size)?;
+        let payload = self.read_exactly(size)?;
         let expected = self.offset;
-        let extra = self.take(TRAILING_BYTES_COUNTED)?.len() as u64;
+        let extra = self.read_up_to(TRAILING_BYTES_COUNTED)?.len() as u64;
         if extra > 0 {
             return Err(DataError::Trailing { path: self.path.clone(), expected, extra });
         }
@@ -333,7 +333,7 @@ mod tests {
     fn memory_follows_the_bytes_that_come_not_those_that_are_announced() {
         let bytes = [7; 24];
         let mut reader = Reader::new(Path::new("images"), &bytes[..]);
-        let taken = reader.take(PAYLOAD_BYTES_MAX).unwrap();
+        let taken = reader.read_up_to(PAYLOAD_BYTES_MAX).unwrap();
         assert_eq!(taken, bytes);
         assert!(taken.capacity() as u64 <= RESERVED_BYTES_MAX, "{} bytes", taken.capacity());
     }

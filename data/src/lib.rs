@@ -5,8 +5,8 @@
 //! reads it in this order:
 //!
 //! 1. [`random`]: one stream of random numbers per (seed, purpose, coordinates). No generator is
-//!    ever shared between threads or carried from step to step, so who computes something cannot
-//!    change what is computed.
+//!    ever shared between threads or carried from step to step, so the number of threads and processes
+//!    cannot change what is computed.
 //! 2. [`share`]: which part of a whole belongs to part i of n.
 //! 3. [`images`]: a set of labelled images of one size, in memory.
 //! 4. [`datasets`]: the datasets by name, opened from their official files; [`idx`] is the format
@@ -16,31 +16,31 @@
 //! 7. [`sampler`]: the order of an epoch, computed for each position on its own.
 //! 8. [`augment`]: one image, changed at random, as a [recipe](augment::recipes) says.
 //! 9. [`decode`]: a window of a JPEG file as pixels of the wanted size; [`crop`] draws the window.
-//! 10. [`loader`]: batches of such pixels, made ahead by threads.
-//! 11. [`batch`]: for sets in memory, all of it together: positions of an epoch in, bytes and
-//!     labels out.
+//! 10. [`batch`]: all of it together: positions of an epoch in, bytes and labels out, wherever the
+//!     images are.
+//! 11. [`loader`]: batches of what has to be decoded, made ahead by threads.
 //! 12. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
 //!     [`verify`] compares their checksums, [`survey`] tells what is inside.
 //!
 //! ```
-//! use lcsl_data::{batch::Batches, datasets, profile, split};
+//! use lcsl_data::{batch::SampledImages, datasets, profile, split};
 //! use std::{path::Path, sync::Arc};
 //!
-//! let options = datasets::Options::default();
-//! let dataset = datasets::open(datasets::Name::Synthetic, Path::new("datasets"), &options)?;
+//! let options = datasets::DatasetOptions::default();
+//! let dataset = datasets::open(datasets::DatasetId::Synthetic, Path::new("datasets"), &options)?;
 //! let classes = dataset.classes();
 //! let largest = dataset.largest_class();
-//! let request = split::Request {
-//!     targets: profile::counts(profile::Kind::Exponential, classes, largest, 0.1),
+//! let request = split::SplitRequest {
+//!     targets: profile::counts(profile::ProfileShape::Exponential, classes, largest, 0.1),
 //!     validation_per_class: 10,
-//!     order: split::Order::First,
+//!     order: split::SelectionOrder::First,
 //! };
 //! let split = split::split(dataset.train.labels(), classes, &request)?;
-//! let batches = Batches::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);
+//! let images = SampledImages::new(dataset.train.clone(), split.train.into(), dataset.recipe, 1);
 //!
 //! let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-//! batches.fill(0, 0..64, 0, &mut pixels, &mut labels);
-//! assert_eq!(pixels.len(), 64 * batches.shape().bytes());
+//! images.fill(0, 0..64, 0, &mut pixels, &mut labels);
+//! assert_eq!(pixels.len(), 64 * images.shape().bytes());
 //! assert_eq!(labels.len(), 64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -1,4 +1,4 @@
-//! Memory that will be read soon, asked for early.
+//! Fetches memory into the cache before it is read.
 //!
 //! Images of a random order lie anywhere in a set, so each of them would make the processor wait for its
 //! memory. Two images ahead is early enough to hide that.

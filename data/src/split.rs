@@ -12,7 +12,7 @@
 //! keeps 6,000   [ train 5,900                   | validation 100 ]
 //! ```
 //!
-//! No image is ever in both parts, and none is there twice.
+//! No image is ever in both, and none is there twice.
 
 use std::ops::Range;
 
@@ -23,27 +23,27 @@ const SMALL_CLASS: usize = 4;
 
 /// What a split should look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct SplitRequest {
     /// Training images that each class keeps, in class order, before validation takes its share.
     pub targets: Vec<u64>,
     /// Validation images that each class gives; 0 for no validation at all.
     pub validation_per_class: usize,
     /// The order of the images within a class.
-    pub order: Order,
+    pub order: SelectionOrder,
 }
 
 /// The order in which a class's images are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum SelectionOrder {
     /// As they stand in the dataset: what the published code does.
     First,
     /// Shuffled per class under this seed.
     Seeded(u64),
 }
 
-/// The parts of a split, as indices into the dataset.
+/// The images of training and validation, as indices into the dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
+pub struct SplitIndices {
     /// The training images, ascending.
     pub train: Vec<u32>,
     /// The validation images, ascending; none is a training image.
@@ -96,12 +96,16 @@ pub enum SplitError {
 ///
 /// # Errors
 /// When the request does not fit the labels; see [`SplitError`].
-pub fn split(labels: &[u32], classes: usize, request: &Request) -> Result<Split, SplitError> {
+pub fn split(
+    labels: &[u32],
+    classes: usize,
+    request: &SplitRequest,
+) -> Result<SplitIndices, SplitError> {
     if request.targets.len() != classes {
         return Err(SplitError::Classes { targets: request.targets.len(), classes });
     }
     let members = members(labels, classes, request.order)?;
-    let mut split = Split {
+    let mut split = SplitIndices {
         train: Vec::new(),
         validation: Vec::new(),
         train_counts: Vec::with_capacity(classes),
@@ -142,13 +146,17 @@ fn validation(available: usize, kept: usize, requested: usize) -> Range<usize> {
 }
 
 /// The images of each class, in the order asked for.
-fn members(labels: &[u32], classes: usize, order: Order) -> Result<Vec<Vec<u32>>, SplitError> {
+fn members(
+    labels: &[u32],
+    classes: usize,
+    order: SelectionOrder,
+) -> Result<Vec<Vec<u32>>, SplitError> {
     let mut members = vec![Vec::new(); classes];
     for (index, &label) in labels.iter().enumerate() {
         let class = members.get_mut(label as usize);
         class.ok_or(SplitError::Label { index, label, classes })?.push(index as u32);
     }
-    if let Order::Seeded(seed) = order {
+    if let SelectionOrder::Seeded(seed) = order {
         for (class, images) in members.iter_mut().enumerate() {
             Stream::new(seed, Purpose::Selection, class as u64, 0, 0).shuffle(images);
         }
@@ -159,11 +167,11 @@ fn members(labels: &[u32], classes: usize, order: Order) -> Result<Vec<Vec<u32>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Kind, counts};
+    use crate::profile::{ProfileShape, counts};
     use proptest::prelude::*;
 
-    fn request(targets: Vec<u64>, validation_per_class: usize) -> Request {
-        Request { targets, validation_per_class, order: Order::First }
+    fn request(targets: Vec<u64>, validation_per_class: usize) -> SplitRequest {
+        SplitRequest { targets, validation_per_class, order: SelectionOrder::First }
     }
 
     /// One class of `available` images: (training images, validation images).
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn fashion_mnist_with_imbalance_100_and_100_to_validate() {
         let labels: Vec<u32> = (0..60_000).map(|index| index % 10).collect();
-        let targets = counts(Kind::Exponential, 10, 6_000, 0.01);
+        let targets = counts(ProfileShape::Exponential, 10, 6_000, 0.01);
         let split = split(&labels, 10, &request(targets, 100)).unwrap();
         let expected = [5_900, 3_596, 2_156, 1_292, 774, 464, 278, 166, 100, 60];
         assert_eq!(split.train_counts, expected);
@@ -222,12 +230,12 @@ mod tests {
         let labels: Vec<u32> = (0..1_000).map(|index| index % 4).collect();
         let mut request = request(vec![100, 50, 20, 10], 10);
         let first = split(&labels, 4, &request).unwrap();
-        request.order = Order::Seeded(1);
+        request.order = SelectionOrder::Seeded(1);
         let seeded = split(&labels, 4, &request).unwrap();
         assert_eq!(seeded, split(&labels, 4, &request).unwrap());
         assert_eq!(first.train_counts, seeded.train_counts);
         assert_ne!(first.train, seeded.train);
-        request.order = Order::Seeded(2);
+        request.order = SelectionOrder::Seeded(2);
         assert_ne!(seeded.train, split(&labels, 4, &request).unwrap().train);
     }
 
@@ -263,8 +271,8 @@ mod tests {
                 .zip(fractions)
                 .map(|(&n, fraction)| (n as f64 * fraction) as u64)
                 .collect();
-            let order = Order::Seeded(seed);
-            let request = Request { targets, validation_per_class: requested, order };
+            let order = SelectionOrder::Seeded(seed);
+            let request = SplitRequest { targets, validation_per_class: requested, order };
             let split = split(&labels, 6, &request).unwrap();
 
             prop_assert!(split.train.is_sorted_by(|a, b| a < b));

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::error::DataError;
 use crate::prepare::arrays::{IMAGES_FILE, LABELS_FILE, read as read_arrays};
 use crate::prepare::foreign::members;
-use crate::prepare::manifest::{Manifest, PartEntry};
-use crate::prepare::problems::Problems;
+use crate::prepare::manifest::{DatasetManifest, SplitEntry};
+use crate::prepare::problems::DataProblems;
 use crate::prepare::run::NAMES_FILE;
 use crate::shard::mapping::{Access, Mapping};
 use crate::shard::record::content_digest;
@@ -21,7 +21,7 @@ const CHUNK: usize = 1024;
 
 /// How far it has got; read it from another thread.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct VerifyProgress {
     /// Images that there are.
     pub total: AtomicU64,
     /// Images that have been compared.
@@ -30,12 +30,12 @@ pub struct Progress {
     pub bytes: AtomicU64,
 }
 
-/// The sets of a dataset: the folder itself where it has an index, otherwise its parts.
+/// The sets of a dataset: the folder itself where it has an index, otherwise its splits.
 ///
 /// # Errors
 /// When the manifest is damaged, or there is nothing of the kind.
-pub fn parts(folder: &Path) -> Result<(Option<Manifest>, Vec<PathBuf>), DataError> {
-    let manifest = Manifest::read(folder)?;
+pub fn split_folders(folder: &Path) -> Result<(Option<DatasetManifest>, Vec<PathBuf>), DataError> {
+    let manifest = DatasetManifest::read(folder)?;
     let named = ["train", "val", "test"].map(|name| folder.join(name));
     let is_set = |path: &PathBuf| path.join(crate::shard::index::INDEX_FILE).exists();
     let found: Vec<PathBuf> = match &manifest {
@@ -53,9 +53,13 @@ pub fn parts(folder: &Path) -> Result<(Option<Manifest>, Vec<PathBuf>), DataErro
 ///
 /// # Errors
 /// When there is nothing to verify. What is wrong with what is there comes back as problems.
-pub fn verify(folder: &Path, threads: usize, progress: &Progress) -> Result<Problems, DataError> {
-    let (manifest, folders) = parts(folder)?;
-    let problems = Mutex::new(Problems::default());
+pub fn verify(
+    folder: &Path,
+    threads: usize,
+    progress: &VerifyProgress,
+) -> Result<DataProblems, DataError> {
+    let (manifest, folders) = split_folders(folder)?;
+    let problems = Mutex::new(DataProblems::default());
     for (number, folder) in folders.iter().enumerate() {
         let entry = manifest.as_ref().map(|manifest| &manifest.parts[number]);
         match entry.filter(|entry| entry.shards == 0 && entry.images > 0) {
@@ -66,17 +70,17 @@ pub fn verify(folder: &Path, threads: usize, progress: &Progress) -> Result<Prob
     Ok(problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn add(problems: &Mutex<Problems>, title: &'static str, what: String) {
+fn add(problems: &Mutex<DataProblems>, title: &'static str, what: String) {
     let mut problems = problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     problems.add(title, what);
 }
 
 fn shards(
     folder: &Path,
-    entry: Option<&PartEntry>,
+    entry: Option<&SplitEntry>,
     threads: usize,
-    problems: &Mutex<Problems>,
-    progress: &Progress,
+    problems: &Mutex<DataProblems>,
+    progress: &VerifyProgress,
 ) {
     let set = match ShardSet::open_index(folder, Check::Never) {
         Ok(set) => set,
@@ -127,8 +131,8 @@ fn image(
     set: &ShardSet,
     i: usize,
     usable: &[bool],
-    problems: &Mutex<Problems>,
-    progress: &Progress,
+    problems: &Mutex<DataProblems>,
+    progress: &VerifyProgress,
 ) {
     progress.done.fetch_add(1, Ordering::Relaxed);
     let record = match set.record(i) {
@@ -157,7 +161,7 @@ fn image(
 }
 
 /// A shard has to be a tar, also between the images.
-fn structure(set: &ShardSet, shard: usize, problems: &Mutex<Problems>) {
+fn structure(set: &ShardSet, shard: usize, problems: &Mutex<DataProblems>) {
     let path = set.shard_path(shard as u32);
     let walked = match Mapping::open(&path, Access::Sequential) {
         Ok(mapping) => members(&path, &mapping, |_| Ok(())),
@@ -168,7 +172,7 @@ fn structure(set: &ShardSet, shard: usize, problems: &Mutex<Problems>) {
     }
 }
 
-fn compare_with_manifest(set: &ShardSet, entry: &PartEntry, problems: &Mutex<Problems>) {
+fn compare_with_manifest(set: &ShardSet, entry: &SplitEntry, problems: &Mutex<DataProblems>) {
     let (mut counts, mut hasher) = (vec![0_u64; set.classes() as usize], blake3::Hasher::new());
     // Damaged records have been told about; without them nothing can be compared.
     for i in 0..set.len() {
@@ -187,7 +191,7 @@ fn compare_with_manifest(set: &ShardSet, entry: &PartEntry, problems: &Mutex<Pro
     }
 }
 
-fn compare_names(set: &ShardSet, problems: &Mutex<Problems>) {
+fn compare_names(set: &ShardSet, problems: &Mutex<DataProblems>) {
     let path = set.folder().join(NAMES_FILE);
     let lines = match fs::read_to_string(&path) {
         Ok(text) => text.lines().count(),
@@ -202,7 +206,12 @@ fn compare_names(set: &ShardSet, problems: &Mutex<Problems>) {
     }
 }
 
-fn arrays(folder: &Path, entry: &PartEntry, problems: &Mutex<Problems>, progress: &Progress) {
+fn arrays(
+    folder: &Path,
+    entry: &SplitEntry,
+    problems: &Mutex<DataProblems>,
+    progress: &VerifyProgress,
+) {
     progress.total.fetch_add(entry.images, Ordering::Relaxed);
     let set = match read_arrays(folder, entry.counts.len() as u32) {
         Ok(set) => set,

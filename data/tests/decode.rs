@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use lcsl_data::decode::libjpeg::Exactness;
 use lcsl_data::decode::resize::Mirror;
-use lcsl_data::decode::{Decoder, ImageError, Limits, Window};
+use lcsl_data::decode::{DecodeLimits, Decoder, ImageError, Window};
 use lcsl_data::images::Shape;
 use lcsl_data::prepare;
 use lcsl_data::random::{Purpose, Stream};
@@ -224,7 +224,7 @@ proptest! {
         if let Some(cut) = cut {
             jpeg.truncate(cut.index(jpeg.len()));
         }
-        let limits = Limits { bytes: 1 << 20, pixels: 1_000_000 };
+        let limits = DecodeLimits { bytes: 1 << 20, pixels: 1_000_000 };
         let mut decoder = Decoder::new(limits, Exactness::Exact);
         let shape = Shape { width: 32, height: 32, channels: 3 };
         let mut target = vec![0; shape.bytes()];
@@ -263,7 +263,7 @@ fn a_decompression_bomb_is_refused_before_memory_is_taken() {
     let refused = Decoder::default().whole(&bomb).map(|_| ()).unwrap_err();
     let (width, height, limit) = (65_500, 65_500, 64_000_000);
     assert_eq!(refused, ImageError::TooManyPixels { width, height, limit });
-    let limits = Limits { bytes: 1_000, ..Limits::default() };
+    let limits = DecodeLimits { bytes: 1_000, ..DecodeLimits::default() };
     let refused = Decoder::new(limits, Exactness::Exact).whole(&bomb).map(|_| ()).unwrap_err();
     assert_eq!(refused, ImageError::TooManyBytes { bytes: bomb.len(), limit: 1_000 });
 }
@@ -410,7 +410,7 @@ fn with_other_tables(file: &str) -> Vec<u8> {
 #[test]
 fn fast_is_near_exact() {
     let jpeg = golden("large.jpg");
-    let mut fast = Decoder::new(Limits::default(), Exactness::Fast);
+    let mut fast = Decoder::new(DecodeLimits::default(), Exactness::Fast);
     let mut exact = Decoder::default();
     let (mean, p99) = difference(exact.whole(&jpeg).unwrap().0, fast.whole(&jpeg).unwrap().0);
     assert!(mean > 0.0 && mean < 2.0 && p99 <= 12, "mean {mean}, p99 {p99}");

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use lcsl_data::datasets::{Name, Options, open};
-use lcsl_data::profile::{Kind, counts};
-use lcsl_data::split::{Order, Request, split};
+use lcsl_data::datasets::{DatasetId, DatasetOptions, open};
+use lcsl_data::profile::{ProfileShape, counts};
+use lcsl_data::split::{SelectionOrder, SplitRequest, split};
 
 #[test]
 fn the_installed_files_are_the_whole_dataset_and_can_be_split() {
-    let dataset = open(Name::FashionMnist, Path::new("/nowhere"), &Options::default())
+    let dataset = open(DatasetId::FashionMnist, Path::new("/nowhere"), &DatasetOptions::default())
         .unwrap_or_else(|error| panic!("{error}\nhint: {:?}", error.hint()));
     assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
     assert_eq!((dataset.classes(), dataset.largest_class()), (10, 6_000));
@@ -24,10 +24,10 @@ fn the_installed_files_are_the_whole_dataset_and_can_be_split() {
     assert!((mean / 255.0 - f64::from(dataset.normalisation.mean[0])).abs() < 1e-4);
     assert!((std - f64::from(dataset.normalisation.std[0])).abs() < 1e-4);
 
-    let request = Request {
-        targets: counts(Kind::Exponential, 10, 6_000, 0.01),
+    let request = SplitRequest {
+        targets: counts(ProfileShape::Exponential, 10, 6_000, 0.01),
         validation_per_class: 100,
-        order: Order::First,
+        order: SelectionOrder::First,
     };
     let split = split(dataset.train.labels(), 10, &request).unwrap();
     assert_eq!((split.train.len(), split.validation.len()), (14_786, 1_000));

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use lcsl_data::profile::{Kind, counts};
+use lcsl_data::profile::{ProfileShape, counts};
 use serde_json::Value;
 
 fn golden(file: &str) -> Value {
@@ -21,9 +21,9 @@ fn golden_profiles() {
     assert!(!profiles.is_empty());
     for profile in profiles {
         let kind = match profile["kind"].as_str() {
-            Some("exp") => Kind::Exponential,
-            Some("step") => Kind::Step,
-            _ => Kind::Balanced,
+            Some("exp") => ProfileShape::Exponential,
+            Some("step") => ProfileShape::Step,
+            _ => ProfileShape::Balanced,
         };
         let classes = profile["classes"].as_u64().expect("a number of classes");
         let largest = profile["largest"].as_u64().expect("a size");

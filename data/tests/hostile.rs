@@ -5,12 +5,12 @@
 use std::path::Path;
 
 use lcsl_data::datasets::cifar;
-use lcsl_data::decode::{Decoder, Limits, Window, libjpeg::Exactness, resize::Mirror};
+use lcsl_data::decode::{DecodeLimits, Decoder, Window, libjpeg::Exactness, resize::Mirror};
 use lcsl_data::images::Shape;
 use lcsl_data::prepare::foreign::index_shard;
-use lcsl_data::prepare::manifest::{Manifest, Source};
+use lcsl_data::prepare::manifest::{DatasetManifest, ManifestSource};
 use lcsl_data::random::{Purpose, Stream};
-use lcsl_data::shard::index::{Form, Head, Shard};
+use lcsl_data::shard::index::{Head, RecordForm, Shard};
 use lcsl_data::{idx, shard::Record};
 
 /// `good`, damaged: bytes replaced by likely or any values, a piece doubled or taken out, an end
@@ -104,7 +104,7 @@ fn damaged_heads_of_an_index() {
         .map(|name| Shard { name: name.to_owned(), length: 4096 })
         .to_vec();
     let block_checksums = vec![7];
-    let head = Head { form: Form::Jpeg, classes: 9, records: 2, shards, block_checksums };
+    let head = Head { form: RecordForm::Jpeg, classes: 9, records: 2, shards, block_checksums };
     let mut good = head.to_bytes();
     good.extend(Record::default().to_bytes());
     good.extend(Record::default().to_bytes());
@@ -129,10 +129,10 @@ fn damaged_heads_of_an_index() {
 
 #[test]
 fn damaged_manifests() {
-    let source = Source { root: "somewhere".to_owned(), lists: Vec::new() };
-    let manifest = Manifest::new("folder", "jpeg", "none".to_owned(), source);
+    let source = ManifestSource { root: "somewhere".to_owned(), lists: Vec::new() };
+    let manifest = DatasetManifest::new("folder", "jpeg", "none".to_owned(), source);
     let good = serde_json::to_vec(&manifest).expect("plain values become JSON");
-    survives(&good, 5_000, |bytes| Manifest::parse(bytes).is_ok());
+    survives(&good, 5_000, |bytes| DatasetManifest::parse(bytes).is_ok());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn damaged_tar_shards() {
 /// Any window of any picture that is small enough; larger ones are refused before memory is taken.
 #[test]
 fn damaged_jpegs() {
-    let limits = Limits { bytes: 1 << 20, pixels: 1 << 20 };
+    let limits = DecodeLimits { bytes: 1 << 20, pixels: 1 << 20 };
     let mut decoder = Decoder::new(limits, Exactness::Exact);
     let shape = Shape { width: 32, height: 24, channels: 3 };
     let mut target = vec![0; shape.bytes()];

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use lcsl_data::batch::Piece;
 use lcsl_data::loader::memory::PAGE;
 use lcsl_data::loader::{
-    Batch, Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Pinned, Request, View,
+    Batch, CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, PinMemory, Pinned,
+    View,
 };
-use lcsl_data::sampler::Order;
+use lcsl_data::sampler::EpochOrder;
 
 #[path = "sources/watched.rs"]
 mod watched;
@@ -48,6 +49,8 @@ struct Driver {
     heard: Mutex<Heard>,
     /// Slots that it takes; it refuses all others.
     takes: usize,
+    /// The batch up to which it waits for the threads: none where they may die.
+    waits_until: usize,
     /// Images that the threads have asked for.
     asked: Arc<AtomicUsize>,
     /// Batches that the loop was lent.
@@ -60,8 +63,8 @@ struct Heard {
     pins: usize,
     /// Bytes of the slots that it knows at the moment, by address.
     known: BTreeMap<usize, usize>,
-    /// The address of every slot that was settled, in order.
-    settled: Vec<usize>,
+    /// The address of every slot that was waited for, in order.
+    waited_for: Vec<usize>,
     /// Guards that were dropped while their memory was there, and while it was not.
     dropped: (usize, usize),
 }
@@ -91,14 +94,21 @@ impl PinMemory for Told {
 }
 
 impl Pinned for Guard {
-    /// Takes its time, in which nobody may fill more than the other slots: this one is still being read.
-    fn settle(&self) {
-        std::thread::sleep(Duration::from_millis(10));
+    /// Reads until the threads have filled all other slots, which is all that they may: this one is still
+    /// being read. Then there is a chance for them to go on, which they must not take.
+    fn wait_until_read(&self) {
         let batches = self.driver.lent.load(Ordering::SeqCst) + AHEAD;
         let images: u64 = (0..batches).map(images_of).sum();
-        let asked = self.driver.asked.load(Ordering::SeqCst) as u64;
+        let asked = || self.driver.asked.load(Ordering::SeqCst) as u64;
+        if batches <= self.driver.waits_until {
+            while asked() < images {
+                std::thread::yield_now();
+            }
+            (0..100).for_each(|_| std::thread::yield_now());
+        }
+        let asked = asked();
         assert!(asked <= images, "written while it is read: {asked} images in {batches} batches");
-        self.driver.heard.lock().expect("no panic inside").settled.push(self.start);
+        self.driver.heard.lock().expect("no panic inside").waited_for.push(self.start);
     }
 }
 
@@ -120,7 +130,7 @@ fn driver(takes: usize) -> Arc<Driver> {
 
 /// `n` images of one colour each.
 fn images(n: usize) -> MemorySource {
-    let size = Encoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
+    let size = ImageEncoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
     let image = |i: usize| (size, vec![i as u8; IMAGE], i as u32);
     MemorySource { images: (0..n).map(image).collect() }
 }
@@ -135,7 +145,7 @@ fn start(driver: &Arc<Driver>, source: MemorySource, batches: usize, panics_at: 
     let wanted = (0..batches).map(move |batch| {
         let (images, epoch) = (images_of(batch), batch as u64);
         let first = epoch * 7 % (n - images);
-        Request { epoch, positions: first..first + images }
+        Piece { epoch, positions: first..first + images }
     });
     Loader::start(
         Box::new(Watched {
@@ -144,23 +154,23 @@ fn start(driver: &Arc<Driver>, source: MemorySource, batches: usize, panics_at: 
             panics_at: (panics_at > 0).then_some(panics_at),
         }),
         None,
-        Box::new(move |epoch| Order::random(n, 3, epoch)),
+        Box::new(move |epoch| EpochOrder::random(n, 3, epoch)),
         Box::new(wanted),
-        Options {
+        LoaderOptions {
             threads: 2,
             ahead: AHEAD,
             batch_images: SLOT_IMAGES,
             pin: Some(Arc::new(Told(Arc::clone(driver)))),
             seed: 3,
             view: View::evaluation(SIDE),
-            on_refusal: OnRefusal::Fail,
+            corrupt_policy: CorruptPolicy::Fail,
         },
     )
 }
 
 /// The next batch, or none after the last one.
 fn next<'a>(driver: &Driver, loader: &'a mut Loader) -> Option<&'a Batch> {
-    let loaded = loader.next()?.expect("good images");
+    let loaded = loader.next_batch()?.expect("good images");
     driver.lent.fetch_add(1, Ordering::SeqCst);
     Some(loaded.batch)
 }
@@ -168,7 +178,7 @@ fn next<'a>(driver: &Driver, loader: &'a mut Loader) -> Option<&'a Batch> {
 #[test]
 fn each_slot_is_told_of_once_in_whole_pages_and_every_batch_lies_in_one() {
     let _alone = alone();
-    let driver = driver(usize::MAX);
+    let driver = Arc::new(Driver { takes: usize::MAX, waits_until: 30, ..Driver::default() });
     let mut loader = start(&driver, images(100), 30, 0);
     let slots = driver.heard.lock().expect("heard").known.clone();
     assert_eq!(slots.len(), SLOTS, "told before the first batch");
@@ -186,7 +196,7 @@ fn each_slot_is_told_of_once_in_whole_pages_and_every_batch_lies_in_one() {
     }
     let heard = driver.heard.lock().expect("heard");
     assert_eq!(lent.iter().collect::<BTreeSet<_>>().len(), SLOTS, "every slot is used");
-    assert_eq!(heard.settled, lent, "settled once for each time that it was lent, in order");
+    assert_eq!(heard.waited_for, lent, "waited for once each time that it was lent, in order");
     assert_eq!(heard.pins, SLOTS, "told of slots that were made later");
     assert_eq!(heard.dropped, (0, 0), "forgotten while the loader lives");
 }
@@ -197,7 +207,7 @@ enum End {
     Unused,
     WithBatchLent,
     Exhausted,
-    Refused,
+    CorruptRecord,
     Panicked,
 }
 
@@ -206,11 +216,12 @@ enum End {
 #[test]
 fn guards_are_dropped_while_the_memory_is_there_however_a_loader_ends() {
     let _alone = alone();
-    for end in [End::Unused, End::WithBatchLent, End::Exhausted, End::Refused, End::Panicked] {
+    for end in [End::Unused, End::WithBatchLent, End::Exhausted, End::CorruptRecord, End::Panicked]
+    {
         let driver = driver(usize::MAX);
         let mut source = images(100);
-        if matches!(end, End::Refused) {
-            source.images.iter_mut().for_each(|image| image.0 = Encoding::Jpeg);
+        if matches!(end, End::CorruptRecord) {
+            source.images.iter_mut().for_each(|image| image.0 = ImageEncoding::Jpeg);
         }
         let panics_at = if matches!(end, End::Panicked) { 20 + 3 + 1 } else { 0 };
         let mut loader = start(&driver, source, 6, panics_at);
@@ -219,7 +230,7 @@ fn guards_are_dropped_while_the_memory_is_there_however_a_loader_ends() {
             End::Unused => {}
             End::WithBatchLent => assert!(next(&driver, &mut loader).is_some()),
             End::Exhausted => while next(&driver, &mut loader).is_some() {},
-            End::Refused => assert!(loader.next().expect("an error").is_err()),
+            End::CorruptRecord => assert!(loader.next_batch().expect("an error").is_err()),
             End::Panicked => {
                 let run =
                     std::panic::AssertUnwindSafe(|| while next(&driver, &mut loader).is_some() {});
@@ -255,7 +266,7 @@ fn memory_that_is_refused_is_memory_like_any_other() {
         let heard = driver.heard.lock().expect("heard");
         assert_eq!(heard.pins, takes.saturating_add(1).min(SLOTS));
         assert_eq!(heard.dropped, (takes.min(SLOTS), 0));
-        assert_eq!(heard.settled.is_empty(), takes == 0);
+        assert_eq!(heard.waited_for.is_empty(), takes == 0);
     }
     assert_eq!(seen.len(), 1, "images depend on where they lie");
 }

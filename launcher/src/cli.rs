@@ -45,7 +45,7 @@ enum Command {
     /// Prepare, check and look at datasets
     #[cfg(feature = "data")]
     #[command(subcommand)]
-    Data(data::arguments::Data),
+    Data(data::arguments::DataCommand),
 }
 
 /// What `lcsl bench` measures.

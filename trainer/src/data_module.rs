@@ -8,50 +8,27 @@ use std::sync::Arc;
 use lcsl_config::{Data, DatasetName, ImbalanceKind, Protocol, RunConfig, SamplerName};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
+use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::cifar::CIFAR10;
-use lcsl_data::datasets::{self, Dataset, Name, Normalisation, synthetic};
-use lcsl_data::images::{ImageSet, Shape};
-use lcsl_data::profile::{self, Kind};
-use lcsl_data::sampler::{self, Sampler};
-use lcsl_data::shard::ShardSet;
-use lcsl_data::split::{self, Order, Request, SplitError};
+use lcsl_data::datasets::synthetic::SyntheticOptions;
+use lcsl_data::datasets::{self, Dataset, DatasetId, DatasetOptions, Normalisation};
+use lcsl_data::images::Shape;
+use lcsl_data::profile::{self, ProfileShape};
+use lcsl_data::sampler::{Sampler, SamplerKind};
+use lcsl_data::split::{self, SelectionOrder, SplitError, SplitRequest};
 use thiserror::Error;
-
-/// Where images are.
-#[derive(Debug, Clone)]
-pub enum Images {
-    /// In memory, all of one size.
-    Memory(Arc<ImageSet>),
-    /// In shards, to be decoded to the size that is wanted.
-    Shards(Arc<ShardSet>),
-}
-
-impl Images {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Memory(set) => set.len(),
-            Self::Shards(set) => set.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Some of the images of a set, in order.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// The set.
-    pub images: Images,
+    pub images: ImageStore,
     /// Which of them.
     pub indices: Arc<[u32]>,
 }
 
 impl Selection {
-    fn whole(images: Images) -> Self {
+    fn whole(images: ImageStore) -> Self {
         let indices = (0..images.len() as u32).collect();
         Self { images, indices }
     }
@@ -107,7 +84,7 @@ pub enum DataModuleError {
 /// Opens the dataset and selects.
 pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let data_module = match name_of(config.data.name) {
-        name @ (Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder) => {
+        name @ (DatasetId::ImagenetLt | DatasetId::Inaturalist2018 | DatasetId::Folder) => {
             shards::open(name, config)?
         }
         name => in_memory(name, config)?,
@@ -125,11 +102,11 @@ pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     Ok(data_module)
 }
 
-fn in_memory(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleError> {
+fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let dataset = open_dataset(name, &config.data)?;
     let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
-    let images = Images::Memory(dataset.train.clone());
+    let images = ImageStore::Memory(dataset.train.clone());
     let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(DataModule {
@@ -139,9 +116,9 @@ fn in_memory(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleErr
         train_counts: split.train_counts,
         validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
-        test: Selection::whole(Images::Memory(dataset.test)),
+        test: Selection::whole(ImageStore::Memory(dataset.test)),
         shape: dataset.train.shape(),
-        normalisation: if paper && name == Name::Cifar100 {
+        normalisation: if paper && name == DatasetId::Cifar100 {
             CIFAR10.normalisation // the published code never changed its constants
         } else {
             dataset.normalisation
@@ -155,20 +132,24 @@ fn in_memory(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleErr
 /// Images of each class that the configuration's profile asks for.
 fn profile(data: &Data, classes: usize, largest: u64) -> Vec<u64> {
     let kind = match data.imb_type {
-        ImbalanceKind::Exp => Kind::Exponential,
-        ImbalanceKind::Step => Kind::Step,
-        ImbalanceKind::Balanced => Kind::Balanced,
+        ImbalanceKind::Exp => ProfileShape::Exponential,
+        ImbalanceKind::Step => ProfileShape::Step,
+        ImbalanceKind::Balanced => ProfileShape::Balanced,
     };
     profile::counts(kind, classes, largest, data.imb_factor)
 }
 
 /// The split with these targets under the configuration's protocol.
-fn cut(config: &RunConfig, targets: Vec<u64>) -> Request {
+fn cut(config: &RunConfig, targets: Vec<u64>) -> SplitRequest {
     let paper = config.train.protocol == Protocol::Paper;
-    Request {
+    SplitRequest {
         targets,
         validation_per_class: if paper { 0 } else { config.data.validation_per_class },
-        order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
+        order: if paper {
+            SelectionOrder::First
+        } else {
+            SelectionOrder::Seeded(config.data.selection_seed)
+        },
     }
 }
 
@@ -177,20 +158,20 @@ fn cut(config: &RunConfig, targets: Vec<u64>) -> Request {
 fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
     let count = train.indices.len();
     let kind = match config.data.sampler {
-        SamplerName::Random => sampler::Kind::Random,
-        SamplerName::QuasiRandom => sampler::Kind::QuasiRandom,
-        SamplerName::Sequential => sampler::Kind::Sequential,
-        SamplerName::ClassBalanced => sampler::Kind::ClassBalanced,
-        SamplerName::SquareRoot => sampler::Kind::SquareRoot,
-        SamplerName::Progressive => sampler::Kind::Progressive { epochs: config.train.epochs },
-        SamplerName::Reversed => sampler::Kind::Reversed,
+        SamplerName::Random => SamplerKind::Random,
+        SamplerName::QuasiRandom => SamplerKind::QuasiRandom,
+        SamplerName::Sequential => SamplerKind::Sequential,
+        SamplerName::ClassBalanced => SamplerKind::ClassBalanced,
+        SamplerName::SquareRoot => SamplerKind::SquareRoot,
+        SamplerName::Progressive => SamplerKind::Progressive { epochs: config.train.epochs },
+        SamplerName::Reversed => SamplerKind::Reversed,
     };
     let label = |index: &u32| match &train.images {
-        Images::Memory(set) => Ok(set.label(*index as usize)),
-        Images::Shards(set) => set.label(*index as usize),
+        ImageStore::Memory(set) => Ok(set.label(*index as usize)),
+        ImageStore::Shards(set) => set.label(*index as usize),
     };
     let labels = match kind {
-        sampler::Kind::Random | sampler::Kind::QuasiRandom | sampler::Kind::Sequential => {
+        SamplerKind::Random | SamplerKind::QuasiRandom | SamplerKind::Sequential => {
             vec![0; count]
         }
         _ => train.indices.iter().map(label).collect::<Result<_, DataError>>()?,
@@ -198,25 +179,25 @@ fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> 
     Ok(Sampler::new(kind, labels.into_iter(), config.run.seed))
 }
 
-fn name_of(name: DatasetName) -> Name {
+fn name_of(name: DatasetName) -> DatasetId {
     match name {
-        DatasetName::FashionMnist => Name::FashionMnist,
-        DatasetName::Cifar10 => Name::Cifar10,
-        DatasetName::Cifar100 => Name::Cifar100,
-        DatasetName::ImagenetLt => Name::ImagenetLt,
-        DatasetName::Inaturalist2018 => Name::Inaturalist2018,
-        DatasetName::Folder => Name::Folder,
-        DatasetName::Synthetic => Name::Synthetic,
+        DatasetName::FashionMnist => DatasetId::FashionMnist,
+        DatasetName::Cifar10 => DatasetId::Cifar10,
+        DatasetName::Cifar100 => DatasetId::Cifar100,
+        DatasetName::ImagenetLt => DatasetId::ImagenetLt,
+        DatasetName::Inaturalist2018 => DatasetId::Inaturalist2018,
+        DatasetName::Folder => DatasetId::Folder,
+        DatasetName::Synthetic => DatasetId::Synthetic,
     }
 }
 
-fn open_dataset(name: Name, data: &Data) -> Result<Dataset, DataError> {
-    let synthetic = synthetic::Options {
+fn open_dataset(name: DatasetId, data: &Data) -> Result<Dataset, DataError> {
+    let synthetic = SyntheticOptions {
         classes: data.synthetic_classes,
         train_per_class: data.synthetic_largest,
         test_per_class: data.synthetic_test_per_class,
         image_size: data.image_size,
-        ..synthetic::Options::default()
+        ..SyntheticOptions::default()
     };
-    datasets::open(name, &data.root, &datasets::Options { synthetic })
+    datasets::open(name, &data.root, &DatasetOptions { synthetic })
 }

@@ -10,9 +10,10 @@ use std::path::Path;
 use lcsl_collective::agreement::agree;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::RunConfig;
+use lcsl_data::batch::ImageStore;
 use lcsl_data::images::ImageSet;
 
-use crate::data_module::{DataModule, Images, Selection};
+use crate::data_module::{DataModule, Selection};
 
 /// Images of each set whose pixels enter the digest of a dataset; labels enter for all.
 const SAMPLED_IMAGES: usize = 64;
@@ -62,7 +63,7 @@ fn of_material(data_module: &DataModule) -> [u8; 32] {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
     }
-    if let Images::Memory(set) = &data_module.train.images {
+    if let ImageStore::Memory(set) = &data_module.train.images {
         let all: Vec<u32> = (0..set.len() as u32).collect();
         add_images(&mut hasher, set, &all);
     }
@@ -71,8 +72,8 @@ fn of_material(data_module: &DataModule) -> [u8; 32] {
         [&data_module.train, &data_module.validation, &data_module.test]
     {
         match images {
-            Images::Memory(set) => add_images(&mut hasher, set, indices),
-            Images::Shards(_) => {
+            ImageStore::Memory(set) => add_images(&mut hasher, set, indices),
+            ImageStore::Shards(_) => {
                 hasher.update(&(indices.len() as u64).to_le_bytes());
                 indices.iter().for_each(|index| {
                     hasher.update(&index.to_le_bytes());
@@ -125,7 +126,7 @@ mod tests {
         };
         let changed = |label: u32, pixel: u8| {
             move |data_module: &mut DataModule| {
-                let Images::Memory(test) = &mut data_module.test.images else { unreachable!() };
+                let ImageStore::Memory(test) = &mut data_module.test.images else { unreachable!() };
                 let (mut pixels, mut labels) = (test.pixels().to_vec(), test.labels().to_vec());
                 labels[1] = (labels[1] + label) % 4;
                 pixels[0] ^= pixel;

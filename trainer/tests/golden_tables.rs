@@ -48,8 +48,8 @@ fn golden_profiles() {
     }
     for Row { kind, classes, largest, factor, counts } in table("profiles") {
         let kind = match kind.as_str() {
-            "exp" => lcsl_data::profile::Kind::Exponential,
-            "step" => lcsl_data::profile::Kind::Step,
+            "exp" => lcsl_data::profile::ProfileShape::Exponential,
+            "step" => lcsl_data::profile::ProfileShape::Step,
             other => panic!("unknown profile {other}"),
         };
         assert_eq!(lcsl_data::profile::counts(kind, classes, largest, factor), counts);

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use lcsl_data::prepare::manifest::{ListFile, Manifest, PartEntry, Source};
+use lcsl_data::prepare::manifest::{ListFile, DatasetManifest, SplitEntry, ManifestSource};
 use lcsl_data::shard::index::{Head, Shard};
-use lcsl_data::shard::{Form, Record};
+use lcsl_data::shard::{RecordForm, Record};
 
 use lcsl_fuzz::index::{SHARD, SHARD_BYTES, shard_byte};
 
@@ -79,8 +79,8 @@ fn index() -> Vec<Vec<u8>> {
     let name = |letter: &str| Shard { name: letter.repeat(120), length: 0 };
     let shards = vec![name("a"), name("b")];
     let block_checksums = Vec::new();
-    let long = Head { form: Form::Jpeg, classes: 1, records: 0, shards, block_checksums };
-    vec![file(Form::Jpeg, &jpeg), file(Form::Raw { side: 2 }, &raw), long.to_bytes()]
+    let long = Head { form: RecordForm::Jpeg, classes: 1, records: 0, shards, block_checksums };
+    vec![file(RecordForm::Jpeg, &jpeg), file(RecordForm::Raw { side: 2 }, &raw), long.to_bytes()]
 }
 
 /// Pixels of a picture with edges and a slope.
@@ -162,12 +162,12 @@ fn by_png(colour: png::ColorType) -> Vec<u8> {
 
 fn manifest() -> Vec<Vec<u8>> {
     let lists = vec![ListFile { file: "l".into(), entries: 3, git_blob: "0a".into() }];
-    let source = Source { root: "r".to_owned(), lists };
-    let empty = Manifest::new("folder", "jpeg", "none".to_owned(), source);
+    let source = ManifestSource { root: "r".to_owned(), lists };
+    let empty = DatasetManifest::new("folder", "jpeg", "none".to_owned(), source);
     let mut full = empty.clone();
     full.class_names = vec!["a".to_owned(), "ü".to_owned()];
     for (name, counts) in [("train", [1, 2]), ("val", [0, 1])] {
-        full.parts.push(PartEntry {
+        full.parts.push(SplitEntry {
             name: name.to_owned(),
             images: counts.iter().sum(),
             shards: 1,

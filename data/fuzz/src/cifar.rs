@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lcsl_data::datasets::cifar::{CIFAR10, CIFAR100, Form, decode};
+use lcsl_data::datasets::cifar::{CIFAR10, CIFAR100, CifarFormat, decode};
 
 /// Red, green and blue of 32 by 32 pixels.
 const PLANE: usize = 32 * 32;
@@ -14,7 +14,7 @@ pub fn run(bytes: &[u8]) -> bool {
     accepted.contains(&true)
 }
 
-fn records(form: &Form, bytes: &[u8]) -> bool {
+fn records(form: &CifarFormat, bytes: &[u8]) -> bool {
     let label_bytes = form.label_classes.len();
     let record_bytes = label_bytes + 3 * PLANE;
     let count = bytes.len() / record_bytes;

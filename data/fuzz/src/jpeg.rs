@@ -1,20 +1,20 @@
 //! A JPEG (or a PNG that is taken for one): training's decoder and preparation's agree with each
-//! other, a window is what the whole picture has there, whoever reads the Huffman codes reads the same,
+//! other, a window is what the whole picture has there, both Huffman decoders give the same,
 //! and no file leaves anything behind for the next one.
 
 use std::sync::LazyLock;
 
 use lcsl_data::decode::header::Header;
-use lcsl_data::decode::libjpeg::{Codes, Exactness};
+use lcsl_data::decode::libjpeg::{Exactness, HuffmanDecoder};
 use lcsl_data::decode::resize::Mirror;
-use lcsl_data::decode::{Decoder, Limits, Window};
+use lcsl_data::decode::{DecodeLimits, Decoder, Window};
 use lcsl_data::images::Shape;
-use lcsl_data::prepare::image::{Encoding, Rgb, decode, jpeg_size, store};
+use lcsl_data::prepare::image::{RgbImage, StorageSettings, decode, jpeg_size, store};
 use lcsl_data::random::{Purpose, Stream};
-use lcsl_data::shard::Form;
+use lcsl_data::shard::RecordForm;
 
 /// Small enough for thousands of pictures a second.
-const LIMITS: Limits = Limits { bytes: 1 << 16, pixels: 1 << 14 };
+const LIMITS: DecodeLimits = DecodeLimits { bytes: 1 << 16, pixels: 1 << 14 };
 
 /// A good picture of 3 by 151 pixels, and what it decodes to where nothing was decoded before.
 const GOOD: &[u8] = include_bytes!("../../tests/golden/jpeg/narrow.jpg");
@@ -33,9 +33,9 @@ pub fn run(bytes: &[u8]) -> bool {
         assert!(u64::from(width) * u64::from(height) <= LIMITS.pixels);
         let header = Header::read(bytes).expect("the header of a picture that is decoded");
         assert_eq!((header.width, header.height), (width, height));
-        Rgb { width, height, pixels: pixels.to_vec() }
+        RgbImage { width, height, pixels: pixels.to_vec() }
     });
-    let mut library = Decoder::with(LIMITS, Exactness::Exact, Codes::Library);
+    let mut library = Decoder::with(LIMITS, Exactness::Exact, HuffmanDecoder::Libjpeg);
     let by_library = library.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
     let by_us = decoder.whole(bytes).map(|(pixels, ..)| pixels.to_vec());
     assert!(by_us == by_library, "other pixels, or other words, than the library's");
@@ -49,7 +49,12 @@ pub fn run(bytes: &[u8]) -> bool {
 }
 
 /// A window that is not resized has the pixels of the whole picture, in the same place.
-fn window_as_it_is(decoder: &mut Decoder, bytes: &[u8], whole: Option<&Rgb>, stream: &mut Stream) {
+fn window_as_it_is(
+    decoder: &mut Decoder,
+    bytes: &[u8],
+    whole: Option<&RgbImage>,
+    stream: &mut Stream,
+) {
     let Ok(header) = Header::read(bytes) else { return };
     if header.pixels() > LIMITS.pixels {
         return;
@@ -88,7 +93,7 @@ fn any_window(width: u32, height: u32, stream: &mut Stream) -> Window {
 }
 
 /// What `lcsl data prepare` and `lcsl data index` do with the file.
-fn preparation(bytes: &[u8], whole: Option<&Rgb>) -> bool {
+fn preparation(bytes: &[u8], whole: Option<&RgbImage>) -> bool {
     let is_png = bytes.starts_with(PNG_MAGIC);
     let size = if is_png { png_size(bytes) } else { jpeg_size(bytes).ok() };
     // Preparation's own limit is above what fits here: it is for a person who watches.
@@ -105,13 +110,13 @@ fn preparation(bytes: &[u8], whole: Option<&Rgb>) -> bool {
             assert!(rgb == whole, "preparation and training see different pictures");
         }
     }
-    let encoding = Encoding { form: Form::Jpeg, max_side: Some(12), quality: 80 };
-    if let Ok(stored) = store(bytes.to_vec(), &encoding) {
+    let settings = StorageSettings { form: RecordForm::Jpeg, max_side: Some(12), quality: 80 };
+    if let Ok(stored) = store(bytes.to_vec(), &settings) {
         assert!(stored.width.max(stored.height) <= 12);
         assert_eq!(jpeg_size(&stored.bytes), Ok((stored.width, stored.height)));
     }
-    let encoding = Encoding { form: Form::Raw { side: 5 }, ..encoding };
-    let raw = store(bytes.to_vec(), &encoding);
+    let settings = StorageSettings { form: RecordForm::Raw { side: 5 }, ..settings };
+    let raw = store(bytes.to_vec(), &settings);
     assert_eq!(raw.is_ok(), decoded.is_some());
     assert!(raw.is_ok_and(|raw| raw.bytes.len() == 5 * 5 * 3) == decoded.is_some());
     decoded.is_some()

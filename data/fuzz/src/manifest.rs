@@ -1,10 +1,10 @@
 //! A manifest: one that is accepted adds up, and is the same when it is written and read again.
 
-use lcsl_data::prepare::Manifest;
+use lcsl_data::prepare::DatasetManifest;
 
 /// Reads `bytes` as a manifest.
 pub fn run(bytes: &[u8]) -> bool {
-    let Ok(manifest) = Manifest::parse(bytes) else { return false };
+    let Ok(manifest) = DatasetManifest::parse(bytes) else { return false };
     for part in &manifest.parts {
         assert!(["train", "val", "test"].contains(&part.name.as_str()), "part {:?}", part.name);
         assert_eq!(part.counts.len(), manifest.class_names.len(), "classes of {}", part.name);
@@ -12,6 +12,6 @@ pub fn run(bytes: &[u8]) -> bool {
         assert_eq!(sum, u128::from(part.images), "images of {}", part.name);
     }
     let text = serde_json::to_vec_pretty(&manifest).expect("plain values become JSON");
-    assert_eq!(Manifest::parse(&text), Ok(manifest));
+    assert_eq!(DatasetManifest::parse(&text), Ok(manifest));
     true
 }

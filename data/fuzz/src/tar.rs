@@ -7,7 +7,7 @@ use std::path::Path;
 use lcsl_data::prepare::foreign::index_shard;
 use lcsl_data::shard::record::{FLAG_PNG, content_digest};
 use lcsl_data::shard::writer::{Image, ShardWriter};
-use lcsl_data::shard::{Form, Record};
+use lcsl_data::shard::{Record, RecordForm};
 
 const CLASSES: u32 = 10;
 const BLOCK: usize = 512;
@@ -62,11 +62,11 @@ fn write_again(file: &[u8], records: &[Record]) {
     assert_eq!(read.expect("our own shard is read"), written);
 }
 
-fn raw_form(record: &Record) -> Form {
+fn raw_form(record: &Record) -> RecordForm {
     let side = record.width;
     let bytes = u64::from(side) * u64::from(record.height) * 3;
     let is_raw = record.flags & FLAG_PNG == 0 && bytes == record.length && side == record.height;
-    if is_raw { Form::Raw { side } } else { Form::Jpeg }
+    if is_raw { RecordForm::Raw { side } } else { RecordForm::Jpeg }
 }
 
 /// The tar in `bytes` with right checksums, as far as its headers say where the next one is.

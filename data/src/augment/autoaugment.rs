@@ -1,18 +1,18 @@
 //! The policy that `AutoAugment` found for CIFAR-10.
 
-use super::operation::Kind::{
+use super::operation::Operation;
+use super::operation::OperationKind::{
     self, AutoContrast, Brightness, Colour, Contrast, Equalize, Invert, Posterize, Rotate,
     Sharpness, ShearX, ShearY, Solarize, SolarizeAdd, TranslateX, TranslateY,
 };
-use super::operation::Operation;
-use super::{Canvas, Interpolation, Reading, Rgb};
+use super::{Canvas, Interpolation, Reading, RgbPixel};
 use crate::images::Shape;
 use crate::random::Stream;
 
 /// The two operations of each sub-policy: what, with which probability, and how much in steps of
 /// 0..10, 0 where there is no such thing (Cubuk et al., "`AutoAugment`: learning augmentation
 /// strategies from data", CVPR 2019, appendix).
-const CIFAR10: [[(Kind, f64, u8); 2]; 25] = [
+const CIFAR10: [[(OperationKind, f64, u8); 2]; 25] = [
     [(Invert, 0.1, 0), (Contrast, 0.2, 6)],
     [(Rotate, 0.7, 2), (TranslateX, 0.3, 9)],
     [(Sharpness, 0.8, 1), (Sharpness, 0.9, 3)],
@@ -50,14 +50,14 @@ const CIFAR10: [[(Kind, f64, u8); 2]; 25] = [
 /// published recipes of long-tailed recognition use. That program differs in three things: it turns
 /// anticlockwise only, it may round a translation to the next pixel, and its thresholds for
 /// solarization are up to one level higher.
-pub fn autoaugment_cifar10(canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {
+pub fn autoaugment_cifar10(canvas: &mut Canvas, fill: RgbPixel, stream: &mut Stream) {
     for operation in draw(canvas.shape(), stream).into_iter().flatten() {
         operation.apply(canvas, reading(operation, fill));
     }
 }
 
 /// How the image is read by an operation.
-fn reading(operation: Operation, fill: Rgb) -> Reading {
+fn reading(operation: Operation, fill: RgbPixel) -> Reading {
     let interpolation = match operation {
         Operation::ShearX(_) | Operation::ShearY(_) => Interpolation::Bicubic,
         _ => Interpolation::Nearest,
@@ -78,7 +78,7 @@ fn draw(shape: Shape, stream: &mut Stream) -> [Option<Operation>; 2] {
 
 /// The operation of a step of 0..10, in the negative direction where it has one and that is asked
 /// for.
-fn sized(kind: Kind, step: u8, negative: bool, shape: Shape) -> Operation {
+fn sized(kind: OperationKind, step: u8, negative: bool, shape: Shape) -> Operation {
     let part = f64::from(step) / 9.0;
     let signed = |most: f64| if negative { -most * part } else { most * part };
     let whole_pixels = |side: usize| (signed(150.0 / 331.0) * side as f64).trunc();

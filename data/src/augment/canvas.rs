@@ -4,7 +4,7 @@ use fast_image_resize::Resizer;
 use crate::images::Shape;
 
 /// Red, green and blue.
-pub type Rgb = [u8; 3];
+pub type RgbPixel = [u8; 3];
 
 /// An RGB image that operations change in place, and the room they need for it.
 ///
@@ -97,7 +97,7 @@ impl Canvas {
     }
 
     /// The image as colours.
-    pub(super) fn colours_mut(&mut self) -> &mut [Rgb] {
+    pub(super) fn colours_mut(&mut self) -> &mut [RgbPixel] {
         self.pixels.as_chunks_mut().0
     }
 
@@ -108,7 +108,10 @@ impl Canvas {
     }
 
     /// `draw(old image, row, new row)` writes every pixel of each row of the new image.
-    pub(super) fn redraw_rows(&mut self, mut draw: impl FnMut(&[Rgb], usize, &mut [Rgb])) {
+    pub(super) fn redraw_rows(
+        &mut self,
+        mut draw: impl FnMut(&[RgbPixel], usize, &mut [RgbPixel]),
+    ) {
         let width = self.width;
         self.redraw(|source, target| {
             let (source, target) = (source.as_chunks().0, target.as_chunks_mut().0);

@@ -4,7 +4,7 @@
 //! itself that has lost the quality in question. A factor of 0 gives that version, 1 the image, and
 //! more than 1 exaggerates. The arithmetic is Pillow's, in `f32`, cut off to whole levels.
 
-use super::{Canvas, Rgb};
+use super::{Canvas, RgbPixel};
 use crate::images::Shape;
 
 /// Blends with black.
@@ -74,7 +74,7 @@ pub fn greyscale(canvas: &mut Canvas) {
 }
 
 /// The luma of ITU-R BT.601, in fixed point with 16 binary places: Pillow's `convert("L")`.
-fn grey([red, green, blue]: Rgb) -> u8 {
+fn grey([red, green, blue]: RgbPixel) -> u8 {
     let sum = u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471;
     ((sum + (1 << 15)) >> 16) as u8
 }
@@ -94,7 +94,7 @@ fn blend_with_level(canvas: &mut Canvas, from: u8, factor: f32) {
 
 /// Hue, saturation and value, each of 0..=255 (Smith, "Color gamut transform pairs", SIGGRAPH
 /// 1978), rounded as in Pillow's `convert("HSV")`.
-fn hsv([red, green, blue]: Rgb) -> [u8; 3] {
+fn hsv([red, green, blue]: RgbPixel) -> [u8; 3] {
     let (high, low) = (red.max(green).max(blue), red.min(green).min(blue));
     if high == low {
         return [0, 0, high];
@@ -116,7 +116,7 @@ fn hsv([red, green, blue]: Rgb) -> [u8; 3] {
 }
 
 /// The inverse of [`hsv`], rounded as in Pillow's `convert("RGB")`.
-fn rgb([hue, saturation, value]: [u8; 3]) -> Rgb {
+fn rgb([hue, saturation, value]: [u8; 3]) -> RgbPixel {
     if saturation == 0 {
         return [value; 3];
     }

@@ -1,6 +1,6 @@
 //! A square that is missing.
 
-use super::{Canvas, Rgb};
+use super::{Canvas, RgbPixel};
 use crate::images::Shape;
 use crate::random::Stream;
 
@@ -10,7 +10,7 @@ use crate::random::Stream;
 /// Every pixel is the middle with the same probability, so that part of the square may lie outside.
 /// The square reaches `side / 2` pixels up and left of the middle and as many, with the middle,
 /// down and right, as in the authors' program: an odd `side` is taken for the next smaller number.
-pub fn cutout(canvas: &mut Canvas, side: usize, fill: Rgb, stream: &mut Stream) {
+pub fn cutout(canvas: &mut Canvas, side: usize, fill: RgbPixel, stream: &mut Stream) {
     let Shape { height, width, .. } = canvas.shape();
     let reach = side / 2;
     // The order of these draws is part of what a seed means.

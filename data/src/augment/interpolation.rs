@@ -1,6 +1,6 @@
 //! The colour of a place between pixels.
 
-use super::Rgb;
+use super::RgbPixel;
 
 /// How an image is read at places that are not the middle of a pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,12 @@ pub struct Reading {
     /// Between the pixels.
     pub interpolation: Interpolation,
     /// What lies outside the image.
-    pub fill: Rgb,
+    pub fill: RgbPixel,
 }
 
 impl Reading {
     /// Nearest pixels, and `fill` outside.
-    pub const fn nearest(fill: Rgb) -> Self {
+    pub const fn nearest(fill: RgbPixel) -> Self {
         Self { interpolation: Interpolation::Nearest, fill }
     }
 }
@@ -36,14 +36,14 @@ impl Reading {
 ///
 /// In double precision and cut off to whole levels, as in Pillow's `Image.transform`.
 pub(super) struct Between<'a> {
-    pub(super) pixels: &'a [Rgb],
+    pub(super) pixels: &'a [RgbPixel],
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
 impl Between<'_> {
     /// The colour on the lines between 2 × 2 pixels.
-    pub(super) fn bilinear(&self, x: f64, y: f64) -> Rgb {
+    pub(super) fn bilinear(&self, x: f64, y: f64) -> RgbPixel {
         let ([left, top], [across, down]) = parts(x, y);
         let between = |from: f64, to: f64, part: f64| from + (to - from) * part;
         let corner = |column: i64, row: i64| self.at(left + column, top + row);
@@ -57,9 +57,9 @@ impl Between<'_> {
     }
 
     /// The colour on the cubics through 4 × 4 pixels.
-    pub(super) fn bicubic(&self, x: f64, y: f64) -> Rgb {
+    pub(super) fn bicubic(&self, x: f64, y: f64) -> RgbPixel {
         let ([left, top], [across, down]) = parts(x, y);
-        let pixels: [[Rgb; 4]; 4] = std::array::from_fn(|row| {
+        let pixels: [[RgbPixel; 4]; 4] = std::array::from_fn(|row| {
             std::array::from_fn(|column| self.at(left - 1 + column as i64, top - 1 + row as i64))
         });
         std::array::from_fn(|channel| {
@@ -69,7 +69,7 @@ impl Between<'_> {
         })
     }
 
-    fn at(&self, column: i64, row: i64) -> Rgb {
+    fn at(&self, column: i64, row: i64) -> RgbPixel {
         let within = |place: i64, size: usize| place.clamp(0, size as i64 - 1) as usize;
         self.pixels[within(row, self.height) * self.width + within(column, self.width)]
     }
@@ -98,7 +98,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_middle_of_a_pixel_has_its_colour(
-            (width, height) in (1_usize..6, 1_usize..6), colours in any::<[Rgb; 25]>(),
+            (width, height) in (1_usize..6, 1_usize..6), colours in any::<[RgbPixel; 25]>(),
             (column, row) in (0_usize..6, 0_usize..6),
         ) {
             let (column, row) = (column % width, row % height);

@@ -29,7 +29,7 @@ pub mod tone;
 pub mod zoom;
 
 pub use autoaugment::autoaugment_cifar10;
-pub use canvas::{Canvas, Rgb};
+pub use canvas::{Canvas, RgbPixel};
 pub use interpolation::{Interpolation, Reading};
 pub use jitter::ColourJitter;
 pub use operation::Operation;

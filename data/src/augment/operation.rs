@@ -63,7 +63,7 @@ impl Operation {
 
 /// An operation whose size is still to be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum OperationKind {
     ShearX,
     ShearY,
     TranslateX,
@@ -83,23 +83,23 @@ pub(super) enum Kind {
 
 /// The kind that the programs of others call `name`.
 #[cfg(test)]
-pub(super) fn named(name: &str) -> Kind {
+pub(super) fn named(name: &str) -> OperationKind {
     let kinds = [
-        (Kind::ShearX, "ShearX"),
-        (Kind::ShearY, "ShearY"),
-        (Kind::TranslateX, "TranslateX"),
-        (Kind::TranslateY, "TranslateY"),
-        (Kind::Rotate, "Rotate"),
-        (Kind::Brightness, "Brightness"),
-        (Kind::Contrast, "Contrast"),
-        (Kind::Colour, "Color"),
-        (Kind::Sharpness, "Sharpness"),
-        (Kind::Posterize, "Posterize"),
-        (Kind::Solarize, "Solarize"),
-        (Kind::SolarizeAdd, "SolarizeAdd"),
-        (Kind::AutoContrast, "AutoContrast"),
-        (Kind::Equalize, "Equalize"),
-        (Kind::Invert, "Invert"),
+        (OperationKind::ShearX, "ShearX"),
+        (OperationKind::ShearY, "ShearY"),
+        (OperationKind::TranslateX, "TranslateX"),
+        (OperationKind::TranslateY, "TranslateY"),
+        (OperationKind::Rotate, "Rotate"),
+        (OperationKind::Brightness, "Brightness"),
+        (OperationKind::Contrast, "Contrast"),
+        (OperationKind::Colour, "Color"),
+        (OperationKind::Sharpness, "Sharpness"),
+        (OperationKind::Posterize, "Posterize"),
+        (OperationKind::Solarize, "Solarize"),
+        (OperationKind::SolarizeAdd, "SolarizeAdd"),
+        (OperationKind::AutoContrast, "AutoContrast"),
+        (OperationKind::Equalize, "Equalize"),
+        (OperationKind::Invert, "Invert"),
     ];
     kinds.into_iter().find(|kind| kind.1 == name).expect("a known operation").0
 }

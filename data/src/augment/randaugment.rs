@@ -1,27 +1,27 @@
 //! A few operations of all, chosen at random.
 
-use super::operation::{Kind, Operation};
-use super::{Canvas, Interpolation, Reading, Rgb};
+use super::operation::{Operation, OperationKind};
+use super::{Canvas, Interpolation, Reading, RgbPixel};
 use crate::images::Shape;
 use crate::random::Stream;
 
 /// What is chosen from. The order is part of what a seed means.
-const KINDS: [Kind; 15] = [
-    Kind::AutoContrast,
-    Kind::Equalize,
-    Kind::Invert,
-    Kind::Rotate,
-    Kind::Posterize,
-    Kind::Solarize,
-    Kind::SolarizeAdd,
-    Kind::Colour,
-    Kind::Contrast,
-    Kind::Brightness,
-    Kind::Sharpness,
-    Kind::ShearX,
-    Kind::ShearY,
-    Kind::TranslateX,
-    Kind::TranslateY,
+const KINDS: [OperationKind; 15] = [
+    OperationKind::AutoContrast,
+    OperationKind::Equalize,
+    OperationKind::Invert,
+    OperationKind::Rotate,
+    OperationKind::Posterize,
+    OperationKind::Solarize,
+    OperationKind::SolarizeAdd,
+    OperationKind::Colour,
+    OperationKind::Contrast,
+    OperationKind::Brightness,
+    OperationKind::Sharpness,
+    OperationKind::ShearX,
+    OperationKind::ShearY,
+    OperationKind::TranslateX,
+    OperationKind::TranslateY,
 ];
 
 /// The largest magnitude.
@@ -58,7 +58,7 @@ impl RandAugment {
 
     /// Does the chosen operations to the image in `canvas`; what comes from outside the image is
     /// `fill`.
-    pub fn apply(&self, canvas: &mut Canvas, fill: Rgb, stream: &mut Stream) {
+    pub fn apply(&self, canvas: &mut Canvas, fill: RgbPixel, stream: &mut Stream) {
         for _ in 0..self.layers {
             if let Some((operation, interpolation)) = self.draw(canvas.shape(), stream) {
                 operation.apply(canvas, Reading { interpolation, fill });
@@ -82,25 +82,25 @@ impl RandAugment {
 
 /// The operation of a `part` of 0 to 1, in the negative direction where it has one and that is
 /// asked for.
-fn sized(kind: Kind, part: f64, negative: bool, shape: Shape) -> Operation {
+fn sized(kind: OperationKind, part: f64, negative: bool, shape: Shape) -> Operation {
     let signed = |most: f64| if negative { -most * part } else { most * part };
     let factor = 0.1 + 1.8 * part;
     match kind {
-        Kind::AutoContrast => Operation::AutoContrast,
-        Kind::Equalize => Operation::Equalize,
-        Kind::Invert => Operation::Invert,
-        Kind::Rotate => Operation::Rotate(signed(30.0)),
-        Kind::Posterize => Operation::Posterize((4.0 * part) as u8),
-        Kind::Solarize => Operation::Solarize((256.0 * part) as u16),
-        Kind::SolarizeAdd => Operation::SolarizeAdd((110.0 * part) as u8),
-        Kind::Colour => Operation::Colour(factor),
-        Kind::Contrast => Operation::Contrast(factor),
-        Kind::Brightness => Operation::Brightness(factor),
-        Kind::Sharpness => Operation::Sharpness(factor),
-        Kind::ShearX => Operation::ShearX(signed(0.3)),
-        Kind::ShearY => Operation::ShearY(signed(0.3)),
-        Kind::TranslateX => Operation::TranslateX(signed(0.45) * shape.width as f64),
-        Kind::TranslateY => Operation::TranslateY(signed(0.45) * shape.height as f64),
+        OperationKind::AutoContrast => Operation::AutoContrast,
+        OperationKind::Equalize => Operation::Equalize,
+        OperationKind::Invert => Operation::Invert,
+        OperationKind::Rotate => Operation::Rotate(signed(30.0)),
+        OperationKind::Posterize => Operation::Posterize((4.0 * part) as u8),
+        OperationKind::Solarize => Operation::Solarize((256.0 * part) as u16),
+        OperationKind::SolarizeAdd => Operation::SolarizeAdd((110.0 * part) as u8),
+        OperationKind::Colour => Operation::Colour(factor),
+        OperationKind::Contrast => Operation::Contrast(factor),
+        OperationKind::Brightness => Operation::Brightness(factor),
+        OperationKind::Sharpness => Operation::Sharpness(factor),
+        OperationKind::ShearX => Operation::ShearX(signed(0.3)),
+        OperationKind::ShearY => Operation::ShearY(signed(0.3)),
+        OperationKind::TranslateX => Operation::TranslateX(signed(0.45) * shape.width as f64),
+        OperationKind::TranslateY => Operation::TranslateY(signed(0.45) * shape.height as f64),
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let golden: serde_json::Value = serde_json::from_str(golden).expect("a JSON file");
         let golden: Vec<(String, f64, f64)> =
             serde_json::from_value(golden["randaugment"].clone()).expect("operations");
-        let mut kinds: Vec<Kind> = golden.iter().map(|row| named(&row.0)).collect();
+        let mut kinds: Vec<OperationKind> = golden.iter().map(|row| named(&row.0)).collect();
         for (kind, (_, magnitude, amount)) in kinds.iter().zip(&golden) {
             let operation = sized(*kind, magnitude / FULL, false, SHAPE);
             let difference = (number(operation) - amount).abs();
@@ -130,7 +130,13 @@ mod tests {
 
     #[test]
     fn the_negative_direction_is_the_opposite() {
-        for kind in [Kind::ShearX, Kind::ShearY, Kind::TranslateX, Kind::TranslateY, Kind::Rotate] {
+        for kind in [
+            OperationKind::ShearX,
+            OperationKind::ShearY,
+            OperationKind::TranslateX,
+            OperationKind::TranslateY,
+            OperationKind::Rotate,
+        ] {
             let [there, back] = [false, true].map(|back| number(sized(kind, 0.7, back, SHAPE)));
             assert!(there > 0.1 && (there + back).abs() < 1e-12, "{kind:?}: {there}, {back}");
         }

@@ -8,7 +8,7 @@
 //! Mirroring comes last in the published [`photographs::SIM_AUG`]; it is done with the window
 //! here, which gives the same pixels.
 
-use super::{ColourJitter, Crop, RandAugment, Recipe, Rgb, Step};
+use super::{ColourJitter, Crop, RandAugment, Recipe, RgbPixel, Step};
 use crate::crop::RandomResizedCrop;
 
 /// Brightness, contrast and saturation by up to 40 %.
@@ -99,7 +99,7 @@ pub mod photographs {
 }
 
 /// The mean colour of `ImageNet`, for iNaturalist too in all of these programs.
-const IMAGENET_MEAN: Rgb = [124, 116, 104];
+const IMAGENET_MEAN: RgbPixel = [124, 116, 104];
 
 #[cfg(test)]
 mod tests {

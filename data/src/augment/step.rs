@@ -1,7 +1,7 @@
 //! What a recipe is made of.
 
 use super::{
-    Canvas, ColourJitter, RandAugment, Rgb, autoaugment_cifar10, blur, colour, cutout::cutout,
+    Canvas, ColourJitter, RandAugment, RgbPixel, autoaugment_cifar10, blur, colour, cutout::cutout,
 };
 use crate::images::Shape;
 use crate::random::Stream;
@@ -32,7 +32,7 @@ pub enum Step {
     /// [`autoaugment_cifar10`].
     AutoAugmentCifar10 {
         /// What comes from outside the image.
-        fill: Rgb,
+        fill: RgbPixel,
     },
     /// [`cutout`](mod@super::cutout) of a black square half as high as the image.
     Cutout,
@@ -41,7 +41,7 @@ pub enum Step {
         /// What happens.
         policy: RandAugment,
         /// What comes from outside the image.
-        fill: Rgb,
+        fill: RgbPixel,
     },
 }
 

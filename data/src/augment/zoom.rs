@@ -6,7 +6,7 @@ use fast_image_resize::pixels::U8x3;
 use super::Canvas;
 use crate::decode::Window;
 #[cfg(feature = "pictures")]
-use crate::decode::region::Plan;
+use crate::decode::region::DecodePlan;
 #[cfg(feature = "pictures")]
 use crate::decode::resize::Resizing;
 #[cfg(feature = "pictures")]
@@ -20,7 +20,8 @@ use crate::images::Shape;
 pub fn zoom(canvas: &mut Canvas, window: Window) {
     let Shape { height, width, .. } = canvas.shape();
     let size = (width as u32, height as u32);
-    let resizing = Resizing { size, inner: Plan::in_one_piece(window, size).inner, wanted: size };
+    let resizing =
+        Resizing { size, inner: DecodePlan::in_one_piece(window, size).inner, wanted: size };
     let mut resizer = std::mem::take(&mut canvas.resizer);
     canvas.redraw(|source, target| resizing.run::<U8x3>(&mut resizer, source, target));
     canvas.resizer = resizer;

@@ -3,21 +3,21 @@
 
 use std::path::Path;
 
-use super::{Dataset, Name, Normalisation, cifar, fashion_mnist};
+use super::{Dataset, DatasetId, Normalisation, cifar, fashion_mnist};
 use crate::augment::recipes::small;
 use crate::error::DataError;
 use crate::images::ImageSet;
 use crate::prepare::arrays;
-use crate::prepare::manifest::Manifest;
+use crate::prepare::manifest::DatasetManifest;
 
 /// Opens dataset `name` in the folder of this name under `root`, where it was prepared.
 ///
 /// # Errors
-/// When it is another dataset, lacks a part, or is damaged.
-pub(super) fn open(name: Name, root: &Path) -> Result<Option<Dataset>, DataError> {
+/// When it is another dataset, lacks a split, or is damaged.
+pub(super) fn open(name: DatasetId, root: &Path) -> Result<Option<Dataset>, DataError> {
     let Some(normalisation) = normalisation(name) else { return Ok(None) };
     let folder = root.join(name.as_str());
-    let Some(manifest) = Manifest::read(&folder)? else { return Ok(None) };
+    let Some(manifest) = DatasetManifest::read(&folder)? else { return Ok(None) };
     let unsuitable =
         |what: String, hint| DataError::Unsuitable { path: folder.clone(), what, hint };
     if manifest.dataset != name.as_str() {
@@ -41,11 +41,11 @@ pub(super) fn open(name: Name, root: &Path) -> Result<Option<Dataset>, DataError
 }
 
 /// How a dataset in arrays is normalised; `None` for those that are no arrays.
-fn normalisation(name: Name) -> Option<Normalisation> {
+fn normalisation(name: DatasetId) -> Option<Normalisation> {
     match name {
-        Name::Cifar10 => Some(cifar::CIFAR10.normalisation),
-        Name::Cifar100 => Some(cifar::CIFAR100.normalisation),
-        Name::FashionMnist => Some(fashion_mnist::NORMALISATION),
+        DatasetId::Cifar10 => Some(cifar::CIFAR10.normalisation),
+        DatasetId::Cifar100 => Some(cifar::CIFAR100.normalisation),
+        DatasetId::FashionMnist => Some(fashion_mnist::NORMALISATION),
         _ => None,
     }
 }

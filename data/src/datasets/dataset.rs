@@ -11,7 +11,7 @@ use crate::images::ImageSet;
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Which dataset this is.
-    pub name: Name,
+    pub name: DatasetId,
     /// The name of each class, in the order of the labels.
     pub class_names: Vec<String>,
     /// The training images, before any long-tailed selection.
@@ -31,7 +31,7 @@ pub struct Dataset {
 impl Dataset {
     /// Puts a dataset together and computes its digest.
     pub(super) fn new(
-        name: Name,
+        name: DatasetId,
         class_names: Vec<String>,
         [train, test]: [ImageSet; 2],
         normalisation: Normalisation,
@@ -71,7 +71,7 @@ pub struct Normalisation {
 
 /// The datasets that can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
+pub enum DatasetId {
     /// CIFAR-10: 10 classes of 32 by 32 colour photographs.
     Cifar10,
     /// CIFAR-100: 100 classes of 32 by 32 colour photographs.
@@ -88,7 +88,7 @@ pub enum Name {
     Synthetic,
 }
 
-impl Name {
+impl DatasetId {
     /// Every dataset there is.
     pub const ALL: [Self; 7] = [
         Self::Cifar10,
@@ -114,7 +114,7 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for DatasetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -124,16 +124,16 @@ impl fmt::Display for Name {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no dataset \"{0}\"; choose from {names}",
-    names = Name::ALL.map(Name::as_str).join(", ")
+    names = DatasetId::ALL.map(DatasetId::as_str).join(", ")
 )]
-pub struct UnknownName(pub String);
+pub struct UnknownDataset(pub String);
 
-impl FromStr for Name {
-    type Err = UnknownName;
+impl FromStr for DatasetId {
+    type Err = UnknownDataset;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
+    fn from_str(text: &str) -> Result<Self, UnknownDataset> {
         let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        found.ok_or_else(|| UnknownName(text.to_owned()))
+        found.ok_or_else(|| UnknownDataset(text.to_owned()))
     }
 }
 
@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in Name::ALL {
+        for name in DatasetId::ALL {
             assert_eq!(name.to_string().parse(), Ok(name));
         }
-        let error = "mnist".parse::<Name>().unwrap_err().to_string();
+        let error = "mnist".parse::<DatasetId>().unwrap_err().to_string();
         insta::assert_snapshot!(error);
     }
 

@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Name, Normalisation};
+use super::{Dataset, DatasetId, Normalisation};
 use crate::augment::recipes::small;
 use crate::error::{Archive, DataError};
 use crate::idx;
@@ -106,7 +106,7 @@ fn read(root: &Path, fallback: &Path) -> Result<Dataset, DataError> {
     };
     let sets = [read_set(train)?, read_set(test)?];
     Ok(Dataset::new(
-        Name::FashionMnist,
+        DatasetId::FashionMnist,
         CLASS_NAMES.map(str::to_owned).to_vec(),
         sets,
         NORMALISATION,

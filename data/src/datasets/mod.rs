@@ -12,5 +12,5 @@ mod open;
 pub mod prepared;
 pub mod synthetic;
 
-pub use dataset::{Dataset, Name, Normalisation, UnknownName};
-pub use open::{Options, open, open_official};
+pub use dataset::{Dataset, DatasetId, Normalisation, UnknownDataset};
+pub use open::{DatasetOptions, open, open_official};

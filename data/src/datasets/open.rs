@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::{Dataset, Name, cifar, fashion_mnist, synthetic};
+use super::{Dataset, DatasetId, cifar, fashion_mnist, synthetic};
 use crate::error::DataError;
 use crate::prepare::manifest::MANIFEST_FILE;
 
 /// What else may be said about a dataset than its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct DatasetOptions {
     /// Size and shape of the synthetic dataset; the others ignore it.
-    pub synthetic: synthetic::Options,
+    pub synthetic: synthetic::SyntheticOptions,
 }
 
 /// Opens dataset `name` under `root`, the folder that `data.root` names: the arrays of a prepared set in the
@@ -18,8 +18,8 @@ pub struct Options {
 ///
 /// # Errors
 /// When files are missing or are not the official ones; see [`DataError`] and its hints.
-pub fn open(name: Name, root: &Path, options: &Options) -> Result<Dataset, DataError> {
-    if name == Name::Synthetic {
+pub fn open(name: DatasetId, root: &Path, options: &DatasetOptions) -> Result<Dataset, DataError> {
+    if name == DatasetId::Synthetic {
         return Ok(synthetic::generate(&options.synthetic));
     }
     #[cfg(feature = "pictures")]
@@ -33,19 +33,20 @@ pub fn open(name: Name, root: &Path, options: &Options) -> Result<Dataset, DataE
 ///
 /// # Errors
 /// As [`open`], and for datasets that have none.
-pub fn open_official(name: Name, root: &Path) -> Result<Dataset, DataError> {
+pub fn open_official(name: DatasetId, root: &Path) -> Result<Dataset, DataError> {
     match name {
-        Name::FashionMnist => fashion_mnist::open(root),
-        Name::Cifar10 => cifar::open(root, &cifar::CIFAR10),
-        Name::Cifar100 => cifar::open(root, &cifar::CIFAR100),
-        Name::Synthetic | Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder => {
-            Err(in_shards(name, root))
-        }
+        DatasetId::FashionMnist => fashion_mnist::open(root),
+        DatasetId::Cifar10 => cifar::open(root, &cifar::CIFAR10),
+        DatasetId::Cifar100 => cifar::open(root, &cifar::CIFAR100),
+        DatasetId::Synthetic
+        | DatasetId::ImagenetLt
+        | DatasetId::Inaturalist2018
+        | DatasetId::Folder => Err(in_shards(name, root)),
     }
 }
 
 /// Sets in shards are too large for memory: here it is only said whether they have been prepared.
-fn in_shards(name: Name, root: &Path) -> DataError {
+fn in_shards(name: DatasetId, root: &Path) -> DataError {
     let (dataset, path) = (name.as_str(), root.join(name.as_str()));
     if path.join(MANIFEST_FILE).is_file() {
         DataError::InShards { dataset, path }
@@ -62,14 +63,14 @@ mod tests {
     fn a_set_that_was_not_prepared_is_answered_with_how() {
         let root = tempfile::tempdir().unwrap();
         let refused = |name| {
-            let error = open(name, root.path(), &Options::default()).unwrap_err();
+            let error = open(name, root.path(), &DatasetOptions::default()).unwrap_err();
             let text = format!("{error}\nhint: {}\n", error.hint().unwrap());
             text.replace(root.path().to_str().unwrap(), "ROOT")
         };
-        let mut said = refused(Name::ImagenetLt) + &refused(Name::Folder);
+        let mut said = refused(DatasetId::ImagenetLt) + &refused(DatasetId::Folder);
         std::fs::create_dir(root.path().join("imagenet_lt")).unwrap();
         std::fs::write(root.path().join("imagenet_lt/manifest.json"), "{}").unwrap();
-        said += &refused(Name::ImagenetLt);
+        said += &refused(DatasetId::ImagenetLt);
         insta::assert_snapshot!(said);
     }
 }

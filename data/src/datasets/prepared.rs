@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Name, Normalisation};
+use super::{DatasetId, Normalisation};
 use crate::error::DataError;
-use crate::prepare::manifest::{Manifest, PartEntry};
+use crate::prepare::manifest::{DatasetManifest, SplitEntry};
 use crate::shard::ShardSet;
 
 /// The statistics of the photographs of `ImageNet`, as torchvision's models use them.
@@ -28,21 +28,21 @@ pub struct Prepared {
     /// The name of each class, in the order of the labels.
     pub class_names: Vec<String>,
     /// The training images.
-    pub train: Part,
+    pub train: PreparedSplit,
     /// The validation images that come with it, where some do.
-    pub validation: Option<Part>,
+    pub validation: Option<PreparedSplit>,
     /// The test images: the validation images of a dataset whose test labels were never published.
-    pub test: Part,
+    pub test: PreparedSplit,
     /// How bytes become the numbers that a network sees.
     pub normalisation: Normalisation,
-    /// Says whether two runs saw the same data: BLAKE3 over the names of the classes, and for each part its
+    /// Says whether two runs saw the same data: BLAKE3 over the names of the classes, and for each split its
     /// name, the digest of its images that the manifest has, and the digest of its index.
     pub digest: [u8; 32],
 }
 
-/// One part of it.
+/// One split of it.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct PreparedSplit {
     /// The images.
     pub images: Arc<ShardSet>,
     /// How many each class has.
@@ -53,10 +53,10 @@ pub struct Part {
 /// indices and the lengths of the shards are read and compared, and nothing else.
 ///
 /// # Errors
-/// When it was not prepared, is another dataset, lacks a part, or is damaged.
-pub fn open(name: Name, root: &Path) -> Result<Prepared, DataError> {
+/// When it was not prepared, is another dataset, lacks a split, or is damaged.
+pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
     let (dataset, folder) = (name.as_str(), root.join(name.as_str()));
-    let Some(manifest) = Manifest::read(&folder)? else {
+    let Some(manifest) = DatasetManifest::read(&folder)? else {
         return Err(DataError::NotPrepared { dataset, path: folder });
     };
     let unsuitable =
@@ -86,12 +86,12 @@ pub fn open(name: Name, root: &Path) -> Result<Prepared, DataError> {
         train,
         validation,
         test,
-        normalisation: if name == Name::Inaturalist2018 { INATURALIST } else { IMAGENET },
+        normalisation: if name == DatasetId::Inaturalist2018 { INATURALIST } else { IMAGENET },
     })
 }
 
-/// Opens one part, and compares its index with the manifest.
-fn open_part(folder: &Path, entry: &PartEntry) -> Result<Part, DataError> {
+/// Opens one split, and compares its index with the manifest.
+fn open_part(folder: &Path, entry: &SplitEntry) -> Result<PreparedSplit, DataError> {
     let folder = folder.join(&entry.name);
     let images = ShardSet::open(&folder)?;
     let (found, expected) = (images.len() as u64, entry.images);
@@ -106,10 +106,10 @@ fn open_part(folder: &Path, entry: &PartEntry) -> Result<Part, DataError> {
             hint: "the index was written again, or comes from elsewhere: prepare the dataset again",
         });
     }
-    Ok(Part { images: Arc::new(images), counts: entry.counts.clone() })
+    Ok(PreparedSplit { images: Arc::new(images), counts: entry.counts.clone() })
 }
 
-fn digest(manifest: &Manifest, parts: [Option<&Part>; 3]) -> [u8; 32] {
+fn digest(manifest: &DatasetManifest, parts: [Option<&PreparedSplit>; 3]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());

@@ -5,14 +5,14 @@
 //! by up to two pixels, with a contrast of its own, under noise as strong as the pattern. Patterns
 //! look the same in the mirror, because training and evaluation mirror images.
 
-use super::{Dataset, Name, Normalisation};
+use super::{Dataset, DatasetId, Normalisation};
 use crate::augment::recipes::small;
 use crate::images::{ImageSet, Shape};
 use crate::random::{Purpose, Stream};
 
 /// How many images, and of what size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct SyntheticOptions {
     /// Number of classes.
     pub classes: usize,
     /// Training images per class, before any long-tailed selection.
@@ -25,13 +25,13 @@ pub struct Options {
     pub seed: u64,
 }
 
-impl Default for Options {
+impl Default for SyntheticOptions {
     fn default() -> Self {
         Self { classes: 10, train_per_class: 500, test_per_class: 100, image_size: 32, seed: 1 }
     }
 }
 
-/// The streams of the parts of the dataset differ in this coordinate.
+/// The streams of the splits of the dataset differ in this coordinate.
 const PATTERNS: u64 = 0;
 const TRAIN: u64 = 1;
 const TEST: u64 = 2;
@@ -41,19 +41,19 @@ const WAVES: usize = 3;
 /// An image shows its pattern moved by up to this many pixels in each direction.
 const SHIFT_MAX: usize = 2;
 
-/// Makes the dataset. Classes take turns: image `i` of a part has label `i % classes`.
+/// Makes the dataset. Classes take turns: image `i` of a split has label `i % classes`.
 ///
 /// # Panics
 /// When there are to be no classes or no pixels: the configuration refuses that.
-pub fn generate(options: &Options) -> Dataset {
-    let Options { classes, image_size: size, .. } = *options;
+pub fn generate(options: &SyntheticOptions) -> Dataset {
+    let SyntheticOptions { classes, image_size: size, .. } = *options;
     assert!(classes > 0 && size > 0, "a dataset has classes and pixels");
     let patterns: Vec<Pattern> =
         (0..classes).map(|class| Pattern::new(options.seed, class as u64, size)).collect();
     let part = |part, per_class| images(options, &patterns, part, per_class);
     let sets = [part(TRAIN, options.train_per_class), part(TEST, options.test_per_class)];
     Dataset::new(
-        Name::Synthetic,
+        DatasetId::Synthetic,
         (0..classes).map(|class| format!("pattern {class}")).collect(),
         sets,
         Normalisation { mean: [0.5; 3], std: [0.25; 3] },
@@ -61,7 +61,12 @@ pub fn generate(options: &Options) -> Dataset {
     )
 }
 
-fn images(options: &Options, patterns: &[Pattern], part: u64, per_class: usize) -> ImageSet {
+fn images(
+    options: &SyntheticOptions,
+    patterns: &[Pattern],
+    part: u64,
+    per_class: usize,
+) -> ImageSet {
     let size = options.image_size;
     let shape = Shape { height: size, width: size, channels: CHANNELS };
     let labels: Vec<u32> = (0..per_class).flat_map(|_| 0..patterns.len() as u32).collect();
@@ -163,10 +168,14 @@ mod tests {
 
     #[test]
     fn another_seed_gives_another_dataset_and_the_same_seed_the_same() {
-        let options = Options { train_per_class: 4, test_per_class: 2, ..Options::default() };
+        let options = SyntheticOptions {
+            train_per_class: 4,
+            test_per_class: 2,
+            ..SyntheticOptions::default()
+        };
         let (first, again) = (generate(&options), generate(&options));
         assert_eq!(first.digest, again.digest);
-        assert_ne!(first.digest, generate(&Options { seed: 2, ..options }).digest);
+        assert_ne!(first.digest, generate(&SyntheticOptions { seed: 2, ..options }).digest);
         assert_ne!(first.train.image(0), first.test.image(0));
     }
 
@@ -174,15 +183,20 @@ mod tests {
     /// incomparable.
     #[test]
     fn the_default_dataset_never_changes() {
-        let dataset = generate(&Options::default());
+        let dataset = generate(&SyntheticOptions::default());
         let digest = blake3::Hash::from(dataset.digest).to_string();
         assert_eq!(digest, "954e5114349ce35c86befa9d2da949f58686a38e8bee89e786dfcf4a049a707c");
     }
 
     #[test]
     fn every_class_has_its_share() {
-        let options =
-            Options { classes: 3, train_per_class: 5, test_per_class: 2, image_size: 8, seed: 1 };
+        let options = SyntheticOptions {
+            classes: 3,
+            train_per_class: 5,
+            test_per_class: 2,
+            image_size: 8,
+            seed: 1,
+        };
         let dataset = generate(&options);
         assert_eq!(dataset.test.labels(), [0, 1, 2, 0, 1, 2]);
         assert_eq!((dataset.train.len(), dataset.largest_class(), dataset.classes()), (15, 5, 3));
@@ -203,7 +217,11 @@ mod tests {
     /// although a single pixel says little.
     #[test]
     fn classes_can_be_told_apart() {
-        let options = Options { train_per_class: 50, test_per_class: 20, ..Options::default() };
+        let options = SyntheticOptions {
+            train_per_class: 50,
+            test_per_class: 20,
+            ..SyntheticOptions::default()
+        };
         let dataset = generate(&options);
         let bytes = dataset.train.shape().bytes();
         let mut templates = vec![vec![0.0; bytes]; options.classes];

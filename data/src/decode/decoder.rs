@@ -5,14 +5,14 @@ use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
 use super::header::Header;
-use super::libjpeg::{Codes, Decompressor, Exactness, Format, Found};
-use super::region::{Plan, Window, plan, reduction};
+use super::libjpeg::{Decompressor, Exactness, Format, HuffmanDecoder, JpegInfo};
+use super::region::{DecodePlan, Window, plan, reduction};
 use super::resize::{Mirror, PIXEL, Resizing, mirror, pack};
 use crate::images::Shape;
 
-/// What is refused before memory is taken for it.
+/// The largest file and picture that are decoded: what is beyond is an error before memory is taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct DecodeLimits {
     /// Bytes of a file.
     pub bytes: usize,
     /// Pixels of a picture. While a file of several scans (so a progressive one) is decoded it takes up to
@@ -20,7 +20,7 @@ pub struct Limits {
     pub pixels: u64,
 }
 
-impl Default for Limits {
+impl Default for DecodeLimits {
     /// 64 MiB and 64 million pixels: several times what the largest file of `ImageNet` has.
     fn default() -> Self {
         Self { bytes: 64 << 20, pixels: 64_000_000 }
@@ -31,7 +31,7 @@ impl Default for Limits {
 /// needed; each thread has its own.
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: DecodeLimits,
     decompressor: Decompressor,
     resizer: Resizer,
     decoded: Vec<u8>,
@@ -40,21 +40,21 @@ pub struct Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self::new(Limits::default(), Exactness::Exact)
+        Self::new(DecodeLimits::default(), Exactness::Exact)
     }
 }
 
 impl Decoder {
-    /// A decoder that refuses what is beyond `limits`.
-    pub fn new(limits: Limits, exactness: Exactness) -> Self {
-        Self::with(limits, exactness, Codes::Fast)
+    /// A decoder of files within `limits`.
+    pub fn new(limits: DecodeLimits, exactness: Exactness) -> Self {
+        Self::with(limits, exactness, HuffmanDecoder::default())
     }
 
-    /// [`Decoder::new`], with a choice of who reads the Huffman codes.
-    pub fn with(limits: Limits, exactness: Exactness, codes: Codes) -> Self {
+    /// [`Decoder::new`], with a choice of the Huffman decoder.
+    pub fn with(limits: DecodeLimits, exactness: Exactness, huffman: HuffmanDecoder) -> Self {
         Self {
             limits,
-            decompressor: Decompressor::new(exactness, codes),
+            decompressor: Decompressor::new(exactness, huffman),
             resizer: Resizer::new(),
             decoded: Vec::new(),
             resized: Vec::new(),
@@ -68,7 +68,7 @@ impl Decoder {
     /// whether to mirror it.
     ///
     /// # Errors
-    /// When the file is refused; `target` then holds anything.
+    /// When the file is corrupt or beyond the limits; `target` then holds anything.
     ///
     /// # Panics
     /// When `choose` answers a window outside the picture, or `target` is not as long as an image
@@ -116,7 +116,7 @@ impl Decoder {
         }
         let (window, mirrored) = choose(size.0, size.1);
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
-        let inner = Plan::in_one_piece(window, size).inner;
+        let inner = DecodePlan::in_one_piece(window, size).inner;
         let resizing = Resizing { size, inner, wanted: (shape.width as u32, shape.height as u32) };
         resizing.run::<U8x3>(&mut self.resizer, rows, target);
         if mirrored == Mirror::Yes {
@@ -129,7 +129,7 @@ impl Decoder {
     /// columns and rows.
     ///
     /// # Errors
-    /// When the file is refused.
+    /// When the file is corrupt or beyond the limits.
     pub fn whole(&mut self, jpeg: &[u8]) -> Result<(&[u8], u32, u32), ImageError> {
         let found = self.examine(jpeg)?;
         let whole = Window::whole(found.width, found.height);
@@ -143,7 +143,7 @@ impl Decoder {
     /// [`Decoder::whole`] for a picture that is kept: its memory is handed over.
     ///
     /// # Errors
-    /// When the file is refused.
+    /// When the file is corrupt or beyond the limits.
     pub fn into_whole(mut self, jpeg: &[u8]) -> Result<(Vec<u8>, u32, u32), ImageError> {
         let (pixels, width, height) = self.whole(jpeg)?;
         let bytes = pixels.len();
@@ -154,19 +154,18 @@ impl Decoder {
     /// Columns and rows of the file `jpeg`.
     ///
     /// # Errors
-    /// When the file is refused before a pixel is decoded.
+    /// When the file is beyond the limits, or its header is corrupt.
     pub fn size(&mut self, jpeg: &[u8]) -> Result<(u32, u32), ImageError> {
         self.examine(jpeg).map(|found| (found.width, found.height))
     }
 
-    /// How many pictures had their Huffman codes read by [`entropy`](super::entropy), and not by
-    /// libjpeg-turbo.
-    pub fn read_here(&self) -> u64 {
-        self.decompressor.read_here()
+    /// How many pictures had their Huffman codes read by `entropy`, and not by libjpeg-turbo.
+    pub fn pictures_read_fast(&self) -> u64 {
+        self.decompressor.pictures_read_fast()
     }
 
-    /// Everything that can be refused before a pixel is decoded.
-    fn examine(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
+    /// Everything that can be wrong before a pixel is decoded.
+    fn examine(&mut self, jpeg: &[u8]) -> Result<JpegInfo, ImageError> {
         let limit = self.limits.bytes;
         if jpeg.len() > limit {
             return Err(ImageError::TooManyBytes { bytes: jpeg.len(), limit });
@@ -188,14 +187,14 @@ impl Decoder {
     fn decode(
         &mut self,
         jpeg: &[u8],
-        found: Found,
+        found: JpegInfo,
         window: Window,
         factor: u32,
-    ) -> Result<Plan, ImageError> {
+    ) -> Result<DecodePlan, ImageError> {
         let size = (found.width, found.height);
         let plan = match found.block {
             Some(block) => plan(window, size, block, factor),
-            None => Plan::in_one_piece(window, size),
+            None => DecodePlan::in_one_piece(window, size),
         };
         let Window { width, height, .. } = plan.decoded;
         let pixels = at_least(&mut self.decoded, bytes_of((width, height)));

@@ -1,8 +1,8 @@
-//! Why an image is refused.
+//! What is wrong with an image.
 
 /// An image cannot be decoded, or is not to be.
 ///
-/// Whoever read the bytes knows where they came from and adds the shard, the record and the offset.
+/// The caller knows where the bytes came from and adds the shard, the record and the offset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// There is nothing to decode.

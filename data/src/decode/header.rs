@@ -52,7 +52,7 @@ impl Header {
             return Err(truncated);
         }
         if header.width == 0 || header.height == 0 {
-            // A height of 0 is legal (it would follow the first scan) but nobody writes it.
+            // A height of 0 is legal (it would follow the first scan) but no encoder writes it.
             return Err(corrupt("the picture has no columns or no rows"));
         }
         Ok(header)

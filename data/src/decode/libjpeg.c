@@ -14,6 +14,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#ifdef LCSL_FAST_HUFFMAN
 #if LIBJPEG_TURBO_VERSION_NUMBER < 3000000 || LIBJPEG_TURBO_VERSION_NUMBER >= 4000000
 #error "the beginning of struct jpeg_entropy_decoder was compared with libjpeg-turbo 3 only"
 #endif
@@ -23,6 +24,7 @@ struct jpeg_entropy_decoder {
     void (*start_pass)(j_decompress_ptr);
     boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW *);
 };
+#endif
 
 enum { ROWS = 16, PIXEL = 4, COMPONENTS = 4 };
 
@@ -155,6 +157,7 @@ static void read_header(struct lcsl_jpeg *jpeg) {
     jpeg->is_in_header = 0;
 }
 
+#ifdef LCSL_FAST_HUFFMAN
 static boolean decode_mcu(j_decompress_ptr info, JBLOCKROW *blocks) {
     struct lcsl_jpeg *jpeg = info->client_data;
     if (!jpeg->reader.unit(jpeg->reader.state, blocks ? blocks[0][0] : NULL)) {
@@ -197,6 +200,13 @@ static int install(struct lcsl_jpeg *jpeg, uint32_t left, uint32_t width) {
     info->entropy->decode_mcu = decode_mcu;
     return 1;
 }
+#else
+/* Nobody but the library reads codes. */
+static int install(struct lcsl_jpeg *jpeg, uint32_t left, uint32_t width) {
+    (void)jpeg, (void)left, (void)width;
+    return 0;
+}
+#endif
 
 static void disagree(struct lcsl_jpeg *jpeg) {
     strcpy(jpeg->words, "the picture and its region have different sizes");

@@ -7,11 +7,11 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
-use std::slice;
 
-use super::entropy::{BLOCKS_MAX, Block, Kind, Layout, Place, Scan, Spec};
+#[cfg(feature = "fast_huffman")]
+use super::entropy::{ScanReader, with_reader};
 use super::error::ImageError;
-use super::region::{Reduction, Window};
+use super::region::{ScaleDenominator, Window};
 use super::resize::PIXEL;
 use super::scans::has_all_scans;
 
@@ -22,8 +22,6 @@ use turbojpeg_sys as _;
 const SCANS_MAX: c_int = 500;
 /// Components that a file may have here: for print.
 const COMPONENTS: usize = 4;
-/// Tables of a kind in a file (T.81, B.2.4.2).
-const TABLES: usize = 4;
 
 /// What a file's colours are turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +42,21 @@ pub enum Exactness {
     Fast,
 }
 
-/// Who reads the Huffman codes.
+/// What decodes the Huffman codes of a file. The pixels are the same either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Codes {
-    /// [`entropy`](super::entropy) those of ordinary files, libjpeg-turbo the others.
+pub enum HuffmanDecoder {
+    /// [`entropy`](super::entropy) those of ordinary files, libjpeg-turbo all others.
+    #[cfg(feature = "fast_huffman")]
     #[default]
     Fast,
-    /// libjpeg-turbo, always. The pixels are the same; it is there to compare with.
-    Library,
+    /// libjpeg-turbo, always. With the feature `fast_huffman` it is there to compare with.
+    #[cfg_attr(not(feature = "fast_huffman"), default)]
+    Libjpeg,
 }
 
 /// What the library found in a file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct JpegInfo {
     /// Columns of pixels.
     pub width: u32,
     /// Rows of pixels.
@@ -70,7 +70,7 @@ pub struct Found {
 
 /// The structures of `libjpeg.c`, which says what their fields mean.
 mod sys {
-    use super::{BLOCKS_MAX, COMPONENTS, TABLES, c_char, c_int, c_void};
+    use super::{COMPONENTS, c_char, c_int, c_void};
 
     #[repr(C)]
     pub(super) struct Jpeg {
@@ -100,32 +100,6 @@ mod sys {
         pub(super) is_fast: u32,
     }
 
-    #[repr(C)]
-    pub(super) struct Scan {
-        pub(super) bytes: *const u8,
-        pub(super) length: usize,
-        pub(super) columns: u32,
-        pub(super) units: u32,
-        pub(super) interval: u32,
-        pub(super) first_wanted: u32,
-        pub(super) last_wanted: u32,
-        pub(super) blocks: u32,
-        pub(super) component: [u8; BLOCKS_MAX],
-        pub(super) dc: [u8; BLOCKS_MAX],
-        pub(super) ac: [u8; BLOCKS_MAX],
-        pub(super) dc_counts: [*const u8; TABLES],
-        pub(super) dc_symbols: [*const u8; TABLES],
-        pub(super) ac_counts: [*const u8; TABLES],
-        pub(super) ac_symbols: [*const u8; TABLES],
-    }
-
-    #[repr(C)]
-    pub(super) struct Reader {
-        pub(super) state: *mut c_void,
-        pub(super) begin: unsafe extern "C" fn(*mut c_void, *const Scan) -> c_int,
-        pub(super) unit: unsafe extern "C" fn(*mut c_void, *mut i16) -> c_int,
-    }
-
     unsafe extern "C" {
         pub(super) fn lcsl_jpeg_new(scans_max: c_int) -> *mut Jpeg;
         pub(super) fn lcsl_jpeg_free(jpeg: *mut Jpeg);
@@ -140,7 +114,7 @@ mod sys {
             bytes: *const u8,
             length: usize,
             region: *const Region,
-            reader: *const Reader,
+            reader: *const c_void,
             pixels: *mut u8,
         ) -> c_int;
         pub(super) fn lcsl_jpeg_words(jpeg: *const Jpeg) -> *const c_char;
@@ -153,9 +127,10 @@ mod sys {
 pub struct Decompressor {
     handle: NonNull<sys::Jpeg>,
     exactness: Exactness,
-    codes: Codes,
-    scan: Scan,
-    read_here: u64,
+    huffman: HuffmanDecoder,
+    #[cfg(feature = "fast_huffman")]
+    scan: ScanReader,
+    pictures_read_fast: u64,
 }
 
 // SAFETY: a handle holds heap memory and no reference to the thread that made it; the library allows
@@ -180,18 +155,25 @@ impl Decompressor {
     ///
     /// # Panics
     /// When memory for the handle is exhausted.
-    pub fn new(exactness: Exactness, codes: Codes) -> Self {
+    pub fn new(exactness: Exactness, huffman: HuffmanDecoder) -> Self {
         // SAFETY: no pointer goes in.
         let handle = unsafe { sys::lcsl_jpeg_new(SCANS_MAX) };
         let handle = NonNull::new(handle).expect("there is memory for a decoder's handle");
-        Self { handle, exactness, codes, scan: Scan::default(), read_here: 0 }
+        Self {
+            handle,
+            exactness,
+            huffman,
+            #[cfg(feature = "fast_huffman")]
+            scan: ScanReader::default(),
+            pictures_read_fast: 0,
+        }
     }
 
     /// Reads the header of `jpeg`.
     ///
     /// # Errors
     /// When the library does not understand it, or cannot give 8-bit pixels.
-    pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Found, ImageError> {
+    pub fn read_header(&mut self, jpeg: &[u8]) -> Result<JpegInfo, ImageError> {
         let mut found = sys::Found::default();
         // SAFETY: pointer and length are those of one slice, which is only read, and of which nothing is
         // looked at after this call: `decode` names a file again. `found` is written here alone.
@@ -204,7 +186,7 @@ impl Decompressor {
         }
         let block = block_of(&found).filter(|_| has_all_scans(jpeg));
         let format = if found.is_print == 1 { Format::Cmyk } else { Format::Rgbx };
-        Ok(Found { width: found.width, height: found.height, block, format })
+        Ok(JpegInfo { width: found.width, height: found.height, block, format })
     }
 
     /// Decodes `region` of `jpeg`, reduced, into `pixels`: rows from top to bottom without gaps,
@@ -214,7 +196,7 @@ impl Decompressor {
     /// # Errors
     /// When the file is corrupt as far as it was read. A file without an end (which
     /// [`Header::read`](super::header::Header::read) refuses) may be found corrupt a few bytes earlier
-    /// or later, by who reads its codes.
+    /// or later, depending on which Huffman decoder reads it.
     ///
     /// # Panics
     /// When `pixels` are not as many bytes as the region needs, or a region is asked for where
@@ -222,9 +204,9 @@ impl Decompressor {
     pub fn decode(
         &mut self,
         jpeg: &[u8],
-        found: Found,
+        found: JpegInfo,
         region: Window,
-        reduction: Reduction,
+        reduction: ScaleDenominator,
         pixels: &mut [u8],
     ) -> Result<(), ImageError> {
         let needed = region.width as usize * region.height as usize * PIXEL;
@@ -237,21 +219,15 @@ impl Decompressor {
         let is_whole = u32::from(found.block.is_none());
         let is_fast = u32::from(self.exactness == Exactness::Fast);
         let region = sys::Region { left, top, width, height, is_whole, reduction, is_fast };
-        let mut job = Job { scan: &mut self.scan, bytes: &[], blocks: 0 };
-        let reader =
-            sys::Reader { state: (&raw mut job).cast(), begin: begin_scan, unit: read_unit };
-        let reader = match self.codes {
-            Codes::Fast => &raw const reader,
-            Codes::Library => ptr::null(),
-        };
+        let handle = self.handle.as_ptr();
         // SAFETY: `jpeg` is borrowed until this call is over, and no other file is looked at. `height`
         // rows of `width` pixels of `PIXEL` bytes are written, one behind the other, which is the
         // length of `pixels`: the C side compares the picture's size with these before a row is
-        // written. `reader` and what it points to live as long as the call, and nothing else uses
-        // them meanwhile.
-        let code = unsafe {
+        // written. `reader` is null or what `with_reader` says: it and what it points to live as long as
+        // the call, and nothing else uses them meanwhile.
+        let mut decode = |reader| unsafe {
             sys::lcsl_jpeg_decode(
-                self.handle.as_ptr(),
+                handle,
                 jpeg.as_ptr(),
                 jpeg.len(),
                 &raw const region,
@@ -259,16 +235,21 @@ impl Decompressor {
                 pixels.as_mut_ptr(),
             )
         };
-        self.read_here += u64::from(self.check(code)?);
+        let code = match self.huffman {
+            #[cfg(feature = "fast_huffman")]
+            HuffmanDecoder::Fast => with_reader(&mut self.scan, decode),
+            HuffmanDecoder::Libjpeg => decode(ptr::null()),
+        };
+        self.pictures_read_fast += u64::from(self.check(code)?);
         Ok(())
     }
 
-    /// How many pictures had their codes read by [`entropy`](super::entropy).
-    pub fn read_here(&self) -> u64 {
-        self.read_here
+    /// How many pictures had their codes read by `entropy`, and not by libjpeg-turbo.
+    pub fn pictures_read_fast(&self) -> u64 {
+        self.pictures_read_fast
     }
 
-    /// Turns an answer of the C side into a result: whether the codes were read here.
+    /// Turns an answer of the C side into a result: whether `entropy` read the codes.
     fn check(&self, code: c_int) -> Result<bool, ImageError> {
         if code >= 0 {
             return Ok(code == 1);
@@ -297,67 +278,4 @@ fn block_of(found: &sys::Found) -> Option<u32> {
     let is_usual = matches!(factors(0), (1 | 2 | 4, 1) | (1 | 2, 2) | (1, 4))
         && (1..components).all(|at| factors(at) == (1, 1) || like_first(at));
     is_usual.then_some(8 * found.across[0])
-}
-
-/// A file whose codes are read here: what the C side hands back with each call.
-struct Job<'a> {
-    scan: &'a mut Scan,
-    /// From the first byte of the scan on.
-    bytes: &'a [u8],
-    /// Blocks of a unit.
-    blocks: usize,
-}
-
-/// Answers 1 if the codes of `scan` are read here.
-///
-/// # Safety
-/// `state` is a [`Job`] that nobody else uses, and what `scan` points to lives longer than it.
-unsafe extern "C" fn begin_scan(state: *mut c_void, scan: *const sys::Scan) -> c_int {
-    // SAFETY: both by this function's own condition, which `libjpeg.c` keeps: it hands back the
-    // state that it was given, with a structure on its stack.
-    let (job, scan) = unsafe { (&mut *state.cast::<Job<'_>>(), &*scan) };
-    // SAFETY: these are the bytes of the file that are not read yet; `decode` borrows them.
-    job.bytes = unsafe { slice::from_raw_parts(scan.bytes, scan.length) };
-    job.blocks = (scan.blocks as usize).min(BLOCKS_MAX);
-    let place = |at: usize| Place {
-        component: usize::from(scan.component[at]),
-        dc: usize::from(scan.dc[at]),
-        ac: usize::from(scan.ac[at]),
-    };
-    let layout = Layout {
-        places: (0..job.blocks).map(place).collect(),
-        columns: scan.columns,
-        units: scan.units,
-        interval: scan.interval,
-        wanted: (scan.first_wanted, scan.last_wanted),
-    };
-    let spec = |kind, at: usize| {
-        let (counts, symbols) = match kind {
-            Kind::Dc => (&scan.dc_counts, &scan.dc_symbols),
-            Kind::Ac => (&scan.ac_counts, &scan.ac_symbols),
-        };
-        let (counts, symbols) = (*counts.get(at)?, *symbols.get(at)?);
-        if counts.is_null() || symbols.is_null() {
-            return None;
-        }
-        // SAFETY: the library keeps 17 counts, of which the first means nothing, and 256 symbols
-        // (`JHUFF_TBL` in jpeglib.h).
-        unsafe { Some(Spec { counts: *counts.add(1).cast(), symbols: *symbols.cast() }) }
-    };
-    c_int::from(job.scan.begin(job.bytes, &layout, spec).is_ok())
-}
-
-/// Answers 1 if the next unit was read.
-///
-/// # Safety
-/// As [`begin_scan`], which was called before; `blocks` is null or has room for a unit's blocks.
-unsafe extern "C" fn read_unit(state: *mut c_void, blocks: *mut i16) -> c_int {
-    // SAFETY: by this function's own condition, which `libjpeg.c` keeps.
-    let job = unsafe { &mut *state.cast::<Job<'_>>() };
-    let blocks = (!blocks.is_null()).then(|| {
-        // SAFETY: the library keeps the blocks of a unit one behind the other (`MCU_buffer` in
-        // jdcoefct.c), each 64 numbers, and has set them to zero.
-        unsafe { slice::from_raw_parts_mut(blocks.cast::<Block>(), job.blocks) }
-    });
-    c_int::from(job.scan.unit(job.bytes, blocks).is_ok())
 }

@@ -6,8 +6,8 @@
 //! 1. [`header`](mod@header): what the file says of itself, and whether it is whole; pure.
 //!    [`scans`]: whether all of them are there, where that decides how it is decoded; pure.
 //! 2. [`region`]: which pixels have to be decoded for a window, and at which scale; pure.
-//! 3. [`libjpeg`]: libjpeg-turbo, behind safe calls; the only file here with `unsafe` in it, and with
-//!    `libjpeg.c` beside it. [`entropy`]: the codes of ordinary files, read for it.
+//! 3. [`libjpeg`]: libjpeg-turbo, behind safe calls, with `libjpeg.c` beside it. `entropy` (feature
+//!    `fast_huffman`): the Huffman codes of ordinary files, read for it.
 //! 4. [`resize`]: a window of decoded pixels to the size asked for, mirrored or not.
 //! 5. [`decoder`]: all of it together, with its buffers: one [`Decoder`] per thread.
 //!
@@ -17,7 +17,7 @@
 
 #[cfg(feature = "pictures")]
 pub mod decoder;
-#[cfg(feature = "pictures")]
+#[cfg(feature = "fast_huffman")]
 pub mod entropy;
 pub mod error;
 pub mod header;
@@ -29,6 +29,6 @@ pub mod resize;
 pub mod scans;
 
 #[cfg(feature = "pictures")]
-pub use decoder::{Decoder, Limits};
+pub use decoder::{DecodeLimits, Decoder};
 pub use error::ImageError;
 pub use region::Window;

@@ -36,7 +36,7 @@ impl Window {
 
 /// How much smaller than the picture it is decoded: 1, 2, 4 or 8 pixels become one. The decoder
 /// then takes fewer frequencies out of each block, which is cheaper than resizing.
-pub type Reduction = u32;
+pub type ScaleDenominator = u32;
 
 /// A reduced picture is used where it is at least this much larger than what is asked for. The
 /// smaller this number, the further the result may be from that of the whole picture.
@@ -49,9 +49,9 @@ const COLUMNS_MIN: u32 = 5;
 
 /// What to decode.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
+pub struct DecodePlan {
     /// The scale at which to decode.
-    pub reduction: Reduction,
+    pub reduction: ScaleDenominator,
     /// The pixels to decode, in the picture so reduced. The left edge is a multiple of the block.
     pub decoded: Window,
     /// The window asked for, in columns and rows of what is decoded; whole numbers when the
@@ -72,7 +72,7 @@ pub struct Inner {
     pub height: f64,
 }
 
-impl Plan {
+impl DecodePlan {
     /// The plan for a picture of `size` that can only be decoded as a whole.
     pub fn in_one_piece(window: Window, size: (u32, u32)) -> Self {
         assert!(window.fits(size.0, size.1), "{window:?} reaches outside {size:?}");
@@ -87,7 +87,7 @@ impl Plan {
 }
 
 /// The largest reduction at which `window` still is somewhat larger than `target` (columns, rows).
-pub fn reduction(window: Window, target: (u32, u32)) -> Reduction {
+pub fn reduction(window: Window, target: (u32, u32)) -> ScaleDenominator {
     let horizontal = f64::from(window.width) / f64::from(target.0);
     let vertical = f64::from(window.height) / f64::from(target.1);
     let spare = horizontal.min(vertical) / SPARE;
@@ -98,8 +98,13 @@ pub fn reduction(window: Window, target: (u32, u32)) -> Reduction {
 /// wide, at `reduction`.
 ///
 /// # Panics
-/// When the window does not lie inside the picture: whoever drew it knew the picture's size.
-pub fn plan(window: Window, size: (u32, u32), block: u32, reduction: Reduction) -> Plan {
+/// When the window does not lie inside the picture: it was drawn for a picture of this size.
+pub fn plan(
+    window: Window,
+    size: (u32, u32),
+    block: u32,
+    reduction: ScaleDenominator,
+) -> DecodePlan {
     assert!(window.fits(size.0, size.1), "{window:?} reaches outside {size:?}");
     let (width, height) = (size.0.div_ceil(reduction), size.1.div_ceil(reduction));
     let block = (block / reduction).max(1);
@@ -112,7 +117,7 @@ pub fn plan(window: Window, size: (u32, u32), block: u32, reduction: Reduction) 
     let top = (window.top / reduction).saturating_sub(2);
     let bottom = (window.top + window.height).div_ceil(reduction).saturating_add(2).min(height);
     let scale = f64::from(reduction);
-    Plan {
+    DecodePlan {
         reduction,
         decoded: Window { left, top, width: right - left, height: bottom - top },
         inner: Inner {
@@ -151,7 +156,7 @@ mod tests {
             block in prop::sample::select(&[8_u32, 16, 32][..]),
             reduction in prop::sample::select(&[1_u32, 2, 4, 8][..]),
         ) {
-            let Plan { decoded, inner, .. } = plan(window, size, block, reduction);
+            let DecodePlan { decoded, inner, .. } = plan(window, size, block, reduction);
             let reduced = (size.0.div_ceil(reduction), size.1.div_ceil(reduction));
             prop_assert!(decoded.fits(reduced.0, reduced.1), "{decoded:?} in {reduced:?}");
             prop_assert_eq!(decoded.left % (block / reduction), 0);

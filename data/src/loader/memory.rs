@@ -1,11 +1,11 @@
 //! The memory that batches lie in: taken once, before the first batch, in whole pages, and never more.
 //!
-//! Somebody else may want to know where it lies, above all the driver of a device that reads batches
-//! by itself: the system may then not move the pages, and nobody may write into them before the device
-//! has read. What a device is, this crate does not know; it says when each of these moments has come.
+//! The driver of a device that reads batches by itself has to know where they lie: the system may then
+//! not move the pages, and no thread may write into them before the device has read. This crate knows no
+//! device; it says when each of these moments has come.
 //!
 //! ```text
-//!   pin(slot) ---> filled ---> lent ---> settle() ---> filled ---> lent ---> ... ---> drop ---> freed
+//!   pin(slot) ---> filled ---> lent ---> wait_until_read() ---> filled ---> lent ---> ... ---> drop ---> freed
 //!      once        threads     loop   nobody reads     threads     loop            the guard   memory
 //! ```
 
@@ -19,25 +19,25 @@ use bytes::BytesMut;
 /// them and something else.
 pub const PAGE: usize = 64 << 10;
 
-/// Whoever is told where batches will lie.
+/// Is told where batches will lie.
 pub trait PinMemory: Debug + Send + Sync {
     /// Told of the memory of one slot, whole pages, before anything is written there. The memory stays
     /// where it is until the guard is dropped.
     ///
-    /// `None` when it was refused, for a reason that this has told whom it concerns: batches then lie
-    /// in memory like any other, and nothing else changes. The loader does not ask again.
+    /// `None` when the memory cannot be pinned, which the implementation has reported where it matters:
+    /// batches then lie in memory like any other, and nothing else changes. The loader does not ask again.
     fn pin(&self, memory: &[u8]) -> Option<Box<dyn Pinned>>;
 }
 
-/// Says that somebody knows the memory of a slot. Dropping it ends that, and has to wait, as
-/// [`Pinned::settle`] does, for whoever still reads.
+/// A slot whose memory is pinned. Dropping it ends that, and has to wait, as
+/// [`Pinned::wait_until_read`] does, until nothing reads it any more.
 pub trait Pinned: Send {
-    /// Returns when nobody reads the memory any more that was lent to the loop: the loader is about to
+    /// Returns when the memory that was lent to the loop is not read any more: the loader is about to
     /// write there again.
     ///
     /// # Panics
     /// When that cannot be found out. To go on would be to train on other images than these.
-    fn settle(&self);
+    fn wait_until_read(&self);
 }
 
 /// The memory of all slots of a loader.
@@ -51,8 +51,8 @@ struct Slot {
     start: usize,
     // Declared before `_memory`, so that it is dropped before the memory can be freed.
     pinned: Option<Box<dyn Pinned>>,
-    /// No byte of the slot, but a share in the memory: it outlives whoever has the pixels, also a
-    /// thread that panics with them.
+    /// No byte of the slot, but a share in its memory, which so outlives the pixels, also those that a
+    /// thread has when it panics.
     _memory: BytesMut,
 }
 
@@ -78,13 +78,13 @@ impl Memory {
         (Self { slots: taken }, pixels)
     }
 
-    /// Waits until nobody reads these pixels, which the loop was lent, any more.
-    pub(super) fn settle(&self, pixels: &BytesMut) {
+    /// Waits until these pixels, which the loop was lent, are not read any more.
+    pub(super) fn wait_until_read(&self, pixels: &BytesMut) {
         let start = pixels.as_ptr().addr();
         let slot = self.slots.iter().find(|slot| slot.start == start);
         let slot = slot.expect("a batch lies where its slot does: slots neither move nor grow");
         if let Some(pinned) = &slot.pinned {
-            pinned.settle();
+            pinned.wait_until_read();
         }
     }
 }

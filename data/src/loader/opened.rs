@@ -4,28 +4,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::shards::ShardSource;
-use super::source::{FolderSource, Source};
+use super::source::{FolderSource, ImageSource};
 use crate::DataError;
 use crate::images::ImageSet;
 use crate::prepare::arrays;
 use crate::prepare::manifest::MANIFEST_FILE;
 use crate::shard::{ShardSet, index};
-use crate::verify::parts;
+use crate::verify::split_folders;
 
 /// Images that a path holds.
-pub enum Opened {
+pub enum OpenedImages {
     /// Pictures of any size, encoded or not: threads load them.
-    Pictures(Box<dyn Source>),
+    Pictures(Box<dyn ImageSource>),
     /// Images of one size in arrays: the loop that wants them copies them itself.
     Arrays(ImageSet),
 }
 
-/// Opens the first part with images of a prepared dataset, a set of shards, or a folder of JPEG files (one
+/// Opens the first split with images of a prepared dataset, a set of shards, or a folder of JPEG files (one
 /// folder per class, or all in one).
 ///
 /// # Errors
 /// When there is none of these, or it is damaged.
-pub fn open(path: &Path) -> Result<Opened, DataError> {
+pub fn open(path: &Path) -> Result<OpenedImages, DataError> {
     let sets = [path.join(index::INDEX_FILE), path.join("train").join(index::INDEX_FILE)];
     if !path.join(MANIFEST_FILE).exists() && !sets.iter().any(|file| file.exists()) {
         let source = FolderSource::open(path)?;
@@ -37,9 +37,9 @@ pub fn open(path: &Path) -> Result<Opened, DataError> {
                        index` writes one), or a folder of *.jpg with one folder per class",
             });
         }
-        return Ok(Opened::Pictures(Box::new(source)));
+        return Ok(OpenedImages::Pictures(Box::new(source)));
     }
-    let (manifest, folders) = parts(path)?;
+    let (manifest, folders) = split_folders(path)?;
     let entries = manifest.iter().flat_map(|manifest| &manifest.parts);
     let Some(manifest) = &manifest else {
         return shards(&folders[0]);
@@ -55,9 +55,9 @@ pub fn open(path: &Path) -> Result<Opened, DataError> {
     if entry.shards > 0 {
         return shards(folder);
     }
-    Ok(Opened::Arrays(arrays::read(folder, entry.counts.len() as u32)?))
+    Ok(OpenedImages::Arrays(arrays::read(folder, entry.counts.len() as u32)?))
 }
 
-fn shards(folder: &Path) -> Result<Opened, DataError> {
-    Ok(Opened::Pictures(Box::new(ShardSource(Arc::new(ShardSet::open(folder)?)))))
+fn shards(folder: &Path) -> Result<OpenedImages, DataError> {
+    Ok(OpenedImages::Pictures(Box::new(ShardSource(Arc::new(ShardSet::open(folder)?)))))
 }

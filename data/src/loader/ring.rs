@@ -1,4 +1,4 @@
-//! Which part is filled next, and when a batch is whole. No thread, no clock: plain state that the
+//! Which job is done next, and when a batch is whole. No thread, no clock: plain state that the
 //! threads change one after the other.
 
 use std::collections::VecDeque;
@@ -6,41 +6,26 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 
-use super::part::Refused;
-
-/// One batch that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The epoch.
-    pub epoch: u64,
-    /// The positions in the epoch's order, in the order in which they stand in the batch.
-    pub positions: Range<u64>,
-}
-
-impl Request {
-    fn images(&self) -> usize {
-        self.positions.end.saturating_sub(self.positions.start) as usize
-    }
-}
+use crate::batch::{CorruptRecord, Piece, Pieces};
 
 /// A batch, whole.
 #[derive(Debug)]
 pub struct Batch {
-    /// What was asked for.
-    pub request: Request,
+    /// Which piece it is.
+    pub piece: Piece,
     /// The images: NHWC, 8 bits, not normalised.
     pub pixels: BytesMut,
-    /// The classes; [`super::part::REFUSED_LABEL`] where an image was refused.
+    /// The classes; [`super::job::SKIPPED_LABEL`] where an image was corrupt.
     pub labels: Vec<i64>,
-    /// The images that were refused, in the order of their places.
-    pub refused: Vec<Refused>,
+    /// The corrupt images, in the order of their places.
+    pub corrupt: Vec<CorruptRecord>,
 }
 
 /// Some images of a batch that a thread is to fill.
 #[derive(Debug)]
 pub(super) struct Job {
     batch: u64,
-    part: usize,
+    number: usize,
     pub(super) epoch: u64,
     pub(super) positions: Range<u64>,
     /// The place in the batch of the first image.
@@ -53,25 +38,25 @@ pub(super) struct Job {
 struct Done {
     pixels: BytesMut,
     labels: Vec<i64>,
-    refused: Vec<Refused>,
+    corrupt: Vec<CorruptRecord>,
 }
 
-/// A batch on its way: its parts, filled or not.
+/// A batch on its way: its jobs, done or not.
 #[derive(Debug)]
 struct Slot {
-    request: Request,
+    piece: Piece,
     done: Vec<Option<Done>>,
     missing: usize,
-    /// The memory of a slot without parts, that is of an empty batch.
+    /// The memory of a slot without jobs, that is of an empty batch.
     unused: BytesMut,
 }
 
 /// The batches that are being filled, oldest first.
 pub(super) struct Ring {
-    requests: Box<dyn Iterator<Item = Request> + Send>,
-    /// All requests were taken.
+    pieces: Pieces,
+    /// All pieces were taken.
     exhausted: bool,
-    /// Parts that no thread has taken yet.
+    /// Jobs that no thread has taken yet.
     jobs: VecDeque<Job>,
     slots: VecDeque<Slot>,
     /// The number of the oldest batch in `slots`.
@@ -80,23 +65,23 @@ pub(super) struct Ring {
     free: Vec<BytesMut>,
     batch_images: usize,
     image_bytes: usize,
-    part_images: usize,
+    job_images: usize,
 }
 
 impl Ring {
     /// A ring of batches of up to `batch_images`, each of `image_bytes`, that lie in the memory of
-    /// `slots` and are filled `part_images` at a time.
+    /// `slots` and are filled `job_images` at a time.
     pub(super) fn new(
-        requests: Box<dyn Iterator<Item = Request> + Send>,
+        pieces: Pieces,
         slots: Vec<BytesMut>,
         batch_images: usize,
         image_bytes: usize,
-        part_images: usize,
+        job_images: usize,
     ) -> Self {
-        let holds = !slots.is_empty() && image_bytes > 0 && part_images > 0;
+        let holds = !slots.is_empty() && image_bytes > 0 && job_images > 0;
         assert!(holds, "a ring that holds nothing");
         Self {
-            requests,
+            pieces,
             exhausted: false,
             jobs: VecDeque::new(),
             slots: VecDeque::new(),
@@ -104,13 +89,13 @@ impl Ring {
             free: slots,
             batch_images,
             image_bytes,
-            part_images,
+            job_images,
         }
     }
 
-    /// The next part to fill, oldest batch first; `None` while every slot is in use, and when
+    /// The next job, oldest batch first; `None` while every slot is in use, and when
     /// nothing more is wanted.
-    pub(super) fn take_job(&mut self) -> Option<Job> {
+    pub(super) fn next_job(&mut self) -> Option<Job> {
         while self.jobs.is_empty() && self.open_slot() {}
         self.jobs.pop_front()
     }
@@ -120,45 +105,45 @@ impl Ring {
         self.exhausted && self.slots.is_empty()
     }
 
-    /// Takes back the part of a job.
+    /// Takes back the memory of a job that is done.
     pub(super) fn finish(
         &mut self,
         job: (u64, usize),
         pixels: BytesMut,
         labels: Vec<i64>,
-        refused: Vec<Refused>,
+        corrupt: Vec<CorruptRecord>,
     ) {
         let slot = &mut self.slots[(job.0 - self.oldest) as usize];
-        let before = slot.done[job.1].replace(Done { pixels, labels, refused });
-        assert!(before.is_none(), "part {} of batch {} was filled twice", job.1, job.0);
+        let before = slot.done[job.1].replace(Done { pixels, labels, corrupt });
+        assert!(before.is_none(), "job {} of batch {} was done twice", job.1, job.0);
         slot.missing -= 1;
     }
 
     /// The oldest batch, once it is whole.
-    pub(super) fn take_batch(&mut self) -> Option<Batch> {
+    pub(super) fn next_whole_batch(&mut self) -> Option<Batch> {
         if self.slots.front()?.missing > 0 {
             return None;
         }
         let slot = self.slots.pop_front()?;
         self.oldest += 1;
-        let images = slot.request.images();
+        let images = slot.piece.images();
         let mut batch = Batch {
-            request: slot.request,
+            piece: slot.piece,
             pixels: slot.unused,
             labels: Vec::with_capacity(images),
-            refused: Vec::new(),
+            corrupt: Vec::new(),
         };
-        let mut parts = slot.done.into_iter().map(|done| done.expect("no part is missing"));
-        if let Some(Done { pixels, labels, refused }) = parts.next() {
+        let mut jobs = slot.done.into_iter().map(|done| done.expect("no job is missing"));
+        if let Some(Done { pixels, labels, corrupt }) = jobs.next() {
             batch.pixels = pixels;
             batch.labels.extend(labels);
-            batch.refused.extend(refused);
+            batch.corrupt.extend(corrupt);
         }
-        for Done { pixels, labels, refused } in parts {
+        for Done { pixels, labels, corrupt } in jobs {
             // Neighbours in one piece of memory: they are joined without a copy.
             batch.pixels.unsplit(pixels);
             batch.labels.extend(labels);
-            batch.refused.extend(refused);
+            batch.corrupt.extend(corrupt);
         }
         Some(batch)
     }
@@ -168,32 +153,32 @@ impl Ring {
         self.free.push(pixels);
     }
 
-    /// Opens a slot for the next request: true when there may be jobs now.
+    /// Opens a slot for the next piece: true when there may be jobs now.
     fn open_slot(&mut self) -> bool {
         if self.exhausted || self.free.is_empty() {
             return false;
         }
-        let Some(request) = self.requests.next() else {
+        let Some(piece) = self.pieces.next() else {
             self.exhausted = true;
             return false;
         };
-        let images = request.images();
+        let images = piece.images();
         assert!(
             images <= self.batch_images,
             "a batch of {images} images in slots for {}",
             self.batch_images
         );
         let mut pixels = self.free.pop().expect("there is a free slot, see above");
-        // What it holds already stays: every byte is written by whoever fills it.
+        // What it holds already stays: a job writes every byte of its own.
         pixels.resize(images * self.image_bytes, 0);
         let batch = self.oldest + self.slots.len() as u64;
-        let parts = images.div_ceil(self.part_images);
-        for part in 0..parts {
-            let first = part * self.part_images;
-            let count = self.part_images.min(images - first);
-            let start = request.positions.start + first as u64;
-            // The last part keeps the capacity behind it, so that none is lost.
-            let own = if part + 1 == parts {
+        let jobs = images.div_ceil(self.job_images);
+        for number in 0..jobs {
+            let first = number * self.job_images;
+            let count = self.job_images.min(images - first);
+            let start = piece.positions.start + first as u64;
+            // The last job keeps the capacity behind it, so that none is lost.
+            let own = if number + 1 == jobs {
                 std::mem::take(&mut pixels)
             } else {
                 pixels.split_to(count * self.image_bytes)
@@ -201,15 +186,15 @@ impl Ring {
             let positions = start..start + count as u64;
             self.jobs.push_back(Job {
                 batch,
-                part,
-                epoch: request.epoch,
+                number,
+                epoch: piece.epoch,
                 positions,
                 first,
                 pixels: own,
             });
         }
-        let done = (0..parts).map(|_| None).collect();
-        self.slots.push_back(Slot { request, done, missing: parts, unused: pixels });
+        let done = (0..jobs).map(|_| None).collect();
+        self.slots.push_back(Slot { piece, done, missing: jobs, unused: pixels });
         true
     }
 }
@@ -217,6 +202,6 @@ impl Ring {
 impl Job {
     /// What [`Ring::finish`] wants to know.
     pub(super) fn number(&self) -> (u64, usize) {
-        (self.batch, self.part)
+        (self.batch, self.number)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::source::{Encoding, Source};
+use super::source::{ImageEncoding, ImageSource};
 use crate::DataError;
-use crate::shard::{Form, ShardSet};
+use crate::shard::{RecordForm, ShardSet};
 
 /// The images of a set of shards, straight from the mapped files.
 #[derive(Clone, Debug)]
 pub struct ShardSource(pub Arc<ShardSet>);
 
-impl Source for ShardSource {
+impl ImageSource for ShardSource {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -23,10 +23,10 @@ impl Source for ShardSource {
         &'a self,
         index: usize,
         _scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
+    ) -> Result<(ImageEncoding, &'a [u8]), DataError> {
         let encoding = match self.0.form() {
-            Form::Jpeg => Encoding::Jpeg,
-            Form::Raw { side } => Encoding::Rgb { width: side, height: side },
+            RecordForm::Jpeg => ImageEncoding::Jpeg,
+            RecordForm::Raw { side } => ImageEncoding::Rgb { width: side, height: side },
         };
         Ok((encoding, self.0.bytes(index)?))
     }

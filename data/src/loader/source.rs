@@ -6,7 +6,7 @@ use crate::DataError;
 
 /// What the bytes of an image are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub enum ImageEncoding {
     /// A JPEG file.
     Jpeg,
     /// RGB rows from top to bottom.
@@ -19,7 +19,7 @@ pub enum Encoding {
 }
 
 /// Labelled images that any thread may ask for in any order.
-pub trait Source: Send + Sync {
+pub trait ImageSource: Send + Sync {
     /// The number of images.
     fn len(&self) -> usize;
 
@@ -43,7 +43,7 @@ pub trait Source: Send + Sync {
         &'a self,
         index: usize,
         scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError>;
+    ) -> Result<(ImageEncoding, &'a [u8]), DataError>;
 
     /// Where image `index` lies, for a message: the file, or the shard with the offset.
     fn place(&self, index: usize) -> String;
@@ -53,10 +53,10 @@ pub trait Source: Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource {
     /// Of each image: what its bytes are, the bytes, and the class.
-    pub images: Vec<(Encoding, Vec<u8>, u32)>,
+    pub images: Vec<(ImageEncoding, Vec<u8>, u32)>,
 }
 
-impl Source for MemorySource {
+impl ImageSource for MemorySource {
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -69,7 +69,7 @@ impl Source for MemorySource {
         &'a self,
         index: usize,
         _scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
+    ) -> Result<(ImageEncoding, &'a [u8]), DataError> {
         let (encoding, bytes, _) = &self.images[index];
         Ok((*encoding, bytes))
     }
@@ -122,7 +122,7 @@ fn is_jpeg(path: &Path) -> bool {
     })
 }
 
-impl Source for FolderSource {
+impl ImageSource for FolderSource {
     fn len(&self) -> usize {
         self.files.len()
     }
@@ -135,14 +135,14 @@ impl Source for FolderSource {
         &'a self,
         index: usize,
         scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
+    ) -> Result<(ImageEncoding, &'a [u8]), DataError> {
         use std::io::Read as _;
         let path = &self.files[index].0;
         let failed = |source| DataError::Read { path: path.clone(), offset: 0, source };
         scratch.clear();
         let mut file = std::fs::File::open(path).map_err(failed)?;
         file.read_to_end(scratch).map_err(failed)?;
-        Ok((Encoding::Jpeg, scratch))
+        Ok((ImageEncoding::Jpeg, scratch))
     }
 
     fn place(&self, index: usize) -> String {

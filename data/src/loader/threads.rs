@@ -4,55 +4,59 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::sampler::Order;
+use crate::DataError;
+use crate::batch::{Batches, LoadError, Pieces, RawBatch};
+use crate::sampler::EpochOrder;
 
+use super::job::{DecodeScratch, ImageWork};
 use super::memory::{Memory, PinMemory};
-use super::part::{Bench, LoadError, Work};
-use super::ring::{Batch, Request, Ring};
-use super::source::Source;
+use super::ring::{Batch, Ring};
+use super::source::ImageSource;
 use super::view::View;
 
-/// Images that a thread fills between two looks at the ring.
-const PART_IMAGES: usize = 8;
+/// Images of a job: what a thread fills between two looks at the ring.
+const JOB_IMAGES: usize = 8;
 
-/// What happens when an image is refused.
+/// What happens when an image is corrupt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnRefusal {
+pub enum CorruptPolicy {
     /// The batch is not handed out, and the loader has ended.
     #[default]
     Fail,
-    /// The image is black, has [`super::part::REFUSED_LABEL`], and is listed in the batch. What is
+    /// The image is black, has [`super::job::SKIPPED_LABEL`], and is listed in the batch. What is
     /// wrong with more than its record ends the loader all the same: a damaged index, a missing shard.
-    Count,
+    Skip,
 }
 
 /// How batches are made.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct LoaderOptions {
     /// Threads that decode; at least 1.
     pub threads: usize,
     /// Batches that are made before they are asked for; at least 1.
     pub ahead: usize,
     /// Images of the largest batch that is wanted: memory for it is taken once.
     pub batch_images: usize,
-    /// Who is told of that memory, if anybody.
+    /// Is told of that memory.
     pub pin: Option<Arc<dyn PinMemory>>,
     /// The seed of every random choice.
     pub seed: u64,
     /// What is done to each image.
     pub view: View,
-    /// What happens when one is refused.
-    pub on_refusal: OnRefusal,
+    /// What happens when one is corrupt.
+    pub corrupt_policy: CorruptPolicy,
 }
 
 /// Makes batches ahead of the loop that wants them. Dropping it stops and joins its threads.
 pub struct Loader {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    on_refusal: OnRefusal,
+    corrupt_policy: CorruptPolicy,
     current: Option<Batch>,
     memory: Memory,
     failed: bool,
+    /// What [`Batches::take_waited`] answers next.
+    waited: Duration,
 }
 
 /// A batch and how long the loop waited for it.
@@ -69,10 +73,10 @@ struct Shared {
     state: Mutex<State>,
     /// There may be a job, or a reason to end.
     job_or_end: Condvar,
-    /// A part was filled, or a thread died.
+    /// A job was done, or a thread died.
     filled: Condvar,
-    work: Work,
-    order: Box<dyn Fn(u64) -> Order + Send + Sync>,
+    work: ImageWork,
+    order: Box<dyn Fn(u64) -> EpochOrder + Send + Sync>,
 }
 
 struct State {
@@ -90,29 +94,30 @@ impl Shared {
 }
 
 impl Loader {
-    /// Starts threads that make the batches of `requests`, in this order, from the images
+    /// Starts threads that make the batches of `pieces`, in this order, from the images
     /// `indices` of `source` (all of them where there are none). `order` is the order of an epoch.
     ///
     /// # Panics
     /// When there are no threads, or the system cannot start one. A request for more than
     /// `batch_images` ends the thread that comes upon it, and so the loop, with a panic.
     pub fn start(
-        source: Box<dyn Source>,
+        source: Box<dyn ImageSource>,
         indices: Option<Vec<u32>>,
-        order: Box<dyn Fn(u64) -> Order + Send + Sync>,
-        requests: Box<dyn Iterator<Item = Request> + Send>,
-        options: Options,
+        order: Box<dyn Fn(u64) -> EpochOrder + Send + Sync>,
+        pieces: Pieces,
+        options: LoaderOptions,
     ) -> Self {
         assert!(options.threads > 0 && options.ahead > 0, "a loader that does nothing");
-        let Options { threads, ahead, batch_images, pin, seed, view, on_refusal } = options;
+        let LoaderOptions { threads, ahead, batch_images, pin, seed, view, corrupt_policy } =
+            options;
         let image = view.shape.bytes();
         let (memory, slots) = Memory::new(ahead + 1, batch_images * image, pin.as_ref());
-        let ring = Ring::new(requests, slots, batch_images, image, PART_IMAGES);
+        let ring = Ring::new(pieces, slots, batch_images, image, JOB_IMAGES);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { ring, stopping: false, broken: false }),
             job_or_end: Condvar::new(),
             filled: Condvar::new(),
-            work: Work { source, indices, view, seed },
+            work: ImageWork { source, indices, view, seed },
             order,
         });
         let threads = (0..threads)
@@ -124,24 +129,31 @@ impl Loader {
                     .expect("the system starts a thread")
             })
             .collect();
-        Self { shared, threads, on_refusal, current: None, memory, failed: false }
+        Self {
+            shared,
+            threads,
+            corrupt_policy,
+            current: None,
+            memory,
+            failed: false,
+            waited: Duration::ZERO,
+        }
     }
 
     /// The next batch, or `None` after the last one and after a failure.
     ///
     /// # Errors
-    /// When an image of the batch was refused and that is fatal: the first such image in its order.
+    /// When an image of the batch is corrupt and that is fatal: the first such image in its order.
     ///
     /// # Panics
-    /// When a thread has panicked, or [`super::memory::Pinned::settle`] does.
-    #[allow(clippy::should_implement_trait)] // a batch is lent, which an iterator cannot do
-    pub fn next(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
+    /// When a thread has panicked, or [`super::memory::Pinned::wait_until_read`] does.
+    pub fn next_batch(&mut self) -> Option<Result<Loaded<'_>, LoadError>> {
         if self.failed {
             return None;
         }
         if let Some(batch) = &self.current {
             // Before the threads can get this memory; not time that the loop waits for them.
-            self.memory.settle(&batch.pixels);
+            self.memory.wait_until_read(&batch.pixels);
         }
         let asked = Instant::now();
         let mut state = self.shared.lock();
@@ -151,7 +163,7 @@ impl Loader {
         }
         let mut batch = loop {
             assert!(!state.broken, "a decoding thread has panicked; its message is above");
-            if let Some(batch) = state.ring.take_batch() {
+            if let Some(batch) = state.ring.next_whole_batch() {
                 break batch;
             }
             if state.ring.is_over() {
@@ -160,14 +172,27 @@ impl Loader {
             state = self.shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         drop(state);
-        let is_fatal =
-            |error: &LoadError| self.on_refusal == OnRefusal::Fail || !error.is_of_one_record();
-        if let Some(first) = batch.refused.iter().position(|one| is_fatal(&one.error)) {
+        let is_fatal = |error: &LoadError| {
+            self.corrupt_policy == CorruptPolicy::Fail || !error.is_of_one_record()
+        };
+        if let Some(first) = batch.corrupt.iter().position(|one| is_fatal(&one.error)) {
             self.failed = true;
-            return Some(Err(batch.refused.swap_remove(first).error));
+            return Some(Err(batch.corrupt.swap_remove(first).error));
         }
         let waited = asked.elapsed();
+        self.waited += waited;
         Some(Ok(Loaded { batch: self.current.insert(batch), waited }))
+    }
+}
+
+impl Batches for Loader {
+    fn next(&mut self) -> Result<Option<RawBatch<'_>>, DataError> {
+        let loaded = self.next_batch().transpose()?;
+        Ok(loaded.map(|loaded| loaded.batch.without_corrupt()))
+    }
+
+    fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 }
 
@@ -182,13 +207,13 @@ impl Drop for Loader {
     }
 }
 
-/// What a thread does: takes parts and fills them, until there are none or the loop has gone.
+/// What a thread does: takes jobs and does them, until there are none or the loop has gone.
 fn serve(shared: &Shared) {
     let _alarm = Alarm(shared);
-    let mut bench = Bench::default();
+    let mut scratch = DecodeScratch::default();
     let mut state = shared.lock();
     while !state.stopping {
-        let Some(mut job) = state.ring.take_job() else {
+        let Some(mut job) = state.ring.next_job() else {
             if state.ring.is_over() {
                 break;
             }
@@ -200,16 +225,16 @@ fn serve(shared: &Shared) {
         drop(state);
         let order = (shared.order)(job.epoch);
         let number = job.number();
-        let (labels, refused) = shared.work.fill(
+        let (labels, corrupt) = shared.work.fill(
             job.epoch,
             &order,
             job.positions.clone(),
             job.first,
             &mut job.pixels,
-            &mut bench,
+            &mut scratch,
         );
         state = shared.lock();
-        state.ring.finish(number, job.pixels, labels, refused);
+        state.ring.finish(number, job.pixels, labels, corrupt);
         shared.filled.notify_all();
     }
     shared.filled.notify_all();

@@ -8,7 +8,7 @@ use crate::decode::{Decoder, ImageError, Window};
 use crate::images::Shape;
 use crate::random::Stream;
 
-use super::source::Encoding;
+use super::source::ImageEncoding;
 
 /// How the window of a photograph is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,13 +61,13 @@ impl View {
     /// and `canvas` held does not matter.
     ///
     /// # Errors
-    /// When the image is refused.
+    /// When the image is corrupt, or beyond the decoder's limits.
     ///
     /// # Panics
     /// When `target` is not as long as an image of this shape.
-    pub fn take(
+    pub fn render(
         &self,
-        (encoding, bytes): (Encoding, &[u8]),
+        (encoding, bytes): (ImageEncoding, &[u8]),
         stream: &mut Stream,
         (decoder, canvas): (&mut Decoder, &mut Canvas),
         target: &mut [u8],
@@ -75,8 +75,8 @@ impl View {
         // The order of these draws is part of what a seed means.
         let choose = |width, height| self.choose(width, height, stream);
         match encoding {
-            Encoding::Jpeg => decoder.window(bytes, choose, self.shape, target),
-            Encoding::Rgb { width, height } => {
+            ImageEncoding::Jpeg => decoder.window(bytes, choose, self.shape, target),
+            ImageEncoding::Rgb { width, height } => {
                 decoder.window_of_rgb(bytes, (width, height), choose, self.shape, target)
             }
         }?;

@@ -26,7 +26,7 @@ const BYTES_MAX: u64 = 1 << 32;
 /// of both files.
 ///
 /// # Errors
-/// What the system refused.
+/// When the system cannot write.
 pub fn write(folder: &Path, set: &ImageSet) -> Result<String, ShardError> {
     let Shape { height, width, channels } = set.shape();
     let mut shape = vec![set.len() as u64, height as u64, width as u64];

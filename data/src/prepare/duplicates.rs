@@ -8,18 +8,18 @@ use super::problems::NAMED_MAX;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Duplicates {
-    /// Contents that lie in more than one part: what is tested was also learnt.
+    /// Contents that lie in more than one split: what is tested was also learnt.
     pub across_parts: u64,
-    /// Contents that lie in one part more than once.
+    /// Contents that lie in one split more than once.
     pub within_parts: u64,
     /// The first of `across_parts`, each as the images that are equal.
     pub named: Vec<Vec<String>>,
 }
 
-/// Finds equal digests among the parts: `parts[p][i]` is the digest of image `i` of part `p`, and
+/// Finds equal digests among the splits: `splits[p][i]` is the digest of image `i` of split `p`, and
 /// `name(p, i)` what to call it.
-pub fn find(parts: &[Vec<u64>], name: impl Fn(usize, usize) -> String) -> Duplicates {
-    let all = parts.iter().enumerate().flat_map(|(part, digests)| {
+pub fn find(splits: &[Vec<u64>], name: impl Fn(usize, usize) -> String) -> Duplicates {
+    let all = splits.iter().enumerate().flat_map(|(part, digests)| {
         digests.iter().enumerate().map(move |(image, &digest)| (digest, part, image))
     });
     let mut all: Vec<(u64, usize, usize)> = all.collect();

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::problems::Problems;
+use super::problems::DataProblems;
 use crate::error::DataError;
 use crate::shard::ShardError;
 
@@ -32,7 +32,7 @@ pub enum PrepareError {
         /// The root of the dataset.
         root: PathBuf,
         /// Everything that was found.
-        problems: Problems,
+        problems: DataProblems,
         /// What to do.
         hint: &'static str,
     },

@@ -16,7 +16,7 @@ use crate::shard::index::{CLASSES_MAX, RAW_SIDE_MAX, SHARDS_MAX, Shard, write_in
 use crate::shard::mapping::{Access, Mapping};
 use crate::shard::record::{FLAG_PNG, content_digest};
 use crate::shard::set::{IMAGE_BYTES_MAX, SIDE_MAX};
-use crate::shard::{Form, Record, ShardError};
+use crate::shard::{Record, RecordForm, ShardError};
 
 /// What was indexed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn index(
     indexed.images = records.len() as u64;
     let largest = records.iter().map(|record| record.label).max();
     indexed.classes = classes.unwrap_or_else(|| largest.map_or(0, |label| label + 1));
-    let form = form.unwrap_or(Form::Jpeg);
+    let form = form.unwrap_or(RecordForm::Jpeg);
     write_index(folder, form, indexed.classes, shards, indexed.images, records)?;
     Ok(indexed)
 }
@@ -176,7 +176,7 @@ struct Samples<'a> {
     file: &'a [u8],
     number: u32,
     classes: u32,
-    form: &'a mut Option<Form>,
+    form: &'a mut Option<RecordForm>,
     records: &'a mut Vec<Record>,
     passed_over: &'a mut BTreeMap<String, u64>,
     open: Option<Sample>,
@@ -212,8 +212,8 @@ impl Samples<'_> {
                 }
                 return Ok(());
             }
-            "jpg" | "jpeg" | "png" => Form::Jpeg,
-            "rgb" => Form::Raw { side: ((member.length / 3) as f64).sqrt() as u32 },
+            "jpg" | "jpeg" | "png" => RecordForm::Jpeg,
+            "rgb" => RecordForm::Raw { side: ((member.length / 3) as f64).sqrt() as u32 },
             _ => {
                 *self.passed_over.entry(extension).or_default() += 1;
                 return Ok(());
@@ -240,17 +240,22 @@ impl Samples<'_> {
         })
     }
 
-    fn image(&self, member: &Member, content: &[u8], form: Form) -> Result<Record, ShardError> {
+    fn image(
+        &self,
+        member: &Member,
+        content: &[u8],
+        form: RecordForm,
+    ) -> Result<Record, ShardError> {
         let is_png = content.starts_with(b"\x89PNG\r\n\x1a\n");
         let size = match form {
-            Form::Raw { side } => {
+            RecordForm::Raw { side } => {
                 let bytes = u64::from(side) * u64::from(side) * 3;
                 let fits = (1..=RAW_SIDE_MAX).contains(&side) && bytes == member.length;
                 fits.then_some((side, side)).ok_or_else(|| "is not square".to_owned())
             }
-            Form::Jpeg if member.length > IMAGE_BYTES_MAX => Err("is too long".to_owned()),
-            Form::Jpeg if is_png => png_size(content),
-            Form::Jpeg => jpeg_size(content),
+            RecordForm::Jpeg if member.length > IMAGE_BYTES_MAX => Err("is too long".to_owned()),
+            RecordForm::Jpeg if is_png => png_size(content),
+            RecordForm::Jpeg => jpeg_size(content),
         };
         let sides = size.and_then(|(width, height)| {
             let fits = width.max(height) <= SIDE_MAX;

@@ -10,8 +10,8 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{PixelFormat, Subsamp};
 
 use crate::decode::libjpeg::Exactness;
-use crate::decode::{Decoder, ImageError, Limits};
-use crate::shard::Form;
+use crate::decode::{DecodeLimits, Decoder, ImageError};
+use crate::shard::RecordForm;
 use crate::shard::record::FLAG_ENCODED_AGAIN;
 
 /// An image announces at most this many pixels; a larger one is taken for a decompression bomb.
@@ -23,9 +23,9 @@ const END_MARKER_WITHIN: usize = 4096;
 
 /// What is stored of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encoding {
+pub struct StorageSettings {
     /// Compressed or raw.
-    pub form: Form,
+    pub form: RecordForm,
     /// The longest side of a compressed image.
     pub max_side: Option<u32>,
     /// Quality of JPEGs that are encoded here.
@@ -47,7 +47,7 @@ pub struct Stored {
 
 /// Pixels in rows of `width`, three bytes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rgb {
+pub struct RgbImage {
     /// Width in pixels, above 0.
     pub width: u32,
     /// Height in pixels, above 0.
@@ -60,12 +60,12 @@ pub struct Rgb {
 ///
 /// # Errors
 /// In words that go on after the file's name: not an image, damaged, cut off, too large.
-pub fn store(file: Vec<u8>, encoding: &Encoding) -> Result<Stored, String> {
+pub fn store(file: Vec<u8>, encoding: &StorageSettings) -> Result<Stored, String> {
     if file.is_empty() {
         return Err("is empty".to_owned());
     }
     let is_png = file.starts_with(&PNG_MAGIC);
-    let Form::Jpeg = encoding.form else {
+    let RecordForm::Jpeg = encoding.form else {
         return store_pixels(&decode(&file)?, encoding);
     };
     if is_png {
@@ -87,13 +87,13 @@ pub fn store(file: Vec<u8>, encoding: &Encoding) -> Result<Stored, String> {
 ///
 /// # Errors
 /// When the encoder fails.
-pub fn store_pixels(rgb: &Rgb, encoding: &Encoding) -> Result<Stored, String> {
+pub fn store_pixels(rgb: &RgbImage, encoding: &StorageSettings) -> Result<Stored, String> {
     match encoding.form {
-        Form::Raw { side } => {
+        RecordForm::Raw { side } => {
             let bytes = resize(rgb, side, side)?.pixels;
             Ok(Stored { bytes, width: side, height: side, flags: FLAG_ENCODED_AGAIN })
         }
-        Form::Jpeg => {
+        RecordForm::Jpeg => {
             let longest = rgb.width.max(rgb.height);
             let smaller = match encoding.max_side {
                 Some(side) if longest > side => {
@@ -116,7 +116,7 @@ pub fn store_pixels(rgb: &Rgb, encoding: &Encoding) -> Result<Stored, String> {
 ///
 /// # Errors
 /// As for [`store`].
-pub fn decode(file: &[u8]) -> Result<Rgb, String> {
+pub fn decode(file: &[u8]) -> Result<RgbImage, String> {
     if file.starts_with(&PNG_MAGIC) { decode_png(file) } else { decode_jpeg(file) }
 }
 
@@ -124,7 +124,7 @@ pub fn decode(file: &[u8]) -> Result<Rgb, String> {
 ///
 /// # Errors
 /// When the encoder fails.
-pub fn encode(rgb: &Rgb, quality: u8) -> Result<Vec<u8>, String> {
+pub fn encode(rgb: &RgbImage, quality: u8) -> Result<Vec<u8>, String> {
     let (width, height) = (rgb.width as usize, rgb.height as usize);
     let pixels = rgb.pixels.as_slice();
     let image =
@@ -135,7 +135,7 @@ pub fn encode(rgb: &Rgb, quality: u8) -> Result<Vec<u8>, String> {
 
 /// Cuts the middle of the wanted shape and resizes it, with a triangle filter as wide as the
 /// pixels that it joins: what torchvision's and Pillow's bilinear resizing does.
-pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
+pub fn resize(rgb: &RgbImage, width: u32, height: u32) -> Result<RgbImage, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be resized: {error}");
     let source = TypedImageRef::<U8x3>::from_buffer(rgb.width, rgb.height, &rgb.pixels)
         .map_err(|error| failed(&error))?;
@@ -147,7 +147,7 @@ pub fn resize(rgb: &Rgb, width: u32, height: u32) -> Result<Rgb, String> {
         .fit_into_destination(None);
     // Of one type: the resizer that takes any would be compiled here for all types of pixels.
     Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    Ok(Rgb { width, height, pixels })
+    Ok(RgbImage { width, height, pixels })
 }
 
 /// Width and height of a JPEG.
@@ -160,7 +160,7 @@ pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
 
 /// A decoder for training's pixels, with the limits of preparation.
 fn decoder() -> Decoder {
-    let limits = Limits { bytes: usize::MAX, pixels: PIXELS_MAX };
+    let limits = DecodeLimits { bytes: usize::MAX, pixels: PIXELS_MAX };
     Decoder::new(limits, Exactness::Exact)
 }
 
@@ -189,12 +189,12 @@ fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
     Ok((width as u32, height as u32))
 }
 
-fn decode_jpeg(file: &[u8]) -> Result<Rgb, String> {
+fn decode_jpeg(file: &[u8]) -> Result<RgbImage, String> {
     let (pixels, width, height) = decoder().into_whole(file).map_err(words)?;
-    Ok(Rgb { width, height, pixels })
+    Ok(RgbImage { width, height, pixels })
 }
 
-fn decode_png(file: &[u8]) -> Result<Rgb, String> {
+fn decode_png(file: &[u8]) -> Result<RgbImage, String> {
     let damaged = |error: png::DecodingError| format!("is a damaged PNG: {error}");
     let mut decoder =
         png::Decoder::new_with_limits(std::io::Cursor::new(file), png::Limits { bytes: 1 << 30 });
@@ -217,5 +217,5 @@ fn decode_png(file: &[u8]) -> Result<Rgb, String> {
         }
         png::ColorType::Indexed => return Err("is a PNG with a palette that is missing".to_owned()),
     };
-    Ok(Rgb { width, height, pixels })
+    Ok(RgbImage { width, height, pixels })
 }

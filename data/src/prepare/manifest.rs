@@ -22,7 +22,7 @@ const FORMAT: u32 = 1;
 /// What a prepared dataset is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct DatasetManifest {
     /// Version of this file.
     pub format: u32,
     /// The dataset's name.
@@ -32,11 +32,11 @@ pub struct Manifest {
     /// Everything else that was asked for, in words.
     pub settings: String,
     /// What it was made from.
-    pub source: Source,
+    pub source: ManifestSource,
     /// The name of each class, in the order of the labels.
     pub class_names: Vec<String>,
-    /// Its parts, each in the folder of its name.
-    pub parts: Vec<PartEntry>,
+    /// Its splits, each in the folder of its name.
+    pub parts: Vec<SplitEntry>,
     /// Images that are stored more than once.
     pub duplicates: Duplicates,
     /// What was unusual.
@@ -48,7 +48,7 @@ pub struct Manifest {
 /// What a dataset was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct ManifestSource {
     /// The folder, as it was given.
     pub root: String,
     /// The lists that were followed.
@@ -67,10 +67,10 @@ pub struct ListFile {
     pub git_blob: String,
 }
 
-/// One part of a dataset.
+/// One split of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PartEntry {
+pub struct SplitEntry {
     /// `train`, `val` or `test`.
     pub name: String,
     /// Number of images.
@@ -86,9 +86,9 @@ pub struct PartEntry {
     pub digest: String,
 }
 
-impl Manifest {
+impl DatasetManifest {
     /// An empty manifest of this version.
-    pub fn new(dataset: &str, form: &str, settings: String, source: Source) -> Self {
+    pub fn new(dataset: &str, form: &str, settings: String, source: ManifestSource) -> Self {
         Self {
             format: FORMAT,
             dataset: dataset.to_owned(),

@@ -5,7 +5,7 @@
 //! shards, each on its own, so that a preparation that was killed goes on where it was. In reading
 //! order:
 //!
-//! 1. [`request`]: what is asked for. [`plan`]: the images of each part.
+//! 1. [`request`]: what is asked for. [`plan`]: the images of each split.
 //! 2. [`sources`]: a file for each kind of dataset, from its folder to a plan.
 //! 3. [`image`]: an image as it comes, made into what is stored.
 //! 4. [`work`]: shards written by threads, and found again after a kill.
@@ -35,9 +35,9 @@ pub mod sources;
 pub mod work;
 
 pub use error::PrepareError;
-pub use manifest::Manifest;
-pub use request::{Kind, Request};
+pub use manifest::DatasetManifest;
+pub use request::PrepareRequest;
 #[cfg(feature = "pictures")]
 pub use run::{Outcome, prepare};
 #[cfg(feature = "pictures")]
-pub use work::Progress;
+pub use work::PrepareProgress;

@@ -3,24 +3,24 @@
 use crate::random::{Purpose, Stream};
 
 use super::manifest::ListFile;
-use super::problems::Problems;
+use super::problems::DataProblems;
 
 /// The whole of a preparation, before anything is written.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct PreparePlan {
     /// The name of each class, in the order of the labels.
     pub class_names: Vec<String>,
     /// Training, validation and test images, as far as there are any.
-    pub parts: Vec<Part>,
+    pub splits: Vec<PlannedSplit>,
     /// The lists that the plan was made from.
     pub lists: Vec<ListFile>,
     /// What is unusual about them, in sentences.
     pub warnings: Vec<String>,
 }
 
-/// The images of one part.
+/// The images of one split.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct PlannedSplit {
     /// `train`, `val` or `test`: also the name of its folder.
     pub name: &'static str,
     /// The images in the order in which they are stored.
@@ -38,19 +38,19 @@ pub struct Item {
     pub number: u64,
 }
 
-impl Plan {
-    /// Puts the training images into a random order that belongs to `seed`: whoever reads shards
-    /// from front to back then sees classes mixed. Other parts stay as listed.
+impl PreparePlan {
+    /// Puts the training images into a random order that belongs to `seed`: a shard that is read from
+    /// front to back then has classes mixed. Other splits stay as listed.
     pub fn shuffle(&mut self, seed: u64) {
-        for part in self.parts.iter_mut().filter(|part| part.name == "train") {
+        for part in self.splits.iter_mut().filter(|part| part.name == "train") {
             Stream::new(seed, Purpose::Storage, 0, 0, 0).shuffle(&mut part.items);
         }
     }
 
     /// Adds a problem for each class without a training image.
-    pub fn find_empty_classes(&self, problems: &mut Problems) {
+    pub fn find_empty_classes(&self, problems: &mut DataProblems) {
         let mut counts = vec![0_u64; self.class_names.len()];
-        for item in self.parts.iter().filter(|part| part.name == "train").flat_map(|p| &p.items) {
+        for item in self.splits.iter().filter(|part| part.name == "train").flat_map(|p| &p.items) {
             counts[item.label as usize] += 1;
         }
         for (class, _) in counts.iter().enumerate().filter(|(_, count)| **count == 0) {
@@ -71,7 +71,7 @@ impl Plan {
         for name in &self.class_names {
             add(name);
         }
-        for part in &self.parts {
+        for part in &self.splits {
             add(part.name);
             for item in &part.items {
                 add(&item.name);

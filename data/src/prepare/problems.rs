@@ -7,54 +7,54 @@ pub const NAMED_MAX: usize = 20;
 
 /// Problems by kind, in the order in which the kinds were first met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems {
-    kinds: Vec<Kind>,
+pub struct DataProblems {
+    groups: Vec<ProblemGroup>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Kind {
+struct ProblemGroup {
     title: &'static str,
     named: Vec<String>,
     count: u64,
 }
 
-impl Problems {
+impl DataProblems {
     /// Adds a problem under the plural `title` of its kind.
     pub fn add(&mut self, title: &'static str, what: String) {
-        let found = self.kinds.iter().position(|kind| kind.title == title);
+        let found = self.groups.iter().position(|group| group.title == title);
         let place = found.unwrap_or_else(|| {
-            self.kinds.push(Kind { title, named: Vec::new(), count: 0 });
-            self.kinds.len() - 1
+            self.groups.push(ProblemGroup { title, named: Vec::new(), count: 0 });
+            self.groups.len() - 1
         });
-        let kind = &mut self.kinds[place];
-        kind.count += 1;
-        if kind.named.len() < NAMED_MAX {
-            kind.named.push(what);
+        let group = &mut self.groups[place];
+        group.count += 1;
+        if group.named.len() < NAMED_MAX {
+            group.named.push(what);
         }
     }
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        self.groups.is_empty()
     }
 
     /// How many problems there are, named or not.
     pub fn count(&self) -> u64 {
-        self.kinds.iter().map(|kind| kind.count).sum()
+        self.groups.iter().map(|group| group.count).sum()
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for DataProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, kind) in self.kinds.iter().enumerate() {
+        for (number, group) in self.groups.iter().enumerate() {
             if number > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{} {}:", kind.count, kind.title)?;
-            for what in &kind.named {
+            write!(f, "{} {}:", group.count, group.title)?;
+            for what in &group.named {
                 write!(f, "\n  - {what}")?;
             }
-            let more = kind.count - kind.named.len() as u64;
+            let more = group.count - group.named.len() as u64;
             if more > 0 {
                 write!(f, "\n  … and {more} more")?;
             }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn twenty_are_named_and_the_others_counted() {
-        let mut problems = Problems::default();
+        let mut problems = DataProblems::default();
         assert!(problems.is_empty());
         for number in 0..23 {
             problems.add("missing files", format!("file {number}"));

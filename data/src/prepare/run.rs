@@ -17,19 +17,19 @@ use std::sync::atomic::Ordering;
 use super::arrays;
 use super::duplicates;
 use super::error::PrepareError;
-use super::image::Encoding;
-use super::manifest::{Manifest, PartEntry, Source, write_whole};
-use super::plan::{Part, Plan};
-use super::request::{Kind, Request};
+use super::image::StorageSettings;
+use super::manifest::{DatasetManifest, ManifestSource, SplitEntry, write_whole};
+use super::plan::{PlannedSplit, PreparePlan};
+use super::request::PrepareRequest;
 use super::sources::synthetic::Drawing;
 use super::sources::{folder, imagenet_lt, inaturalist, synthetic};
-use super::work::{Images, Progress, Work, Written, shard_paths};
-use crate::datasets::{self, Name};
+use super::work::{ImageOrigin, PrepareProgress, ShardWork, Written, shard_paths};
+use crate::datasets::{self, DatasetId};
 use crate::images::ImageSet;
-use crate::shard::Form;
+use crate::shard::RecordForm;
 use crate::shard::index::write_index;
 
-/// Where each image came from, a line each, in the folder of its part.
+/// Where each image came from, a line each, in the folder of its split.
 pub const NAMES_FILE: &str = "names.txt";
 const STATE_FILE: &str = "prepare.json";
 const LOCK_FILE: &str = ".lock";
@@ -38,7 +38,7 @@ const LOCK_FILE: &str = ".lock";
 #[derive(Debug)]
 pub struct Outcome {
     /// What is there now.
-    pub manifest: Manifest,
+    pub manifest: DatasetManifest,
     /// It was there before, and nothing was done.
     pub already: bool,
 }
@@ -48,27 +48,30 @@ pub struct Outcome {
 /// # Errors
 /// See [`PrepareError`]. After any of them, and after a kill, the same request goes on with what is
 /// there.
-pub fn prepare(request: &Request, progress: &Progress) -> Result<Outcome, PrepareError> {
+pub fn prepare(
+    request: &PrepareRequest,
+    progress: &PrepareProgress,
+) -> Result<Outcome, PrepareError> {
     check(request)?;
     fs::create_dir_all(&request.out)
         .map_err(|error| PrepareError::disk("make", &request.out, error))?;
     let _lock = lock(&request.out)?;
-    match request.kind {
-        Kind::Cifar10 => prepare_arrays(request, Name::Cifar10),
-        Kind::Cifar100 => prepare_arrays(request, Name::Cifar100),
-        Kind::FashionMnist => prepare_arrays(request, Name::FashionMnist),
+    match request.dataset {
+        DatasetId::Cifar10 | DatasetId::Cifar100 | DatasetId::FashionMnist => {
+            prepare_arrays(request)
+        }
         _ => prepare_shards(request, progress),
     }
 }
 
-fn check(request: &Request) -> Result<(), PrepareError> {
+fn check(request: &PrepareRequest) -> Result<(), PrepareError> {
     let usage = |what: &str, hint: &str| {
         Err(PrepareError::Usage { what: what.to_owned(), hint: hint.to_owned() })
     };
     if request.imb_factor.is_some_and(|factor| !(factor > 0.0 && factor <= 1.0)) {
         return usage("the imbalance factor must be in (0, 1]", "0.01 is usual");
     }
-    if request.imb_factor.is_some() && request.kind != Kind::Folder {
+    if request.imb_factor.is_some() && request.dataset != DatasetId::Folder {
         return usage(
             "only `folder` is cut by --imb_factor when it is prepared",
             "other datasets are long-tailed as published, or cut when a run starts",
@@ -77,7 +80,7 @@ fn check(request: &Request) -> Result<(), PrepareError> {
     if request.images_per_shard == 0 || request.image_size == 0 || request.max_side == Some(0) {
         return usage("sizes must be above 0", "leave them out for the defaults");
     }
-    if request.max_side.is_some() && request.form != Form::Jpeg {
+    if request.max_side.is_some() && request.form != RecordForm::Jpeg {
         return usage("raw images have one size, so --max_side says nothing", "leave it out");
     }
     Ok(())
@@ -97,7 +100,10 @@ fn lock(out: &Path) -> Result<File, PrepareError> {
     }
 }
 
-fn prepare_shards(request: &Request, progress: &Progress) -> Result<Outcome, PrepareError> {
+fn prepare_shards(
+    request: &PrepareRequest,
+    progress: &PrepareProgress,
+) -> Result<Outcome, PrepareError> {
     let (mut plan, images) = plan(request)?;
     plan.shuffle(request.seed);
     let settings = settings(request);
@@ -105,16 +111,19 @@ fn prepare_shards(request: &Request, progress: &Progress) -> Result<Outcome, Pre
     if let Some(manifest) = claim(&request.out, &fingerprint)? {
         return Ok(Outcome { manifest, already: true });
     }
-    let total: usize = plan.parts.iter().map(|part| part.items.len()).sum();
+    let total: usize = plan.splits.iter().map(|part| part.items.len()).sum();
     progress.total.store(total as u64, Ordering::Relaxed);
-    for part in &plan.parts {
+    for part in &plan.splits {
         let folder = request.out.join(part.name);
         fs::create_dir_all(&folder).map_err(|error| PrepareError::disk("make", &folder, error))?;
     }
-    let encoding =
-        Encoding { form: request.form, max_side: request.max_side, quality: request.quality };
-    let work = Work {
-        parts: &plan.parts,
+    let encoding = StorageSettings {
+        form: request.form,
+        max_side: request.max_side,
+        quality: request.quality,
+    };
+    let work = ShardWork {
+        splits: &plan.splits,
         images: &images,
         encoding,
         out: &request.out,
@@ -122,26 +131,29 @@ fn prepare_shards(request: &Request, progress: &Progress) -> Result<Outcome, Pre
         progress,
     };
     let written = work.run(request.threads, &request.root)?;
-    let source =
-        Source { root: request.root.display().to_string(), lists: std::mem::take(&mut plan.lists) };
-    let mut manifest = Manifest::new(request.kind.word(), request.form.word(), settings, source);
+    let source = ManifestSource {
+        root: request.root.display().to_string(),
+        lists: std::mem::take(&mut plan.lists),
+    };
+    let mut manifest =
+        DatasetManifest::new(request.dataset.as_str(), request.form.word(), settings, source);
     let digests: Vec<Vec<u64>> = written
         .iter()
         .map(|shards| shards.iter().flat_map(|s| &s.records).map(|r| r.digest).collect())
         .collect();
     manifest.duplicates = duplicates::find(&digests, |part, image| {
-        let part = &plan.parts[part];
+        let part = &plan.splits[part];
         format!("{}: {}", part.name, part.items[image].name)
     });
     let classes = plan.class_names.len();
-    for (part, shards) in plan.parts.iter().zip(&written) {
+    for (part, shards) in plan.splits.iter().zip(&written) {
         manifest.parts.push(finish_part(request, part, shards, classes)?);
     }
     manifest.warnings = plan.warnings;
     manifest.class_names = plan.class_names;
     manifest.fingerprint = fingerprint;
     finish(&request.out, &manifest)?;
-    for (part, shards) in plan.parts.iter().zip(&written) {
+    for (part, shards) in plan.splits.iter().zip(&written) {
         for number in 0..shards.len() {
             // What the index has as well; left behind, it would do no harm.
             let _ = fs::remove_file(shard_paths(&request.out.join(part.name), number).1);
@@ -150,53 +162,53 @@ fn prepare_shards(request: &Request, progress: &Progress) -> Result<Outcome, Pre
     Ok(Outcome { manifest, already: false })
 }
 
-fn plan(request: &Request) -> Result<(Plan, Images), PrepareError> {
+fn plan(request: &PrepareRequest) -> Result<(PreparePlan, ImageOrigin), PrepareError> {
     let root = &request.root;
-    let (plan, images) = match request.kind {
-        Kind::ImagenetLt => {
+    let (plan, images) = match request.dataset {
+        DatasetId::ImagenetLt => {
             let (plan, folder) = imagenet_lt::plan(root, request.official)?;
-            (plan, Images::Files(folder))
+            (plan, ImageOrigin::Files(folder))
         }
-        Kind::Inaturalist2018 => {
-            (inaturalist::plan(root, request.official)?, Images::Files(root.clone()))
+        DatasetId::Inaturalist2018 => {
+            (inaturalist::plan(root, request.official)?, ImageOrigin::Files(root.clone()))
         }
-        Kind::Synthetic => {
+        DatasetId::Synthetic => {
             let plan = synthetic::plan(request)?;
             let classes = plan.class_names.len();
             let drawing = Drawing::new(request.seed, request.image_size, classes);
-            (plan, Images::Drawn(drawing))
+            (plan, ImageOrigin::Drawn(drawing))
         }
-        _ => (folder::plan(request)?, Images::Files(root.clone())),
+        _ => (folder::plan(request)?, ImageOrigin::Files(root.clone())),
     };
     Ok((plan, images))
 }
 
 /// Everything that decides what is stored, besides the plan.
-fn settings(request: &Request) -> String {
+fn settings(request: &PrepareRequest) -> String {
     let form = match request.form {
-        Form::Jpeg => match request.max_side {
+        RecordForm::Jpeg => match request.max_side {
             Some(side) => format!("jpeg, longest side {side}"),
             None => "jpeg as it comes".to_owned(),
         },
-        Form::Raw { side } => format!("raw, side {side}"),
+        RecordForm::Raw { side } => format!("raw, side {side}"),
     };
     let mut text = format!(
         "{form}, quality {}, seed {}, {} images per shard",
         request.quality, request.seed, request.images_per_shard
     );
-    if request.kind == Kind::Synthetic {
+    if request.dataset == DatasetId::Synthetic {
         let _ = write!(text, ", drawn {} pixels wide", request.image_size);
     }
     text
 }
 
 /// Takes the folder for the preparation with this fingerprint, or finds it done.
-fn claim(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, PrepareError> {
+fn claim(out: &Path, fingerprint: &str) -> Result<Option<DatasetManifest>, PrepareError> {
     let other = |what: &str| PrepareError::Usage {
         what: format!("{} holds {what}", out.display()),
         hint: "choose another --out, or remove what is there".to_owned(),
     };
-    if let Some(manifest) = Manifest::read(out).map_err(crate::DataError::from)? {
+    if let Some(manifest) = DatasetManifest::read(out).map_err(crate::DataError::from)? {
         let is_this = manifest.fingerprint == fingerprint;
         return if is_this { Ok(Some(manifest)) } else { Err(other("another prepared dataset")) };
     }
@@ -213,11 +225,11 @@ fn claim(out: &Path, fingerprint: &str) -> Result<Option<Manifest>, PrepareError
 }
 
 fn finish_part(
-    request: &Request,
-    part: &Part,
+    request: &PrepareRequest,
+    part: &PlannedSplit,
     shards: &[Written],
     classes: usize,
-) -> Result<PartEntry, PrepareError> {
+) -> Result<SplitEntry, PrepareError> {
     let folder = request.out.join(part.name);
     let names: String = part.items.iter().flat_map(|item| [item.name.as_str(), "\n"]).collect();
     let path = folder.join(NAMES_FILE);
@@ -237,10 +249,10 @@ fn finish_part(
     }
     let digest = hasher.finalize().to_string();
     let (name, shards) = (part.name.to_owned(), shards.len() as u64);
-    Ok(PartEntry { name, images, shards, bytes, counts, digest })
+    Ok(SplitEntry { name, images, shards, bytes, counts, digest })
 }
 
-fn finish(out: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
+fn finish(out: &Path, manifest: &DatasetManifest) -> Result<(), PrepareError> {
     manifest.write(out)?;
     let state: PathBuf = out.join(STATE_FILE);
     match fs::remove_file(&state) {
@@ -251,15 +263,15 @@ fn finish(out: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
     }
 }
 
-fn prepare_arrays(request: &Request, name: Name) -> Result<Outcome, PrepareError> {
-    let dataset = datasets::open_official(name, &request.root)?;
+fn prepare_arrays(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
+    let dataset = datasets::open_official(request.dataset, &request.root)?;
     let fingerprint = blake3::Hash::from(dataset.digest).to_string();
     if let Some(manifest) = claim(&request.out, &fingerprint)? {
         return Ok(Outcome { manifest, already: true });
     }
-    let source = Source { root: request.root.display().to_string(), lists: Vec::new() };
+    let source = ManifestSource { root: request.root.display().to_string(), lists: Vec::new() };
     let settings = "all images, unselected".to_owned();
-    let mut manifest = Manifest::new(request.kind.word(), "arrays", settings, source);
+    let mut manifest = DatasetManifest::new(request.dataset.as_str(), "arrays", settings, source);
     for (part, set) in [("train", &dataset.train), ("test", &dataset.test)] {
         let folder = request.out.join(part);
         fs::create_dir_all(&folder).map_err(|error| PrepareError::disk("make", &folder, error))?;
@@ -272,11 +284,11 @@ fn prepare_arrays(request: &Request, name: Name) -> Result<Outcome, PrepareError
     Ok(Outcome { manifest, already: false })
 }
 
-fn array_entry(part: &str, set: &ImageSet, classes: usize, digest: String) -> PartEntry {
+fn array_entry(part: &str, set: &ImageSet, classes: usize, digest: String) -> SplitEntry {
     let mut counts = vec![0; classes];
     for &label in set.labels() {
         counts[label as usize] += 1;
     }
     let (images, bytes) = (set.len() as u64, set.pixels().len() as u64);
-    PartEntry { name: part.to_owned(), images, shards: 0, bytes, counts, digest }
+    SplitEntry { name: part.to_owned(), images, shards: 0, bytes, counts, digest }
 }

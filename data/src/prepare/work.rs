@@ -16,10 +16,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::error::PrepareError;
-use super::image::{Encoding, Stored, store, store_pixels};
+use super::image::{StorageSettings, Stored, store, store_pixels};
 use super::manifest::write_whole;
-use super::plan::{Item, Part};
-use super::problems::Problems;
+use super::plan::{Item, PlannedSplit};
+use super::problems::DataProblems;
 use super::sources::synthetic::Drawing;
 use crate::shard::index::Shard;
 use crate::shard::record::RECORD_BYTES;
@@ -29,7 +29,7 @@ use crate::shard::{Record, ShardError};
 
 /// How far a preparation has got; read it from another thread.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct PrepareProgress {
     /// Images that there will be.
     pub total: AtomicU64,
     /// Images that are done, those of an earlier attempt among them.
@@ -42,7 +42,7 @@ pub struct Progress {
 
 /// Where images come from.
 #[derive(Debug)]
-pub enum Images {
+pub enum ImageOrigin {
     /// Files, by their names from this folder.
     Files(PathBuf),
     /// Nowhere: they are drawn.
@@ -59,35 +59,35 @@ pub struct Written {
 }
 
 /// What all threads work by.
-pub struct Work<'a> {
-    /// The images of each part.
-    pub parts: &'a [Part],
+pub struct ShardWork<'a> {
+    /// The images of each split.
+    pub splits: &'a [PlannedSplit],
     /// Where they come from.
-    pub images: &'a Images,
+    pub images: &'a ImageOrigin,
     /// What is stored of them.
-    pub encoding: Encoding,
-    /// Where to: each part has a folder there, which exists.
+    pub encoding: StorageSettings,
+    /// Where to: each split has a folder there, which exists.
     pub out: &'a Path,
     /// Images of a shard.
     pub images_per_shard: usize,
     /// Told about every image.
-    pub progress: &'a Progress,
+    pub progress: &'a PrepareProgress,
 }
 
-/// The shard `number` of the part in `folder`, and its file of records.
+/// The shard `number` of the split in `folder`, and its file of records.
 pub(super) fn shard_paths(folder: &Path, number: usize) -> (PathBuf, PathBuf) {
     let name = |extension| folder.join(format!("shard-{number:05}.{extension}"));
     (name("tar"), name("records"))
 }
 
-impl Work<'_> {
-    /// Writes every shard that is not there yet; returns those of each part in order.
+impl ShardWork<'_> {
+    /// Writes every shard that is not there yet; returns those of each split in order.
     ///
     /// # Errors
-    /// What the disk refused; or every image that cannot be stored.
+    /// When the disk cannot be written to; or every image that cannot be stored.
     pub fn run(&self, threads: usize, root: &Path) -> Result<Vec<Vec<Written>>, PrepareError> {
         let jobs: Vec<(usize, usize)> = self
-            .parts
+            .splits
             .iter()
             .enumerate()
             .flat_map(|(part, images)| {
@@ -96,7 +96,7 @@ impl Work<'_> {
             })
             .collect();
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let problems = Mutex::new(Problems::default());
+        let problems = Mutex::new(DataProblems::default());
         let results: Mutex<Vec<(usize, usize, Written)>> = Mutex::new(Vec::new());
         let refused = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -132,11 +132,11 @@ impl Work<'_> {
         }
         let mut results = std::mem::take(&mut *locked(&results));
         results.sort_by_key(|&(part, shard, _)| (part, shard));
-        let mut parts = vec![Vec::new(); self.parts.len()];
+        let mut splits = vec![Vec::new(); self.splits.len()];
         for (part, _, written) in results {
-            parts[part].push(written);
+            splits[part].push(written);
         }
-        Ok(parts)
+        Ok(splits)
     }
 
     /// One shard, found or written; `None` when images of it cannot be stored.
@@ -144,9 +144,9 @@ impl Work<'_> {
         &self,
         part: usize,
         number: usize,
-        problems: &Mutex<Problems>,
+        problems: &Mutex<DataProblems>,
     ) -> Result<Option<Written>, ShardError> {
-        let Part { name, items } = &self.parts[part];
+        let PlannedSplit { name, items } = &self.splits[part];
         let first = number * self.images_per_shard;
         let items = &items[first..items.len().min(first + self.images_per_shard)];
         let (path, records_path) = shard_paths(&self.out.join(name), number);
@@ -192,7 +192,7 @@ impl Work<'_> {
 
     fn load(&self, part: usize, item: &Item) -> Result<Stored, String> {
         match self.images {
-            Images::Files(root) => {
+            ImageOrigin::Files(root) => {
                 let path = root.join(&item.name);
                 let read = || -> io::Result<Vec<u8>> {
                     if fs::metadata(&path)?.len() > IMAGE_BYTES_MAX {
@@ -203,7 +203,7 @@ impl Work<'_> {
                 let file = read().map_err(|error| format!("cannot be read: {error}"))?;
                 store(file, &self.encoding)
             }
-            Images::Drawn(drawing) => {
+            ImageOrigin::Drawn(drawing) => {
                 store_pixels(&drawing.draw(part as u64 + 1, item), &self.encoding)
             }
         }

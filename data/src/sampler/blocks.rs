@@ -18,7 +18,7 @@ const BLOCK: u64 = 128;
 /// Blocks of a window: 4,096 images are shuffled, so a batch of 64 comes from most of them.
 const WINDOW: u64 = 32;
 
-/// See [`super::Order::quasi_random`].
+/// See [`super::EpochOrder::quasi_random`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Blocks {
     n: u64,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Order;
+use super::EpochOrder;
 use super::resampled::{Classes, FRACTION_BITS, Mixture, Resampled};
 
 /// How an epoch draws from the training images.
@@ -11,10 +11,10 @@ use super::resampled::{Classes, FRACTION_BITS, Mixture, Resampled};
 /// classes: a class of n images, in a set of N images and C classes that have any, gets its share
 /// of N to less than one image, and each of its images comes equally often to one draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SamplerKind {
     /// In a new random order each epoch.
     Random,
-    /// In a random order of neighbouring images: [`Order::quasi_random`].
+    /// In a random order of neighbouring images: [`EpochOrder::quasi_random`].
     QuasiRandom,
     /// In the order of the training set.
     Sequential,
@@ -38,17 +38,17 @@ pub enum Kind {
 /// Makes the order of each epoch. Cheap to clone.
 ///
 /// ```
-/// use lcsl_data::sampler::{Kind, Sampler};
+/// use lcsl_data::sampler::{SamplerKind, Sampler};
 ///
 /// // Places 0 to 5 hold images of class 0, place 6 the only one of class 1.
-/// let sampler = Sampler::new(Kind::ClassBalanced, [0, 0, 0, 0, 0, 0, 1].into_iter(), 1);
+/// let sampler = Sampler::new(SamplerKind::ClassBalanced, [0, 0, 0, 0, 0, 0, 1].into_iter(), 1);
 /// let order = sampler.order(0);
 /// let rare = (0..order.len()).filter(|&position| order.at(position) == 6).count();
 /// assert_eq!(rare, 4);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sampler {
-    kind: Kind,
+    kind: SamplerKind,
     n: u64,
     /// Empty where classes make no difference.
     classes: Arc<Classes>,
@@ -57,15 +57,17 @@ pub struct Sampler {
 
 impl Sampler {
     /// The sampler of a training set whose image at place i has the i-th of `labels`.
-    pub fn new(kind: Kind, labels: impl Iterator<Item = u32> + Clone, seed: u64) -> Self {
+    pub fn new(kind: SamplerKind, labels: impl Iterator<Item = u32> + Clone, seed: u64) -> Self {
         let weight: fn(u64, u64) -> u128 = match kind {
-            Kind::Random | Kind::QuasiRandom | Kind::Sequential => {
+            SamplerKind::Random | SamplerKind::QuasiRandom | SamplerKind::Sequential => {
                 let classes = Arc::new(Classes::new(std::iter::empty(), |_, _| 0));
                 return Self { kind, n: labels.count() as u64, classes, seed };
             }
-            Kind::ClassBalanced | Kind::Progressive { .. } => |_, _| 1,
-            Kind::SquareRoot => |count, _| (u128::from(count) << (2 * FRACTION_BITS)).isqrt(),
-            Kind::Reversed => {
+            SamplerKind::ClassBalanced | SamplerKind::Progressive { .. } => |_, _| 1,
+            SamplerKind::SquareRoot => {
+                |count, _| (u128::from(count) << (2 * FRACTION_BITS)).isqrt()
+            }
+            SamplerKind::Reversed => {
                 |count, largest| (u128::from(largest) << FRACTION_BITS) / u128::from(count)
             }
         };
@@ -74,16 +76,16 @@ impl Sampler {
     }
 
     /// The order of epoch `epoch`, from 0.
-    pub fn order(&self, epoch: u64) -> Order {
+    pub fn order(&self, epoch: u64) -> EpochOrder {
         let mixture = match self.kind {
-            Kind::Random => return Order::random(self.n, self.seed, epoch),
-            Kind::QuasiRandom => return Order::quasi_random(self.n, self.seed, epoch),
-            Kind::Sequential => return Order::sequential(self.n),
-            Kind::ClassBalanced | Kind::SquareRoot | Kind::Reversed => {
+            SamplerKind::Random => return EpochOrder::random(self.n, self.seed, epoch),
+            SamplerKind::QuasiRandom => return EpochOrder::quasi_random(self.n, self.seed, epoch),
+            SamplerKind::Sequential => return EpochOrder::sequential(self.n),
+            SamplerKind::ClassBalanced | SamplerKind::SquareRoot | SamplerKind::Reversed => {
                 Mixture { image: 0, weight: 1 }
             }
             // The shares of the paper times T·N·C: whole numbers, and exact.
-            Kind::Progressive { epochs } => {
+            SamplerKind::Progressive { epochs } => {
                 let epoch = epoch.min(epochs);
                 Mixture {
                     image: u128::from(epochs - epoch) * self.classes.weight(),
@@ -91,7 +93,7 @@ impl Sampler {
                 }
             }
         };
-        Order::resampled(Resampled::new(self.classes.clone(), mixture, self.seed, epoch))
+        EpochOrder::resampled(Resampled::new(self.classes.clone(), mixture, self.seed, epoch))
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
 
     /// Whole batches up to a resume point and from there on, each cut over the ranks of a world;
     /// two worlds, as a run may be resumed on another number of ranks.
-    fn read(order: &Order, batch: u64, worlds: [u64; 2], resume: u64) -> Vec<u64> {
+    fn read(order: &EpochOrder, batch: u64, worlds: [u64; 2], resume: u64) -> Vec<u64> {
         let mut indices = Vec::new();
         let steps = order.len().div_ceil(batch);
         for step in 0..steps {
@@ -126,17 +128,17 @@ mod tests {
         labels
     }
 
-    fn kinds(epochs: u64) -> impl Strategy<Value = Kind> {
+    fn kinds(epochs: u64) -> impl Strategy<Value = SamplerKind> {
         prop::sample::select(vec![
-            Kind::ClassBalanced,
-            Kind::SquareRoot,
-            Kind::Progressive { epochs },
-            Kind::Reversed,
+            SamplerKind::ClassBalanced,
+            SamplerKind::SquareRoot,
+            SamplerKind::Progressive { epochs },
+            SamplerKind::Reversed,
         ])
     }
 
     /// The shares as the papers write them, in floating-point numbers.
-    fn targets(kind: Kind, counts: &[u64], epoch: u64) -> Vec<f64> {
+    fn targets(kind: SamplerKind, counts: &[u64], epoch: u64) -> Vec<f64> {
         let n = counts.iter().sum::<u64>() as f64;
         let present = counts.iter().filter(|&&count| count > 0).count() as f64;
         if present == 0.0 {
@@ -146,14 +148,14 @@ mod tests {
             let count = count as f64;
             match kind {
                 _ if count == 0.0 => 0.0,
-                Kind::ClassBalanced => 1.0,
-                Kind::SquareRoot => count.sqrt(),
-                Kind::Reversed => 1.0 / count,
-                Kind::Progressive { epochs } => {
+                SamplerKind::ClassBalanced => 1.0,
+                SamplerKind::SquareRoot => count.sqrt(),
+                SamplerKind::Reversed => 1.0 / count,
+                SamplerKind::Progressive { epochs } => {
                     let t = epoch.min(epochs) as f64 / epochs as f64;
                     (1.0 - t) * count / n + t / present
                 }
-                Kind::Random | Kind::QuasiRandom | Kind::Sequential => count,
+                SamplerKind::Random | SamplerKind::QuasiRandom | SamplerKind::Sequential => count,
             }
         };
         let total: f64 = counts.iter().map(weight).sum();
@@ -165,7 +167,7 @@ mod tests {
         #[test]
         fn over_all_ranks_nothing_is_missing_and_nothing_comes_twice(
             n in 0_u64..300,
-            kind in prop::sample::select(vec![Kind::Random, Kind::QuasiRandom, Kind::Sequential]),
+            kind in prop::sample::select(vec![SamplerKind::Random, SamplerKind::QuasiRandom, SamplerKind::Sequential]),
             (batch, resume) in (1_u64..130, 0_u64..300),
             worlds in [1_u64..=64, 1_u64..=64],
             (seed, epoch) in (any::<u64>(), any::<u64>()),
@@ -208,7 +210,8 @@ mod tests {
     #[test]
     fn progressive_goes_from_the_images_to_the_classes() {
         let labels = labels(&[90, 10]);
-        let sampler = Sampler::new(Kind::Progressive { epochs: 4 }, labels.iter().copied(), 1);
+        let sampler =
+            Sampler::new(SamplerKind::Progressive { epochs: 4 }, labels.iter().copied(), 1);
         let rare = |epoch| {
             let order = sampler.order(epoch);
             (0..100).filter(|&position| labels[order.at(position) as usize] == 1).count()
@@ -220,7 +223,7 @@ mod tests {
     fn epochs_and_seeds_draw_anew() {
         let order = |seed, epoch| {
             let labels = labels(&[40, 4]);
-            let order = Sampler::new(Kind::Reversed, labels.into_iter(), seed).order(epoch);
+            let order = Sampler::new(SamplerKind::Reversed, labels.into_iter(), seed).order(epoch);
             (0..44).map(|position| order.at(position)).collect::<Vec<_>>()
         };
         assert_eq!(order(1, 1), order(1, 1));
@@ -234,7 +237,11 @@ mod tests {
         let counts: Vec<u64> =
             (0..8_142).map(|class| if class == 0 { 50_000 } else { 1 }).collect();
         let labels = labels(&counts);
-        for kind in [Kind::Reversed, Kind::SquareRoot, Kind::Progressive { epochs: 1_000_000 }] {
+        for kind in [
+            SamplerKind::Reversed,
+            SamplerKind::SquareRoot,
+            SamplerKind::Progressive { epochs: 1_000_000 },
+        ] {
             let order = Sampler::new(kind, labels.iter().copied(), 1).order(999_999);
             assert!(order.at(order.len() - 1) < order.len());
         }

@@ -1,6 +1,6 @@
 //! The order of an epoch, one position at a time.
 //!
-//! An [`Order`] maps each position of an epoch to an index without ever writing the permutation
+//! An [`EpochOrder`] maps each position of an epoch to an index without ever writing the permutation
 //! down: it can be asked for any position first, and so resuming in the middle of an epoch needs
 //! nothing but the position. A [`Sampler`] makes the order of each epoch. An epoch is always as
 //! long as there are training images; who reads which positions is not decided here.
@@ -16,5 +16,5 @@ mod kind;
 mod order;
 mod resampled;
 
-pub use kind::{Kind, Sampler};
-pub use order::Order;
+pub use kind::{Sampler, SamplerKind};
+pub use order::EpochOrder;

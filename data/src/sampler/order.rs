@@ -9,14 +9,14 @@ use crate::random::{Purpose, Stream};
 /// draws some images again, a map of `0..n` into itself.
 ///
 /// ```
-/// use lcsl_data::sampler::Order;
+/// use lcsl_data::sampler::EpochOrder;
 ///
-/// let order = Order::random(1_000_000, 1, 0);
-/// assert_eq!(order.at(999_999), Order::random(1_000_000, 1, 0).at(999_999));
-/// assert_eq!(Order::sequential(10).at(7), 7);
+/// let order = EpochOrder::random(1_000_000, 1, 0);
+/// assert_eq!(order.at(999_999), EpochOrder::random(1_000_000, 1, 0).at(999_999));
+/// assert_eq!(EpochOrder::sequential(10).at(7), 7);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct EpochOrder {
     n: u64,
     form: Form,
 }
@@ -29,7 +29,7 @@ enum Form {
     Resampled(Box<Resampled>),
 }
 
-impl Order {
+impl EpochOrder {
     /// The random order of epoch `epoch` under `seed`, over `n` images.
     pub fn random(n: u64, seed: u64, epoch: u64) -> Self {
         let stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
@@ -66,7 +66,7 @@ impl Order {
     /// The index at `position`.
     ///
     /// # Panics
-    /// When `position` is not below [`Order::len`].
+    /// When `position` is not below [`EpochOrder::len`].
     pub fn at(&self, position: u64) -> u64 {
         assert!(position < self.n, "position {position} lies outside an epoch of {}", self.n);
         match &self.form {
@@ -83,32 +83,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(order: &Order) -> Vec<u64> {
+    fn all(order: &EpochOrder) -> Vec<u64> {
         (0..order.len()).map(|position| order.at(position)).collect()
     }
 
     proptest! {
         #[test]
         fn every_index_comes_exactly_once(n in 0_u64..3_000, seed: u64, epoch: u64) {
-            let mut indices = all(&Order::random(n, seed, epoch));
+            let mut indices = all(&EpochOrder::random(n, seed, epoch));
             indices.sort_unstable();
             prop_assert!(indices.into_iter().eq(0..n));
         }
 
         #[test]
         fn huge_sets_stay_within_bounds(n in 1_u64.., seed: u64, position: u64) {
-            prop_assert!(Order::random(n, seed, 0).at(position % n) < n);
+            prop_assert!(EpochOrder::random(n, seed, 0).at(position % n) < n);
         }
     }
 
     #[test]
     fn sequential_is_the_identity() {
-        assert_eq!(all(&Order::sequential(4)), [0, 1, 2, 3]);
+        assert_eq!(all(&EpochOrder::sequential(4)), [0, 1, 2, 3]);
     }
 
     #[test]
     fn seed_and_epoch_change_the_order() {
-        let order = |seed, epoch| all(&Order::random(100, seed, epoch));
+        let order = |seed, epoch| all(&EpochOrder::random(100, seed, epoch));
         assert_ne!(order(1, 0), order(1, 1));
         assert_ne!(order(1, 0), order(2, 0));
     }
@@ -121,7 +121,7 @@ mod tests {
             let epochs = 1_000 * n;
             let mut seen = vec![0_u64; (n * n) as usize];
             for epoch in 0..epochs {
-                let order = Order::random(n, 1, epoch);
+                let order = EpochOrder::random(n, 1, epoch);
                 for position in 0..n {
                     seen[(position * n + order.at(position)) as usize] += 1;
                 }
@@ -142,7 +142,7 @@ mod tests {
         for (n, orders) in [(3, 6), (4, 24), (5, 120)] {
             let mut seen = std::collections::BTreeMap::new();
             for epoch in 0..orders * 400 {
-                *seen.entry(all(&Order::random(n, 1, epoch))).or_insert(0_u64) += 1;
+                *seen.entry(all(&EpochOrder::random(n, 1, epoch))).or_insert(0_u64) += 1;
             }
             assert_eq!(seen.len() as u64, orders, "orders of {n}");
             let chi_squared: f64 =
@@ -159,11 +159,11 @@ mod tests {
     /// means.
     #[test]
     fn the_order_of_a_seed_never_changes() {
-        assert_eq!(all(&Order::random(10, 1, 0)), [2, 6, 8, 5, 1, 9, 0, 4, 7, 3]);
-        assert_eq!(all(&Order::random(10, 1, 1)), [7, 2, 1, 9, 8, 6, 5, 3, 0, 4]);
-        let order = Order::random(50_000, 1, 3);
+        assert_eq!(all(&EpochOrder::random(10, 1, 0)), [2, 6, 8, 5, 1, 9, 0, 4, 7, 3]);
+        assert_eq!(all(&EpochOrder::random(10, 1, 1)), [7, 2, 1, 9, 8, 6, 5, 3, 0, 4]);
+        let order = EpochOrder::random(50_000, 1, 3);
         assert_eq!([0, 1, 2, 49_999].map(|p| order.at(p)), [42_421, 12_025, 39_188, 25_662]);
-        let order = Order::random(1_000_000_000_000, 7, 2);
+        let order = EpochOrder::random(1_000_000_000_000, 7, 2);
         assert_eq!([0, 999_999_999_999].map(|p| order.at(p)), [408_790_542_988, 147_319_029_621]);
     }
 
@@ -172,7 +172,7 @@ mod tests {
     /// looks uniform.
     #[test]
     fn neighbours_are_torn_apart() {
-        let order = all(&Order::random(50_000, 3, 7));
+        let order = all(&EpochOrder::random(50_000, 3, 7));
         let fixed = order.iter().enumerate().filter(|&(i, &index)| i as u64 == index).count();
         let successors = order.windows(2).filter(|pair| pair[0] + 1 == pair[1]).count();
         assert!(fixed < 8 && successors < 8, "{fixed} fixed points, {successors} successors");

@@ -50,7 +50,7 @@ const ALIGNMENT: usize = 64;
 
 /// What the bytes of an image are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum RecordForm {
     /// A compressed image of any size, nearly always a JPEG.
     Jpeg,
     /// Pixels, row by row, three bytes each: red, green, blue.
@@ -60,7 +60,7 @@ pub enum Form {
     },
 }
 
-impl Form {
+impl RecordForm {
     /// The form as a word: `jpeg` or `raw`.
     pub fn word(self) -> &'static str {
         match self {
@@ -91,7 +91,7 @@ pub struct Shard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// What the images are.
-    pub form: Form,
+    pub form: RecordForm,
     /// Labels are below this.
     pub classes: u32,
     /// The number of images.
@@ -107,7 +107,7 @@ impl Head {
     pub fn to_bytes(&self) -> Vec<u8> {
         let names: usize = self.shards.iter().map(|shard| shard.name.len()).sum();
         let length = head_bytes(self.shards.len(), names, self.records);
-        let side = if let Form::Raw { side } = self.form { side } else { 0 };
+        let side = if let RecordForm::Raw { side } = self.form { side } else { 0 };
         let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(MAGIC);
         for number in [VERSION, RECORD_BYTES as u32] {
@@ -187,7 +187,7 @@ impl Head {
             ));
         }
         let (shards, block_checksums) = tables(bytes, shards as usize, records)?;
-        let form = if side == 0 { Form::Jpeg } else { Form::Raw { side } };
+        let form = if side == 0 { RecordForm::Jpeg } else { RecordForm::Raw { side } };
         Ok((Self { form, classes, records, shards, block_checksums }, head))
     }
 }
@@ -240,10 +240,10 @@ fn head_bytes(shards: usize, names: usize, records: u64) -> usize {
 /// bug of the caller.
 ///
 /// # Errors
-/// What the system refused.
+/// When the system cannot write.
 pub fn write_index(
     folder: &Path,
-    form: Form,
+    form: RecordForm,
     classes: u32,
     shards: Vec<Shard>,
     count: u64,
@@ -290,7 +290,7 @@ mod tests {
         let name = "n".repeat(300);
         let shard = Shard { name: name.clone(), length: 0 };
         let mut head = Head {
-            form: Form::Jpeg,
+            form: RecordForm::Jpeg,
             classes: 0,
             records: 0,
             shards: vec![shard; 2],

@@ -34,7 +34,7 @@ impl Mapping {
     /// Maps the whole of the file at `path`.
     ///
     /// # Errors
-    /// What the system refused.
+    /// When the file cannot be opened or mapped.
     pub fn open(path: &Path, access: Access) -> io::Result<Self> {
         sigbus::install();
         let file = File::open(path)?;

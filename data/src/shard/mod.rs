@@ -19,6 +19,6 @@ pub mod sigbus;
 pub mod writer;
 
 pub use error::ShardError;
-pub use index::Form;
+pub use index::RecordForm;
 pub use record::Record;
 pub use set::{Check, ShardSet};

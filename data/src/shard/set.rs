@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::ShardError;
-use super::index::{BLOCK_RECORDS, Form, Head, INDEX_FILE};
+use super::index::{BLOCK_RECORDS, Head, INDEX_FILE, RecordForm};
 use super::mapping::{Access, Mapping};
 use super::record::{RECORD_BYTES, Record};
 use crate::error::DataError;
@@ -113,7 +113,7 @@ impl ShardSet {
     }
 
     /// What the images are.
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> RecordForm {
         self.head.form
     }
 
@@ -307,8 +307,8 @@ impl ShardSet {
         }
         let (width, height) = (record.width, record.height);
         let right = match self.head.form {
-            Form::Jpeg => (1..=SIDE_MAX).contains(&width) && (1..=SIDE_MAX).contains(&height),
-            Form::Raw { side } => {
+            RecordForm::Jpeg => (1..=SIDE_MAX).contains(&width) && (1..=SIDE_MAX).contains(&height),
+            RecordForm::Raw { side } => {
                 let bytes = u64::from(side) * u64::from(side) * 3;
                 (width, height, record.length) == (side, side, bytes)
             }

@@ -3,7 +3,7 @@
 //! Touching memory behind the new end of such a file raises SIGBUS, also for a disk that fails to
 //! read. The default is to die without a word. The handler installed here looks up which file lies
 //! at that address, says so with the place in it, and ends the process with exit code 3. A SIGBUS
-//! anywhere else is left to whoever handled it before.
+//! anywhere else goes to the handler that was there before.
 //!
 //! A handler may run in the middle of anything, so it only reads atomics and calls `write` and
 //! `_exit`. The table of mappings is a list whose nodes are never freed, only used again.

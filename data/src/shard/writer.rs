@@ -14,7 +14,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::ShardError;
-use super::index::{Form, Shard};
+use super::index::{RecordForm, Shard};
 use super::record::{Record, content_digest};
 
 const BLOCK: usize = 512;
@@ -27,7 +27,7 @@ pub struct ShardWriter {
     file: BufWriter<File>,
     offset: u64,
     number: u32,
-    form: Form,
+    form: RecordForm,
     finished: bool,
 }
 
@@ -52,8 +52,8 @@ impl ShardWriter {
     /// Begins the shard that will be `path`, number `number` of its set.
     ///
     /// # Errors
-    /// What the system refused.
-    pub fn create(path: &Path, number: u32, form: Form) -> Result<Self, ShardError> {
+    /// When the system cannot write.
+    pub fn create(path: &Path, number: u32, form: RecordForm) -> Result<Self, ShardError> {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let (path, part) = (path.to_owned(), PathBuf::from(part));
@@ -69,7 +69,7 @@ impl ShardWriter {
     /// Appends an image and its class, and returns the image's record.
     ///
     /// # Errors
-    /// What the system refused, such as a full disk.
+    /// When the system cannot write, as on a full disk.
     pub fn append(&mut self, image: &Image) -> Result<Record, ShardError> {
         let record = Record {
             shard: self.number,
@@ -93,7 +93,7 @@ impl ShardWriter {
     /// Ends the shard, syncs it and gives it its name.
     ///
     /// # Errors
-    /// What the system refused.
+    /// When the system cannot write.
     pub fn finish(mut self) -> Result<Shard, ShardError> {
         let (part, path) = (self.part.clone(), self.path.clone());
         let mut end = || -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What is inside a prepared dataset: `lcsl data inspect`.
 //!
-//! [`counts`]: images per class, and what they say. [`open`]: the numbers of each part. [`sheet`]:
+//! [`counts`]: images per class, and what they say. [`open`]: the numbers of each split. [`sheet`]:
 //! a picture of the largest and the smallest classes.
 
 pub mod counts;

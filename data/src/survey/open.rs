@@ -1,29 +1,29 @@
-//! The numbers of each part of a prepared dataset.
+//! The numbers of each split of a prepared dataset.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::images::ImageSet;
 use crate::prepare::arrays::read as read_arrays;
-use crate::prepare::image::Rgb;
+use crate::prepare::image::RgbImage;
 use crate::prepare::image::decode;
-use crate::prepare::manifest::Manifest;
+use crate::prepare::manifest::DatasetManifest;
 use crate::shard::record::{FLAG_ENCODED_AGAIN, FLAG_PNG};
-use crate::shard::{Check, Form, ShardError, ShardSet};
-use crate::verify::parts;
+use crate::shard::{Check, RecordForm, ShardError, ShardSet};
+use crate::verify::split_folders;
 
 /// A prepared dataset, opened to be looked at.
 #[derive(Debug)]
 pub struct Survey {
     /// Its manifest; foreign shards have none.
-    pub manifest: Option<Manifest>,
-    /// Its parts.
-    pub parts: Vec<Part>,
+    pub manifest: Option<DatasetManifest>,
+    /// Its splits.
+    pub splits: Vec<SurveyedSplit>,
 }
 
-/// One part.
+/// One split.
 #[derive(Debug)]
-pub struct Part {
+pub struct SurveyedSplit {
     /// Its name, or that of its folder.
     pub name: String,
     /// Images of each class.
@@ -77,7 +77,7 @@ impl Spread {
 /// # Errors
 /// When there is none, or its index is damaged.
 pub fn open(folder: &Path) -> Result<Survey, DataError> {
-    let (manifest, folders) = parts(folder)?;
+    let (manifest, folders) = split_folders(folder)?;
     let part = |(number, folder): (usize, &PathBuf)| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let entry = manifest.as_ref().map(|manifest| &manifest.parts[number]);
@@ -86,11 +86,11 @@ pub fn open(folder: &Path) -> Result<Survey, DataError> {
             None => shard_part(folder, name),
         }
     };
-    let parts = folders.iter().enumerate().map(part).collect::<Result<_, _>>()?;
-    Ok(Survey { manifest, parts })
+    let splits = folders.iter().enumerate().map(part).collect::<Result<_, _>>()?;
+    Ok(Survey { manifest, splits })
 }
 
-fn shard_part(folder: &Path, name: String) -> Result<Part, DataError> {
+fn shard_part(folder: &Path, name: String) -> Result<SurveyedSplit, DataError> {
     let set = ShardSet::open_checking(folder, Check::FirstTouch)?;
     let records = (0..set.len()).map(|i| set.record(i)).collect::<Result<Vec<_>, _>>()?;
     let mut counts = vec![0; set.classes() as usize];
@@ -100,10 +100,10 @@ fn shard_part(folder: &Path, name: String) -> Result<Part, DataError> {
     let flagged =
         |flag: u16| records.iter().filter(|record| record.flags & flag != 0).count() as u64;
     let form = match set.form() {
-        Form::Jpeg => "jpeg".to_owned(),
-        Form::Raw { side } => format!("raw, {side} by {side} pixels"),
+        RecordForm::Jpeg => "jpeg".to_owned(),
+        RecordForm::Raw { side } => format!("raw, {side} by {side} pixels"),
     };
-    Ok(Part {
+    Ok(SurveyedSplit {
         name,
         counts,
         shards: set.shards().len(),
@@ -118,7 +118,7 @@ fn shard_part(folder: &Path, name: String) -> Result<Part, DataError> {
     })
 }
 
-fn array_part(folder: &Path, name: String, classes: usize) -> Result<Part, DataError> {
+fn array_part(folder: &Path, name: String, classes: usize) -> Result<SurveyedSplit, DataError> {
     let set = read_arrays(folder, classes as u32)?;
     let mut counts = vec![0; classes];
     for &label in set.labels() {
@@ -126,7 +126,7 @@ fn array_part(folder: &Path, name: String, classes: usize) -> Result<Part, DataE
     }
     let shape = set.shape();
     let one = |number: usize| Spread::of(vec![number as u64]);
-    Ok(Part {
+    Ok(SurveyedSplit {
         name,
         counts,
         shards: 0,
@@ -141,7 +141,7 @@ fn array_part(folder: &Path, name: String, classes: usize) -> Result<Part, DataE
     })
 }
 
-impl Part {
+impl SurveyedSplit {
     /// The first `most` images of a class.
     pub fn of_class(&self, class: u32, most: usize) -> Vec<usize> {
         let labels = self.labels.iter().enumerate();
@@ -152,7 +152,7 @@ impl Part {
     ///
     /// # Errors
     /// When its bytes are damaged.
-    pub fn decoded(&self, i: usize) -> Result<Rgb, DataError> {
+    pub fn decoded(&self, i: usize) -> Result<RgbImage, DataError> {
         let set = match &self.images {
             Images::Arrays(set) => {
                 let shape = set.shape();
@@ -161,13 +161,13 @@ impl Part {
                     _ => set.image(i).to_vec(),
                 };
                 let (width, height) = (shape.width as u32, shape.height as u32);
-                return Ok(Rgb { width, height, pixels });
+                return Ok(RgbImage { width, height, pixels });
             }
             Images::Shards(set) => set,
         };
         let (record, bytes) = (set.record(i)?, set.bytes(i)?);
-        if let Form::Raw { side } = set.form() {
-            return Ok(Rgb { width: side, height: side, pixels: bytes.to_vec() });
+        if let RecordForm::Raw { side } = set.form() {
+            return Ok(RgbImage { width: side, height: side, pixels: bytes.to_vec() });
         }
         decode(bytes).map_err(|what| {
             let path = set.shard_path(record.shard);

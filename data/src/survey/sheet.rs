@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::counts::by_size;
-use super::open::Part;
+use super::open::SurveyedSplit;
 use crate::error::DataError;
-use crate::prepare::image::{Rgb, resize};
+use crate::prepare::image::{RgbImage, resize};
 
 /// Classes at either end.
 const CLASSES: usize = 8;
@@ -22,18 +22,18 @@ const BACKGROUND: u8 = 255;
 #[derive(Debug)]
 pub struct Sheet {
     /// The picture.
-    pub picture: Rgb,
+    pub picture: RgbImage,
     /// The class of each row, from the top.
     pub rows: Vec<usize>,
     /// How many of the rows are above the rule.
     pub head: usize,
 }
 
-/// Draws the sheet of a part.
+/// Draws the sheet of a split.
 ///
 /// # Errors
 /// When an image that is to be on it is damaged.
-pub fn draw(part: &Part) -> Result<Sheet, DataError> {
+pub fn draw(part: &SurveyedSplit) -> Result<Sheet, DataError> {
     let classes: Vec<usize> =
         by_size(&part.counts).into_iter().filter(|&class| part.counts[class] > 0).collect();
     let head = classes.len().div_ceil(2).min(CLASSES);
@@ -43,7 +43,7 @@ pub fn draw(part: &Part) -> Result<Sheet, DataError> {
     let width = IMAGES as u32 * (SIDE + GAP) + GAP;
     let height = rows.len() as u32 * (SIDE + GAP) + GAP + RULE;
     let pixels = vec![BACKGROUND; (width * height * 3) as usize];
-    let mut picture = Rgb { width, height, pixels };
+    let mut picture = RgbImage { width, height, pixels };
     for (row, &class) in rows.iter().enumerate() {
         let below = if row < head { 0 } else { RULE };
         let top = GAP + row as u32 * (SIDE + GAP) + below;
@@ -57,7 +57,7 @@ pub fn draw(part: &Part) -> Result<Sheet, DataError> {
     Ok(Sheet { picture, rows, head })
 }
 
-fn paste(picture: &mut Rgb, image: &Rgb, left: u32, top: u32) {
+fn paste(picture: &mut RgbImage, image: &RgbImage, left: u32, top: u32) {
     let bytes = image.width as usize * 3;
     for (y, row) in image.pixels.chunks_exact(bytes).enumerate() {
         let at = ((top as usize + y) * picture.width as usize + left as usize) * 3;
@@ -66,7 +66,7 @@ fn paste(picture: &mut Rgb, image: &Rgb, left: u32, top: u32) {
 }
 
 /// A dark line across the sheet.
-fn rule(picture: &mut Rgb, top: u32) {
+fn rule(picture: &mut RgbImage, top: u32) {
     let row = picture.width as usize * 3;
     picture.pixels[top as usize * row..][..2 * row].fill(0);
 }
@@ -74,8 +74,8 @@ fn rule(picture: &mut Rgb, top: u32) {
 /// Writes a picture as PNG.
 ///
 /// # Errors
-/// What the system refused.
-pub fn write_png(picture: &Rgb, file: impl Write) -> io::Result<()> {
+/// When the system cannot write.
+pub fn write_png(picture: &RgbImage, file: impl Write) -> io::Result<()> {
     let mut encoder = png::Encoder::new(file, picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&picture.pixels)?;

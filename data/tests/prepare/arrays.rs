@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lcsl_data::datasets::{Name, Options, open};
+use lcsl_data::datasets::{DatasetId, DatasetOptions, open};
 use lcsl_data::images::{ImageSet, Shape};
-use lcsl_data::prepare::{Kind, arrays};
+use lcsl_data::prepare::arrays;
 use tempfile::tempdir;
 
 use crate::stage::{put, request, run};
@@ -13,10 +13,11 @@ use crate::stage::{put, request, run};
 #[test]
 fn fashion_mnist_comes_back_as_it_was() {
     let folder = tempdir().unwrap();
-    let mut request = request(Kind::FashionMnist, Path::new("/nowhere"), folder.path());
+    let mut request = request(DatasetId::FashionMnist, Path::new("/nowhere"), folder.path());
     let manifest = run(&request).unwrap().manifest;
     assert_eq!((manifest.form.as_str(), manifest.parts.len()), ("arrays", 2));
-    let dataset = open(Name::FashionMnist, Path::new("/nowhere"), &Options::default()).unwrap();
+    let dataset =
+        open(DatasetId::FashionMnist, Path::new("/nowhere"), &DatasetOptions::default()).unwrap();
     assert_eq!(arrays::read(&folder.path().join("train"), 10).unwrap(), *dataset.train);
     assert_eq!(arrays::read(&folder.path().join("test"), 10).unwrap(), *dataset.test);
     request.threads = 1;
@@ -28,10 +29,10 @@ fn fashion_mnist_comes_back_as_it_was() {
 fn a_prepared_set_is_what_training_opens_and_it_is_mapped() {
     let root = tempdir().unwrap();
     let folder = root.path().join("fashion_mnist");
-    run(&request(Kind::FashionMnist, Path::new("/nowhere"), &folder)).unwrap();
-    let options = Options::default();
-    let official = open(Name::FashionMnist, Path::new("/nowhere"), &options).unwrap();
-    let prepared = open(Name::FashionMnist, root.path(), &options).unwrap();
+    run(&request(DatasetId::FashionMnist, Path::new("/nowhere"), &folder)).unwrap();
+    let options = DatasetOptions::default();
+    let official = open(DatasetId::FashionMnist, Path::new("/nowhere"), &options).unwrap();
+    let prepared = open(DatasetId::FashionMnist, root.path(), &options).unwrap();
     assert_eq!(format!("{:?}", prepared.train).matches("mapped").count(), 1);
     assert_eq!((&prepared.train, &prepared.test), (&official.train, &official.test));
     assert_eq!(prepared.digest, official.digest, "a run goes on with either");
@@ -40,11 +41,11 @@ fn a_prepared_set_is_what_training_opens_and_it_is_mapped() {
 
     // What is there is what counts: no other files are looked for behind a damaged set.
     std::fs::remove_file(folder.join("test/images.npy")).unwrap();
-    let error = open(Name::FashionMnist, root.path(), &options).unwrap_err().to_string();
+    let error = open(DatasetId::FashionMnist, root.path(), &options).unwrap_err().to_string();
     assert!(error.contains("test/images.npy"), "{error}");
     let other = root.path().join("cifar10");
     std::fs::rename(&folder, &other).unwrap();
-    let error = open(Name::Cifar10, root.path(), &options).unwrap_err().to_string();
+    let error = open(DatasetId::Cifar10, root.path(), &options).unwrap_err().to_string();
     assert!(error.contains("holds fashion_mnist, not cifar10"), "{error}");
 }
 

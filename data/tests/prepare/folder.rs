@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use lcsl_data::prepare::{Kind, Request};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::PrepareRequest;
 use lcsl_data::shard::ShardSet;
 use tempfile::tempdir;
 
 use crate::stage::{jpeg, put, refusal, request, run};
 
 /// Classes of `counts` images under `prefix`.
-fn classes(request: &Request, prefix: &str, counts: &[u32]) {
+fn classes(request: &PrepareRequest, prefix: &str, counts: &[u32]) {
     for (class, &count) in counts.iter().enumerate() {
         for image in 0..count {
             let number = class as u32 * 100 + image;
@@ -23,7 +24,8 @@ fn classes(request: &Request, prefix: &str, counts: &[u32]) {
 #[test]
 fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
     let folder = tempdir().unwrap();
-    let mut request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
     classes(&request, "", &[20, 20, 20]);
     put(&request.root.join("class-0/notes.txt"), "not an image");
     put(&request.root.join("class-1/.hidden.jpg"), "not to be seen");
@@ -41,7 +43,7 @@ fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
     let (train, val) = (names("train"), names("val"));
     assert_eq!((train.len(), val.len(), train.intersection(&val).count()), (26, 6, 0));
 
-    let other = Request { seed: 5, out: folder.path().join("other"), ..request.clone() };
+    let other = PrepareRequest { seed: 5, out: folder.path().join("other"), ..request.clone() };
     run(&other).unwrap();
     let text = fs::read_to_string(other.out.join("val/names.txt")).unwrap();
     assert_ne!(val, text.lines().map(str::to_owned).collect(), "another seed, other images");
@@ -50,7 +52,7 @@ fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
 #[test]
 fn parts_are_taken_from_their_folders() {
     let folder = tempdir().unwrap();
-    let request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let request = request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
     classes(&request, "train/", &[3, 2]);
     classes(&request, "valid/", &[1, 1]);
     classes(&request, "test/", &[0, 2]);
@@ -65,7 +67,8 @@ fn parts_are_taken_from_their_folders() {
 #[test]
 fn folders_that_are_no_dataset_are_refused() {
     let folder = tempdir().unwrap();
-    let mut request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
     let mut said = refusal(&request);
     put(&request.root.join("a.jpg"), jpeg(1));
     said += "\n\n";

@@ -5,22 +5,23 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::sources::imagenet_lt::SIZES;
-use lcsl_data::prepare::{Kind, Manifest, Request};
+use lcsl_data::prepare::{DatasetManifest, PrepareRequest};
 use lcsl_data::shard::ShardSet;
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{files, imagenet_lt, put, refusal, request, run};
 
-fn stage() -> (TempDir, Request) {
+fn stage() -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
     let root = folder.path().join("imagenet");
     imagenet_lt(&root);
-    let request = request(Kind::ImagenetLt, &root, &folder.path().join("out"));
+    let request = request(DatasetId::ImagenetLt, &root, &folder.path().join("out"));
     (folder, request)
 }
 
-fn list(request: &Request, part: &str) -> String {
+fn list(request: &PrepareRequest, part: &str) -> String {
     fs::read_to_string(request.root.join(format!("ImageNet_LT_{part}.txt"))).unwrap()
 }
 
@@ -46,7 +47,7 @@ fn every_listed_image_is_stored_once_with_its_label_and_its_bytes() {
     assert_eq!(manifest.class_names, ["n01440760", "n01440761", "n01440762"]);
     let counts: Vec<_> = manifest.parts.iter().map(|part| part.counts.as_slice()).collect();
     assert_eq!(counts, [[6, 3, 1], [1, 1, 1], [2, 2, 2]]);
-    assert_eq!(Manifest::read(&request.out).unwrap(), Some(manifest));
+    assert_eq!(DatasetManifest::read(&request.out).unwrap(), Some(manifest));
     assert_eq!(fs::read_dir(request.out.join("train")).unwrap().count(), 3 + 2);
 }
 
@@ -54,9 +55,9 @@ fn every_listed_image_is_stored_once_with_its_label_and_its_bytes() {
 fn training_images_are_stored_mixed_and_by_the_seed() {
     let (folder, request) = stage();
     run(&request).unwrap();
-    let other = Request { seed: 1, out: folder.path().join("other"), ..request.clone() };
+    let other = PrepareRequest { seed: 1, out: folder.path().join("other"), ..request.clone() };
     run(&other).unwrap();
-    let again = Request { threads: 1, out: folder.path().join("again"), ..request.clone() };
+    let again = PrepareRequest { threads: 1, out: folder.path().join("again"), ..request.clone() };
     run(&again).unwrap();
     let names = |out: &Path| fs::read_to_string(out.join("train/names.txt")).unwrap();
     assert_ne!(names(&request.out), names(&other.out));
@@ -71,7 +72,7 @@ fn other_files_than_the_published_are_warned_about_and_fatal_when_official() {
     let manifest = run(&request).unwrap().manifest;
     insta::assert_snapshot!(manifest.warnings.join("\n"));
     assert_eq!(manifest.source.lists[0].git_blob.len(), 40);
-    let official = Request { official: true, ..request };
+    let official = PrepareRequest { official: true, ..request };
     insta::assert_snapshot!(refusal(&official));
     assert_eq!(SIZES.iter().map(|(_, size)| size).sum::<usize>(), 185_846);
 }
@@ -96,7 +97,8 @@ fn lists_that_do_not_fit_are_refused_with_everything_that_is_wrong() {
 #[test]
 fn another_folder_is_recognised() {
     let folder = tempdir().unwrap();
-    let request = request(Kind::ImagenetLt, &folder.path().join("in"), &folder.path().join("out"));
+    let request =
+        request(DatasetId::ImagenetLt, &folder.path().join("in"), &folder.path().join("out"));
     fs::create_dir_all(&request.root).unwrap();
     let mut said = refusal(&request);
     imagenet_lt(&request.root);

@@ -4,25 +4,26 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lcsl_data::prepare::image::{Rgb, decode, encode};
-use lcsl_data::prepare::{Kind, Request};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::PrepareRequest;
+use lcsl_data::prepare::image::{RgbImage, decode, encode};
 use lcsl_data::shard::record::FLAG_ENCODED_AGAIN;
-use lcsl_data::shard::{Form, ShardSet};
+use lcsl_data::shard::{RecordForm, ShardSet};
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{jpeg, picture, put, refusal, request, run};
 
 /// One class of the given files.
-fn stage(files: &[(&str, Vec<u8>)]) -> (TempDir, Request) {
+fn stage(files: &[(&str, Vec<u8>)]) -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
-    let request = request(Kind::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let request = request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
     for (name, content) in files {
         put(&request.root.join("class").join(name), content);
     }
     (folder, request)
 }
 
-fn png(rgb: &Rgb) -> Vec<u8> {
+fn png(rgb: &RgbImage) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, rgb.width, rgb.height);
     encoder.set_color(png::ColorType::Rgb);
@@ -44,7 +45,7 @@ fn a_png_named_jpeg_becomes_a_jpeg() {
     assert!(difference(&decode(bytes).unwrap(), &original) < 8.0);
 }
 
-fn difference(one: &Rgb, other: &Rgb) -> f64 {
+fn difference(one: &RgbImage, other: &RgbImage) -> f64 {
     assert_eq!((one.width, one.height), (other.width, other.height));
     let pairs = one.pixels.iter().zip(&other.pixels);
     pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / one.pixels.len() as f64
@@ -72,7 +73,7 @@ fn larger_images_are_made_smaller_and_others_keep_their_bytes() {
 
 #[test]
 fn raw_images_are_the_middle_square_resized_and_lie_in_a_tar_too() {
-    let wide = Rgb {
+    let wide = RgbImage {
         width: 90,
         height: 30,
         pixels: (0..30 * 90)
@@ -80,11 +81,11 @@ fn raw_images_are_the_middle_square_resized_and_lie_in_a_tar_too() {
             .collect(),
     };
     let (_folder, mut request) = stage(&[("a.png", png(&wide))]);
-    request.form = Form::Raw { side: 16 };
+    request.form = RecordForm::Raw { side: 16 };
     run(&request).unwrap();
     let folder = request.out.join("train");
     let set = ShardSet::open(&folder).unwrap();
-    assert_eq!(set.form(), Form::Raw { side: 16 });
+    assert_eq!(set.form(), RecordForm::Raw { side: 16 });
     // As if the whole had been made smaller before the middle was cut out: the filter of the
     // outermost columns reaches over the edge.
     for row in set.bytes(0).unwrap().chunks_exact(16 * 3) {
@@ -104,7 +105,7 @@ fn unusual_jpegs_are_decoded_as_pillow_does() {
         let read = |extension: &str| fs::read(folder.join(format!("{name}.{extension}"))).unwrap();
         let is_png = name == "grey_alpha";
         let decoded = decode(&read(if is_png { "png" } else { "jpg" })).unwrap();
-        let expected = Rgb { width: 24, height: 16, pixels: read("rgb") };
+        let expected = RgbImage { width: 24, height: 16, pixels: read("rgb") };
         let worst = decoded.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(worst <= Some(4), "{name}: {worst:?}");
         assert!(difference(&decoded, &expected) < 0.6, "{name}");

@@ -1,14 +1,15 @@
 //! iNaturalist 2018 from its json files.
 
-use lcsl_data::prepare::{Kind, Request};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::PrepareRequest;
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{jpeg, put, refusal, request, run};
 
-fn stage() -> (TempDir, Request) {
+fn stage() -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
     let request =
-        request(Kind::Inaturalist2018, &folder.path().join("in"), &folder.path().join("out"));
+        request(DatasetId::Inaturalist2018, &folder.path().join("in"), &folder.path().join("out"));
     let categories = r#"[{"id": 1, "name": "Parus major", "kingdom": "Animalia"},
         {"id": 0, "name": "Quercus robur"}]"#;
     let mut number = 0;

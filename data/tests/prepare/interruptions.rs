@@ -3,22 +3,23 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use lcsl_data::prepare::{Kind, Progress, Request, prepare};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::{PrepareProgress, PrepareRequest, prepare};
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{files, imagenet_lt, put, refusal, request, run};
 
-fn stage() -> (TempDir, Request) {
+fn stage() -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
     let root = folder.path().join("imagenet");
     imagenet_lt(&root);
-    let request = request(Kind::ImagenetLt, &root, &folder.path().join("out"));
+    let request = request(DatasetId::ImagenetLt, &root, &folder.path().join("out"));
     (folder, request)
 }
 
 /// Stops a preparation in its middle: one image is not readable, so its shard, the index and the
 /// manifest are missing.
-fn interrupt(request: &Request) {
+fn interrupt(request: &PrepareRequest) {
     let path = request.root.join("train/n01440760/n01440760_5.JPEG");
     let image = fs::read(&path).unwrap();
     put(&path, "damaged");
@@ -39,7 +40,7 @@ fn what_an_interrupted_preparation_left_is_used_and_the_result_is_the_same() {
         let name = format!("n0144076{class}_99.JPEG");
         put(&request.root.join(format!("train/n0144076{class}")).join(name), "damaged now");
     }
-    let progress = Progress::default();
+    let progress = PrepareProgress::default();
     let outcome = prepare(&request, &progress).unwrap();
     assert!(!outcome.already);
     let found = progress.found.load(Ordering::Relaxed);
@@ -47,7 +48,7 @@ fn what_an_interrupted_preparation_left_is_used_and_the_result_is_the_same() {
     assert_eq!(progress.done.load(Ordering::Relaxed), 10 + 3 + 6);
 
     imagenet_lt(&request.root);
-    let straight = Request { out: folder.path().join("straight"), ..request.clone() };
+    let straight = PrepareRequest { out: folder.path().join("straight"), ..request.clone() };
     run(&straight).unwrap();
     assert_eq!(files(&request.out), files(&straight.out));
     assert!(run(&request).unwrap().already);
@@ -65,7 +66,7 @@ fn shards_that_were_damaged_meanwhile_are_written_again() {
     put(&of("test/shard-00001.records"), records);
     fs::remove_file(of("val/shard-00000.tar")).unwrap();
     run(&request).unwrap();
-    let straight = Request { out: folder.path().join("straight"), ..request.clone() };
+    let straight = PrepareRequest { out: folder.path().join("straight"), ..request.clone() };
     run(&straight).unwrap();
     assert_eq!(files(&request.out), files(&straight.out));
 }
@@ -74,7 +75,7 @@ fn shards_that_were_damaged_meanwhile_are_written_again() {
 fn another_preparation_does_not_mix_with_it() {
     let (_folder, request) = stage();
     interrupt(&request);
-    let other = Request { seed: 1, ..request.clone() };
+    let other = PrepareRequest { seed: 1, ..request.clone() };
     let mut said = refusal(&other);
     run(&request).unwrap();
     said += "\n";

@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use lcsl_data::prepare::image::{Rgb, encode};
-use lcsl_data::prepare::{Kind, Outcome, PrepareError, Progress, Request, prepare};
-use lcsl_data::shard::Form;
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::image::{RgbImage, encode};
+use lcsl_data::prepare::{Outcome, PrepareError, PrepareProgress, PrepareRequest, prepare};
+use lcsl_data::shard::RecordForm;
 
 /// A request with the defaults of the command line.
-pub(crate) fn request(kind: Kind, root: &Path, out: &Path) -> Request {
-    Request {
-        kind,
+pub(crate) fn request(dataset: DatasetId, root: &Path, out: &Path) -> PrepareRequest {
+    PrepareRequest {
+        dataset,
         root: root.to_owned(),
         out: out.to_owned(),
-        form: Form::Jpeg,
+        form: RecordForm::Jpeg,
         max_side: None,
         quality: 95,
         seed: 0,
@@ -29,12 +30,12 @@ pub(crate) fn request(kind: Kind, root: &Path, out: &Path) -> Request {
     }
 }
 
-pub(crate) fn run(request: &Request) -> Result<Outcome, PrepareError> {
-    prepare(request, &Progress::default())
+pub(crate) fn run(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
+    prepare(request, &PrepareProgress::default())
 }
 
 /// What a preparation is refused with, with `root` called ROOT and `out` called OUT.
-pub(crate) fn refusal(request: &Request) -> String {
+pub(crate) fn refusal(request: &PrepareRequest) -> String {
     let error = run(request).unwrap_err();
     let text = format!("{:?}: {error}\nhint: {}", error.blame(), error.hint().unwrap_or_default());
     text.replace(request.out.to_str().unwrap(), "OUT")
@@ -42,14 +43,14 @@ pub(crate) fn refusal(request: &Request) -> String {
 }
 
 /// A smooth picture that differs from number to number.
-pub(crate) fn picture(number: u32, width: u32, height: u32) -> Rgb {
+pub(crate) fn picture(number: u32, width: u32, height: u32) -> RgbImage {
     let pixels = (0..height)
         .flat_map(|y| (0..width).map(move |x| (x, y)))
         .flat_map(|(x, y)| {
             [(x * 3 + number * 17) as u8, (y * 5 + number * 29) as u8, (x + y + number) as u8]
         })
         .collect();
-    Rgb { width, height, pixels }
+    RgbImage { width, height, pixels }
 }
 
 pub(crate) fn jpeg(number: u32) -> Vec<u8> {

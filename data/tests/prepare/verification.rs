@@ -3,36 +3,37 @@
 use std::fs;
 use std::path::Path;
 
-use lcsl_data::prepare::{Kind, Request};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::PrepareRequest;
 use lcsl_data::survey::open::{Spread, open};
 use lcsl_data::survey::sheet;
-use lcsl_data::verify::{Progress, verify};
+use lcsl_data::verify::{VerifyProgress, verify};
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{imagenet_lt, put, request, run};
 
-fn stage() -> (TempDir, Request) {
+fn stage() -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
     let root = folder.path().join("imagenet");
     imagenet_lt(&root);
-    let request = request(Kind::ImagenetLt, &root, &folder.path().join("out"));
+    let request = request(DatasetId::ImagenetLt, &root, &folder.path().join("out"));
     run(&request).unwrap();
     (folder, request)
 }
 
 fn problems(out: &Path) -> String {
-    let problems = verify(out, 2, &Progress::default()).unwrap();
+    let problems = verify(out, 2, &VerifyProgress::default()).unwrap();
     problems.to_string().replace(out.to_str().unwrap(), "OUT")
 }
 
 #[test]
 fn a_whole_dataset_has_no_problems() {
     let (_folder, request) = stage();
-    let progress = Progress::default();
+    let progress = VerifyProgress::default();
     assert!(verify(&request.out, 2, &progress).unwrap().is_empty());
     assert_eq!(progress.done.into_inner(), 19);
-    assert!(verify(&request.out.join("val"), 1, &Progress::default()).unwrap().is_empty());
-    let said = verify(&request.root, 1, &Progress::default()).unwrap_err().to_string();
+    assert!(verify(&request.out.join("val"), 1, &VerifyProgress::default()).unwrap().is_empty());
+    let said = verify(&request.root, 1, &VerifyProgress::default()).unwrap_err().to_string();
     assert!(said.starts_with("there is no index at"), "{said}");
 }
 
@@ -73,7 +74,7 @@ fn regexless(text: &str) -> String {
 #[test]
 fn damaged_arrays_are_found() {
     let folder = tempdir().unwrap();
-    let request = request(Kind::FashionMnist, Path::new("/nowhere"), folder.path());
+    let request = request(DatasetId::FashionMnist, Path::new("/nowhere"), folder.path());
     run(&request).unwrap();
     assert_eq!(problems(folder.path()), "");
     let path = folder.path().join("test/images.npy");
@@ -82,15 +83,15 @@ fn damaged_arrays_are_found() {
     put(&path, bytes);
     assert_eq!(problems(folder.path()), "1 arrays that are damaged:\n  - part test in OUT/test");
     let survey = open(folder.path()).unwrap();
-    assert_eq!(survey.parts[1].width, Spread { least: 28, median: 28, most: 28 });
-    assert_eq!(survey.parts[0].decoded(0).unwrap().pixels.len(), 28 * 28 * 3);
+    assert_eq!(survey.splits[1].width, Spread { least: 28, median: 28, most: 28 });
+    assert_eq!(survey.splits[0].decoded(0).unwrap().pixels.len(), 28 * 28 * 3);
 }
 
 #[test]
 fn a_survey_counts_and_draws_head_and_tail() {
     let (_folder, request) = stage();
     let survey = open(&request.out).unwrap();
-    let train = &survey.parts[0];
+    let train = &survey.splits[0];
     assert_eq!((train.counts.as_slice(), train.shards), ([6, 3, 1].as_slice(), 3));
     assert_eq!(train.height, Spread { least: 30, median: 30, most: 30 });
     let sheet = sheet::draw(train).unwrap();

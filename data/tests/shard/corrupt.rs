@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lcsl_data::DataError;
-use lcsl_data::loader::{Kept, Loader, OnRefusal, Options, Request, ShardSource, View};
-use lcsl_data::prepare::image::{Rgb, encode};
-use lcsl_data::sampler::Order;
+use lcsl_data::batch::Piece;
+use lcsl_data::loader::{CorruptPolicy, Loader, LoaderOptions, ShardSource, View};
+use lcsl_data::prepare::image::{RgbImage, encode};
+use lcsl_data::sampler::EpochOrder;
 use lcsl_data::shard::index::{INDEX_FILE, write_index};
 use lcsl_data::shard::writer::{Image, ShardWriter};
-use lcsl_data::shard::{Form, Record, ShardSet};
+use lcsl_data::shard::{Record, RecordForm, ShardSet};
 use tempfile::TempDir;
 
 const IMAGES: u64 = 12;
@@ -21,7 +22,7 @@ const CUT_SHORT: u64 = 7;
 
 fn jpeg(number: u64) -> Vec<u8> {
     let pixels = (0..24 * 24 * 3).map(|at| (at * (number + 3) / 5) as u8).collect();
-    encode(&Rgb { width: 24, height: 24, pixels }, 80).unwrap()
+    encode(&RgbImage { width: 24, height: 24, pixels }, 80).unwrap()
 }
 
 /// Says that the picture ends where its scan has hardly begun.
@@ -35,7 +36,7 @@ fn cut_short(mut jpeg: Vec<u8>) -> Vec<u8> {
 /// Twelve images in one shard, image i of class i, two of them corrupt.
 fn write_corrupt_set(folder: &Path) -> Vec<Record> {
     let path = folder.join("shard-00000.tar");
-    let mut writer = ShardWriter::create(&path, 0, Form::Jpeg).unwrap();
+    let mut writer = ShardWriter::create(&path, 0, RecordForm::Jpeg).unwrap();
     let mut append = |key| {
         let bytes = if key == CUT_SHORT { cut_short(jpeg(key)) } else { jpeg(key) };
         let label = key as u32;
@@ -44,7 +45,8 @@ fn write_corrupt_set(folder: &Path) -> Vec<Record> {
     };
     let records: Vec<Record> = (0..IMAGES).map(&mut append).collect();
     let shard = writer.finish().unwrap();
-    write_index(folder, Form::Jpeg, IMAGES as u32, vec![shard], IMAGES, records.clone()).unwrap();
+    write_index(folder, RecordForm::Jpeg, IMAGES as u32, vec![shard], IMAGES, records.clone())
+        .unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes[records[ROTTEN as usize].offset as usize + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
@@ -56,23 +58,23 @@ fn opened(folder: &TempDir) -> ShardSet {
 }
 
 /// Batches of five, in the order of the shard.
-fn loader(set: ShardSet, on_refusal: OnRefusal) -> Loader {
+fn loader(set: ShardSet, corrupt_policy: CorruptPolicy) -> Loader {
     let starts = (0..IMAGES).step_by(5);
     let requests =
-        starts.map(|start| Request { epoch: 0, positions: start..(start + 5).min(IMAGES) });
+        starts.map(|start| Piece { epoch: 0, positions: start..(start + 5).min(IMAGES) });
     Loader::start(
         Box::new(ShardSource(Arc::new(set))),
         None,
-        Box::new(|_| Order::sequential(IMAGES)),
+        Box::new(|_| EpochOrder::sequential(IMAGES)),
         Box::new(requests),
-        Options {
+        LoaderOptions {
             threads: 2,
             ahead: 2,
             batch_images: 5,
             pin: None,
             seed: 0,
             view: View::evaluation(16),
-            on_refusal,
+            corrupt_policy,
         },
     )
 }
@@ -88,15 +90,15 @@ fn said(error: &impl std::fmt::Display, folder: &TempDir) -> String {
 fn corrupt_records_are_left_out_where_they_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     write_corrupt_set(folder.path());
-    let mut loader = loader(opened(&folder), OnRefusal::Count);
+    let mut loader = loader(opened(&folder), CorruptPolicy::Skip);
     let (mut labels, mut positions, mut sentences) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(loaded) = loader.next() {
+    while let Some(loaded) = loader.next_batch() {
         let batch = loaded.unwrap().batch;
-        let kept = Kept::of(batch);
-        assert_eq!(kept.pixels.len(), kept.labels.len() * View::evaluation(16).shape.bytes());
-        labels.extend_from_slice(&kept.labels);
-        positions.extend(kept.positions);
-        sentences.extend(batch.refused.iter().map(|one| said(&one.error, &folder)));
+        let sound = batch.without_corrupt();
+        assert_eq!(sound.pixels.len(), sound.labels.len() * View::evaluation(16).shape.bytes());
+        labels.extend_from_slice(&sound.labels);
+        positions.extend(sound.positions);
+        sentences.extend(batch.corrupt.iter().map(|one| said(&one.error, &folder)));
     }
     let left: Vec<u64> = (0..IMAGES).filter(|i| ![ROTTEN, CUT_SHORT].contains(i)).collect();
     assert_eq!(positions, left);
@@ -111,10 +113,10 @@ fn the_first_corrupt_record_is_an_error_where_they_are_fatal() {
     let folder = tempfile::tempdir().unwrap();
     let records = write_corrupt_set(folder.path());
     let message = |folder: &TempDir| {
-        let mut loader = loader(opened(folder), OnRefusal::Fail);
+        let mut loader = loader(opened(folder), CorruptPolicy::Fail);
         let mut whole = 0;
         loop {
-            match loader.next().unwrap() {
+            match loader.next_batch().unwrap() {
                 Ok(loaded) => whole += loaded.batch.labels.len(),
                 Err(error) => {
                     let error = DataError::from(error);
@@ -151,13 +153,14 @@ fn what_is_wrong_with_more_than_one_record_is_fatal_also_where_records_are_count
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&index, bytes).unwrap();
-    let refused = |mut loader: Loader| loader.next().unwrap().map(|_| ()).unwrap_err().to_string();
-    let error = refused(loader(opened(&folder), OnRefusal::Count));
+    let refused =
+        |mut loader: Loader| loader.next_batch().unwrap().map(|_| ()).unwrap_err().to_string();
+    let error = refused(loader(opened(&folder), CorruptPolicy::Skip));
     assert!(error.contains("the checksum of records 0 to 11"), "{error}");
 
     fs::write(&index, good).unwrap();
     let set = opened(&folder);
     fs::remove_file(&shard).unwrap();
-    let error = refused(loader(set, OnRefusal::Count));
+    let error = refused(loader(set, CorruptPolicy::Skip));
     assert!(error.contains("cannot map") && error.contains("shard-00000.tar"), "{error}");
 }

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 use lcsl_data::prepare::foreign::{Indexed, index};
-use lcsl_data::prepare::image::{Rgb, encode};
-use lcsl_data::shard::{Form, ShardSet};
+use lcsl_data::prepare::image::{RgbImage, encode};
+use lcsl_data::shard::{RecordForm, ShardSet};
 use tempfile::{TempDir, tempdir};
 
 /// Runs a script of Python's standard library that has `add(name, content, **fields)`, `image` (a
 /// JPEG) and `tar` (open for writing, format `format`).
 fn python(folder: &Path, name: &str, format: &str, script: &str) {
-    let rgb = Rgb { width: 16, height: 8, pixels: (0..16 * 8 * 3).map(|at| at as u8).collect() };
+    let rgb =
+        RgbImage { width: 16, height: 8, pixels: (0..16 * 8 * 3).map(|at| at as u8).collect() };
     fs::write(folder.join("image"), encode(&rgb, 90).unwrap()).unwrap();
     let whole = format!(
         "import io, tarfile\n\
@@ -68,7 +69,7 @@ fn every_format_of_python_is_read() {
         assert_eq!(indexed.passed_over.into_iter().collect::<Vec<_>>(), [("json".to_owned(), 3)]);
         let set = ShardSet::open(folder.path()).unwrap();
         let labels: Vec<u32> = (0..4).map(|i| set.label(i).unwrap()).collect();
-        assert_eq!((labels, set.form()), (vec![1, 0, 2, 4], Form::Jpeg), "{format}");
+        assert_eq!((labels, set.form()), (vec![1, 0, 2, 4], RecordForm::Jpeg), "{format}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use lcsl_data::DataError;
 use lcsl_data::shard::index::{INDEX_FILE, write_index};
-use lcsl_data::shard::{Check, Form, Record, ShardError, ShardSet};
+use lcsl_data::shard::{Check, Record, RecordForm, ShardError, ShardSet};
 
 use crate::stage::{content, write_set};
 
@@ -14,7 +14,7 @@ fn images_come_back_as_they_were_written_also_to_several_threads() {
     let folder = tempfile::tempdir().unwrap();
     let records = write_set(folder.path(), 2_500, 400, 7);
     let set = ShardSet::open(folder.path()).unwrap();
-    assert_eq!((set.len(), set.form(), set.classes()), (2_500, Form::Jpeg, 7));
+    assert_eq!((set.len(), set.form(), set.classes()), (2_500, RecordForm::Jpeg, 7));
     assert_eq!(set.shards().len(), 7);
     let read = |part: usize| {
         for i in (part..set.len()).step_by(2) {
@@ -157,13 +157,13 @@ fn records_that_cannot_be_are_refused() {
     ];
     let mut said = String::new();
     for lie in lies {
-        write_index(folder.path(), Form::Jpeg, 2, shards.clone(), 1, [lie]).unwrap();
+        write_index(folder.path(), RecordForm::Jpeg, 2, shards.clone(), 1, [lie]).unwrap();
         let set = ShardSet::open(folder.path()).unwrap();
         let error = set.bytes(0).unwrap_err().to_string();
         said += &error.replace(folder.path().to_str().unwrap(), "FOLDER");
         said += "\n";
     }
-    let raw = Form::Raw { side: 4 };
+    let raw = RecordForm::Raw { side: 4 };
     write_index(folder.path(), raw, 2, shards.clone(), 1, [right]).unwrap();
     let error = ShardSet::open(folder.path()).unwrap().record(0).unwrap_err().to_string();
     said += &error.replace(folder.path().to_str().unwrap(), "FOLDER");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lcsl_data::shard::index::write_index;
 use lcsl_data::shard::writer::{Image, ShardWriter};
-use lcsl_data::shard::{Form, Record};
+use lcsl_data::shard::{Record, RecordForm};
 
 /// Bytes that stand for an image: nothing here decodes them.
 pub(crate) fn content(key: u64) -> Vec<u8> {
@@ -16,7 +16,7 @@ pub(crate) fn write_set(folder: &Path, images: u64, per_shard: u64, classes: u32
     let (mut shards, mut records) = (Vec::new(), Vec::new());
     for (number, begins) in (0..images).step_by(per_shard as usize).enumerate() {
         let path = folder.join(format!("shard-{number:05}.tar"));
-        let mut writer = ShardWriter::create(&path, number as u32, Form::Jpeg).unwrap();
+        let mut writer = ShardWriter::create(&path, number as u32, RecordForm::Jpeg).unwrap();
         for key in begins..(begins + per_shard).min(images) {
             let (bytes, label) = (content(key), (key % u64::from(classes)) as u32);
             let image = Image { key, bytes: &bytes, label, width: 3, height: 5, flags: 0 };
@@ -24,6 +24,7 @@ pub(crate) fn write_set(folder: &Path, images: u64, per_shard: u64, classes: u32
         }
         shards.push(writer.finish().unwrap());
     }
-    write_index(folder, Form::Jpeg, classes, shards, images, records.iter().copied()).unwrap();
+    write_index(folder, RecordForm::Jpeg, classes, shards, images, records.iter().copied())
+        .unwrap();
     records
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lcsl_data::DataError;
-use lcsl_data::loader::{Encoding, MemorySource, Source};
+use lcsl_data::loader::{ImageEncoding, ImageSource, MemorySource};
 
 /// Counts what is asked of it, and tells whether it is still there.
 pub(crate) struct Watched {
@@ -16,7 +16,7 @@ pub(crate) struct Watched {
     pub(crate) panics_at: Option<usize>,
 }
 
-impl Source for Watched {
+impl ImageSource for Watched {
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -29,7 +29,7 @@ impl Source for Watched {
         &'a self,
         index: usize,
         scratch: &'a mut Vec<u8>,
-    ) -> Result<(Encoding, &'a [u8]), DataError> {
+    ) -> Result<(ImageEncoding, &'a [u8]), DataError> {
         let before = self.asked.fetch_add(1, Ordering::SeqCst);
         assert_ne!(Some(before), self.panics_at, "this panic belongs to the test");
         self.images.image(index, scratch)

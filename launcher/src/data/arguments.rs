@@ -7,7 +7,7 @@ use lcsl_config::DataAugmentation;
 
 /// The commands about datasets.
 #[derive(Debug, Subcommand)]
-pub enum Data {
+pub enum DataCommand {
     /// Fetch a dataset that may be had without a login; for others, say where they are
     Fetch(Fetch),
     /// Make shards, an index and a manifest from a dataset as it is published
@@ -91,7 +91,7 @@ pub struct Bench {
 pub struct Fetch {
     /// What to fetch
     #[arg(value_enum)]
-    pub dataset: Dataset,
+    pub dataset: DatasetToPrepare,
     /// Folder to put it into
     #[arg(long, value_name = "DIR", default_value = "datasets")]
     pub root: PathBuf,
@@ -105,7 +105,7 @@ pub struct Fetch {
 pub struct Prepare {
     /// What to prepare
     #[arg(value_enum)]
-    pub dataset: Dataset,
+    pub dataset: DatasetToPrepare,
     /// Folder that holds the dataset as it is published
     #[arg(long, value_name = "DIR", default_value = "datasets")]
     pub root: PathBuf,
@@ -114,7 +114,7 @@ pub struct Prepare {
     pub out: PathBuf,
     /// What is stored of an image
     #[arg(long, value_enum, default_value = "jpeg")]
-    pub form: Form,
+    pub form: FormToStore,
     /// Width and height of raw images, in pixels
     #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -169,7 +169,7 @@ pub struct Prepare {
 /// The datasets of `lcsl data prepare`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub enum Dataset {
+pub enum DatasetToPrepare {
     /// An ImageNet folder with its three lists, or with train.csv and val.csv
     #[value(alias = "imagenet", alias = "imagenet-lt")]
     ImagenetLt,
@@ -191,7 +191,7 @@ pub enum Dataset {
 
 /// What is stored of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum FormToStore {
     /// The JPEG as it comes, wherever possible
     Jpeg,
     /// Pixels: resized, and the middle square cut out

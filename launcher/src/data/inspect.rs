@@ -6,7 +6,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use lcsl_data::survey::counts::{groups, histogram};
-use lcsl_data::survey::open::{Part, Spread, Survey, open};
+use lcsl_data::survey::open::{Spread, Survey, SurveyedSplit, open};
 use lcsl_data::survey::sheet::{self, Sheet};
 
 use super::arguments::Inspect;
@@ -21,7 +21,7 @@ pub(super) fn run(asked: &Inspect) -> Result<u8, Fault> {
     let survey = open(&asked.path).map_err(|error| bad_data(&error))?;
     terminal::print(&describe(&survey, &asked.path))?;
     if let Some(path) = &asked.sheet {
-        let part = &survey.parts[0];
+        let part = &survey.splits[0];
         let sheet = sheet::draw(part).map_err(|error| bad_data(&error))?;
         let write = || -> std::io::Result<()> {
             sheet::write_png(&sheet.picture, BufWriter::new(File::create(path)?))
@@ -44,16 +44,16 @@ fn describe(survey: &Survey, path: &Path) -> String {
             let _ = writeln!(text, "  warning: {count} images lie in more than one part");
         }
     }
-    for part in &survey.parts {
+    for part in &survey.splits {
         describe_part(&mut text, part);
     }
-    if let Some(part) = survey.parts.first() {
+    if let Some(part) = survey.splits.first() {
         describe_profile(&mut text, part);
     }
     text
 }
 
-fn describe_part(text: &mut String, part: &Part) {
+fn describe_part(text: &mut String, part: &SurveyedSplit) {
     let images: u64 = part.counts.iter().sum();
     let _ = writeln!(text, "\n{}: {} images, {}", part.name, grouped(images), part.form);
     if part.shards > 0 {
@@ -78,8 +78,8 @@ fn describe_part(text: &mut String, part: &Part) {
     let _ = writeln!(text, "  classes  {}", grouped(used as u64));
 }
 
-/// The profile that is learnt: that of the first part.
-fn describe_profile(text: &mut String, part: &Part) {
+/// The profile that is learnt: that of the first split.
+fn describe_profile(text: &mut String, part: &SurveyedSplit) {
     let groups = groups(&part.counts);
     let _ = writeln!(
         text,
@@ -89,7 +89,7 @@ fn describe_profile(text: &mut String, part: &Part) {
     let _ = write!(text, "  from largest    images\n{}", histogram(&part.counts));
 }
 
-fn legend(survey: &Survey, part: &Part, sheet: &Sheet, path: &Path) -> String {
+fn legend(survey: &Survey, part: &SurveyedSplit, sheet: &Sheet, path: &Path) -> String {
     let mut text = format!("\n{}: rows from the top, of part {}\n", path.display(), part.name);
     for (row, &class) in sheet.rows.iter().enumerate() {
         if row == sheet.head {

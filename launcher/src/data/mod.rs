@@ -9,20 +9,20 @@ mod prepare;
 mod progress;
 mod verify;
 
-use arguments::Data;
+use arguments::DataCommand;
 
 use crate::exit;
 use crate::fault::Fault;
 
 /// Runs one of the commands and returns the exit code.
-pub fn run(asked: &Data) -> Result<u8, Fault> {
+pub fn run(asked: &DataCommand) -> Result<u8, Fault> {
     match asked {
-        Data::Fetch(asked) => fetch::run(asked),
-        Data::Prepare(asked) => prepare::run(asked),
-        Data::Index(asked) => index::run(asked),
-        Data::Verify(asked) => verify::run(asked),
-        Data::Inspect(asked) => inspect::run(asked),
-        Data::Bench(asked) => bench::run(asked),
+        DataCommand::Fetch(asked) => fetch::run(asked),
+        DataCommand::Prepare(asked) => prepare::run(asked),
+        DataCommand::Index(asked) => index::run(asked),
+        DataCommand::Verify(asked) => verify::run(asked),
+        DataCommand::Inspect(asked) => inspect::run(asked),
+        DataCommand::Bench(asked) => bench::run(asked),
     }
 }
 

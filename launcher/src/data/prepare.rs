@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::error::Blame;
-use lcsl_data::prepare::{Kind, Manifest, PrepareError, Progress, Request, prepare};
+use lcsl_data::prepare::{DatasetManifest, PrepareError, PrepareProgress, PrepareRequest, prepare};
 
-use super::arguments::{Dataset, Form, Prepare};
+use super::arguments::{DatasetToPrepare, FormToStore, Prepare};
 use super::progress::{Position, show_while};
 use crate::exit;
 use crate::fault::Fault;
@@ -18,7 +19,7 @@ use crate::terminal;
 /// Runs `lcsl data prepare` and returns the exit code.
 pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
     let request = request(asked);
-    let progress = Progress::default();
+    let progress = PrepareProgress::default();
     let position = |elapsed: Duration| position(&progress, elapsed);
     let outcome = show_while(position, || prepare(&request, &progress)).map_err(|e| fault(&e))?;
     let manifest = &outcome.manifest;
@@ -43,23 +44,23 @@ pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
     Ok(exit::DONE)
 }
 
-fn request(asked: &Prepare) -> Request {
+fn request(asked: &Prepare) -> PrepareRequest {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Request {
-        kind: match asked.dataset {
-            Dataset::ImagenetLt => Kind::ImagenetLt,
-            Dataset::Inaturalist2018 => Kind::Inaturalist2018,
-            Dataset::Folder => Kind::Folder,
-            Dataset::Synthetic => Kind::Synthetic,
-            Dataset::Cifar10 => Kind::Cifar10,
-            Dataset::Cifar100 => Kind::Cifar100,
-            Dataset::FashionMnist => Kind::FashionMnist,
+    PrepareRequest {
+        dataset: match asked.dataset {
+            DatasetToPrepare::ImagenetLt => DatasetId::ImagenetLt,
+            DatasetToPrepare::Inaturalist2018 => DatasetId::Inaturalist2018,
+            DatasetToPrepare::Folder => DatasetId::Folder,
+            DatasetToPrepare::Synthetic => DatasetId::Synthetic,
+            DatasetToPrepare::Cifar10 => DatasetId::Cifar10,
+            DatasetToPrepare::Cifar100 => DatasetId::Cifar100,
+            DatasetToPrepare::FashionMnist => DatasetId::FashionMnist,
         },
         root: asked.root.clone(),
         out: asked.out.clone(),
         form: match asked.form {
-            Form::Jpeg => lcsl_data::shard::Form::Jpeg,
-            Form::Raw => lcsl_data::shard::Form::Raw { side: asked.raw_side },
+            FormToStore::Jpeg => lcsl_data::shard::RecordForm::Jpeg,
+            FormToStore::Raw => lcsl_data::shard::RecordForm::Raw { side: asked.raw_side },
         },
         max_side: asked.max_side,
         quality: asked.quality,
@@ -75,7 +76,7 @@ fn request(asked: &Prepare) -> Request {
     }
 }
 
-fn position(progress: &Progress, elapsed: Duration) -> Position {
+fn position(progress: &PrepareProgress, elapsed: Duration) -> Position {
     let [total, done, found, bytes] =
         [&progress.total, &progress.done, &progress.found, &progress.bytes]
             .map(|number| number.load(Ordering::Relaxed));
@@ -102,7 +103,7 @@ fn fault(error: &PrepareError) -> Fault {
     Fault { hint: error.hint(), ..Fault::new(error.to_string(), exit_code) }
 }
 
-fn summary(manifest: &Manifest, request: &Request) -> String {
+fn summary(manifest: &DatasetManifest, request: &PrepareRequest) -> String {
     let mut text = format!(
         "{} is prepared in {} ({})\n",
         manifest.dataset,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lcsl_data::verify::{Progress, verify};
+use lcsl_data::verify::{VerifyProgress, verify};
 
 use super::arguments::Verify;
 use super::bad_data;
@@ -18,7 +18,7 @@ use crate::terminal;
 pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = asked.threads.map_or_else(cores, |threads| threads as usize);
-    let progress = Progress::default();
+    let progress = VerifyProgress::default();
     let began = Instant::now();
     let problems = show_while(
         |elapsed| position(&progress, elapsed),
@@ -45,7 +45,7 @@ pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
     Ok(exit::DONE)
 }
 
-fn position(progress: &Progress, elapsed: Duration) -> Position {
+fn position(progress: &VerifyProgress, elapsed: Duration) -> Position {
     let [total, done, bytes] = [&progress.total, &progress.done, &progress.bytes]
         .map(|number| number.load(Ordering::Relaxed));
     let rate = (bytes >> 20) as f64 / elapsed.as_secs_f64().max(1e-3);

@@ -2,16 +2,17 @@
 
 use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
-use lcsl_data::datasets::Name;
-use lcsl_data::datasets::prepared::{self, Part, Prepared};
+use lcsl_data::batch::ImageStore;
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::datasets::prepared::{self, Prepared, PreparedSplit};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{DataModule, DataModuleError, Images, Selection, cut, profile, recipes, sampler};
+use super::{DataModule, DataModuleError, Selection, cut, profile, recipes, sampler};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
-pub(super) fn open(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleError> {
+pub(super) fn open(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let dataset = prepared::open(name, &config.data.root)?;
     let train = select(&dataset, targets(name, config, &dataset), config)?;
     let side = config.data.image_size;
@@ -36,9 +37,9 @@ pub(super) fn open(name: Name, config: &RunConfig) -> Result<DataModule, DataMod
 /// Training images that each class is to keep, before some are held out. The lists of ImageNet-LT and
 /// iNaturalist 2018 are a long-tailed selection already, so the profile cuts images of one's own alone:
 /// a class keeps what the profile says, or all that it has.
-fn targets(name: Name, config: &RunConfig, dataset: &Prepared) -> Vec<u64> {
+fn targets(name: DatasetId, config: &RunConfig, dataset: &Prepared) -> Vec<u64> {
     let counts = &dataset.train.counts;
-    if name != Name::Folder {
+    if name != DatasetId::Folder {
         return counts.clone();
     }
     let largest = counts.iter().copied().max().unwrap_or(0);
@@ -64,7 +65,7 @@ fn select(
     if official.is_some() {
         request.validation_per_class = 0;
     }
-    let images = || Images::Shards(dataset.train.images.clone());
+    let images = || ImageStore::Shards(dataset.train.images.clone());
     let is_whole = request.validation_per_class == 0 && request.targets == dataset.train.counts;
     let mut selected = if is_whole {
         let validation = Selection { images: images(), indices: [].into() };
@@ -87,11 +88,11 @@ fn select(
     Ok(selected)
 }
 
-fn whole(split: &Part) -> Selection {
-    Selection::whole(Images::Shards(split.images.clone()))
+fn whole(split: &PreparedSplit) -> Selection {
+    Selection::whole(ImageStore::Shards(split.images.clone()))
 }
 
 /// The class of every image: the index is read, and no image.
-fn labels(split: &Part) -> Result<Vec<u32>, DataError> {
+fn labels(split: &PreparedSplit) -> Result<Vec<u32>, DataError> {
     (0..split.images.len()).map(|image| split.images.label(image)).collect()
 }

@@ -98,14 +98,14 @@ pub fn step(
         context.teacher = Some(Teacher::of(&network, config.model.fc_norm));
     }
     // Whole batches only: the last one of an epoch may be smaller.
-    let whole = (source.plan.images / source.plan.batch).max(1);
+    let whole = (source.loader.plan.images / source.loader.plan.batch).max(1);
     let mut seconds = Vec::new();
     for number in 0..WARM_UP + steps {
         let (epoch, step) = (number / whole, number % whole);
         if step == 0 {
             context.ledger.begin_epoch();
         }
-        let index = StepIndex { epoch, step, steps: source.plan.steps() };
+        let index = StepIndex { epoch, step, steps: source.loader.plan.steps() };
         let began = Instant::now();
         global_step(&mut context, &mut source, index, config.train.lr)?;
         if number + 1 == WARM_UP {

@@ -9,10 +9,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use lcsl_backends::nccl::{Device, DeviceBuffer, Libraries, Reader};
+use lcsl_data::batch::Piece;
 use lcsl_data::loader::{
-    Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Request, View,
+    CorruptPolicy, ImageEncoding, Loader, LoaderOptions, MemorySource, PinMemory, View,
 };
-use lcsl_data::sampler::Order;
+use lcsl_data::sampler::EpochOrder;
 use lcsl_trainer::engine::data::pinned::Pinner;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -134,7 +135,7 @@ fn pass(
     let (mut loader, mut expected) = (start(Some(gpu.pinner.clone() as _)), start(None));
     let (mut arrived, mut read) = (Vec::new(), 0);
     for _ in 0..batches {
-        let loaded = loader.next().expect("no end").expect("good images");
+        let loaded = loader.next_batch().expect("no end").expect("good images");
         let pixels = &loaded.batch.pixels;
         let mut buffer = DeviceBuffer::new(gpu.device.clone(), pixels.len())?;
         // SAFETY: the buffer is as long as the batch, and nothing else uses it.
@@ -147,7 +148,7 @@ fn pass(
     }
     drop(loader);
     for (number, buffer) in arrived.iter().enumerate() {
-        let pixels = &expected.next().expect("no end").expect("good images").batch.pixels;
+        let pixels = &expected.next_batch().expect("no end").expect("good images").batch.pixels;
         let mut bytes = vec![0; pixels.len()];
         buffer.read(&mut bytes)?;
         if bytes != pixels[..] {
@@ -159,25 +160,25 @@ fn pass(
 
 /// A loader without end, of images of one colour each.
 fn start(pin: Option<Arc<dyn PinMemory>>) -> Loader {
-    let size = Encoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
+    let size = ImageEncoding::Rgb { width: SIDE as u32, height: SIDE as u32 };
     let image = |i| (size, vec![i as u8 + 1; IMAGE], i as u32);
     let requests = (0_u64..).map(|batch| {
         let first = batch * 7 % (IMAGES - BATCH);
-        Request { epoch: batch, positions: first..first + BATCH }
+        Piece { epoch: batch, positions: first..first + BATCH }
     });
     Loader::start(
         Box::new(MemorySource { images: (0..IMAGES).map(image).collect() }),
         None,
-        Box::new(|epoch| Order::random(IMAGES, 1, epoch)),
+        Box::new(|epoch| EpochOrder::random(IMAGES, 1, epoch)),
         Box::new(requests),
-        Options {
+        LoaderOptions {
             threads: 2,
             ahead: AHEAD,
             batch_images: BATCH as usize,
             pin,
             seed: 1,
             view: View::evaluation(SIDE),
-            on_refusal: OnRefusal::Fail,
+            corrupt_policy: CorruptPolicy::Fail,
         },
     )
 }

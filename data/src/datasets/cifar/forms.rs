@@ -1,13 +1,13 @@
 //! The two datasets as their authors publish them (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
-use crate::datasets::{Name, Normalisation};
+use crate::datasets::{DatasetId, Normalisation};
 use crate::error::Archive;
 
 /// One of the two datasets: its files, its records and its numbers.
 #[derive(Clone, Debug)]
-pub struct Form {
+pub struct CifarFormat {
     /// The dataset.
-    pub name: Name,
+    pub name: DatasetId,
     /// Its name as a person writes it.
     pub title: &'static str,
     /// The folder that the archive unpacks to.
@@ -35,7 +35,7 @@ pub struct Form {
     pub normalisation: Normalisation,
 }
 
-impl Form {
+impl CifarFormat {
     /// The number of classes.
     pub fn classes(&self) -> u32 {
         self.label_classes[self.label_classes.len() - 1]
@@ -45,8 +45,8 @@ impl Form {
 /// CIFAR-10: five files of 10,000 training records. The normalisation is the one that nearly all
 /// published results use, the long-tailed ones among them; its standard deviations are means over
 /// images, not over the set.
-pub const CIFAR10: Form = Form {
-    name: Name::Cifar10,
+pub const CIFAR10: CifarFormat = CifarFormat {
+    name: DatasetId::Cifar10,
     title: "CIFAR-10",
     folder: "cifar-10-batches-bin",
     archive_file: "cifar-10-binary.tar.gz",
@@ -73,8 +73,8 @@ pub const CIFAR10: Form = Form {
 
 /// CIFAR-100: one file of 50,000 training records. The label is the fine one of 100 classes; the
 /// coarse one of 20 superclasses before it is checked and left aside.
-pub const CIFAR100: Form = Form {
-    name: Name::Cifar100,
+pub const CIFAR100: CifarFormat = CifarFormat {
+    name: DatasetId::Cifar100,
     title: "CIFAR-100",
     folder: "cifar-100-binary",
     archive_file: "cifar-100-binary.tar.gz",

@@ -12,6 +12,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use forms::{CIFAR10, CIFAR100, Form};
+pub use forms::{CIFAR10, CIFAR100, CifarFormat};
 pub use open::open;
 pub use records::decode;

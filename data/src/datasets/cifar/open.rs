@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::forms::Form;
+use super::forms::CifarFormat;
 use super::records::{SHAPE, decode};
-use super::source::Source;
+use super::source::CifarFiles;
 use crate::augment::recipes::small;
 use crate::datasets::Dataset;
 use crate::error::DataError;
@@ -15,8 +15,8 @@ use crate::images::ImageSet;
 /// # Errors
 /// When there is neither, when only the Python form is there, or when a file is missing, damaged or
 /// not of its exact length.
-pub fn open(root: &Path, form: &Form) -> Result<Dataset, DataError> {
-    let mut source = Source::find(root, form)?;
+pub fn open(root: &Path, form: &CifarFormat) -> Result<Dataset, DataError> {
+    let mut source = CifarFiles::find(root, form)?;
     let class_names = class_names(&mut source, form)?;
     let train = read(&mut source, form, form.train_files, form.train_records)?;
     let test = read(&mut source, form, &[form.test_file], form.test_records)?;
@@ -26,22 +26,22 @@ pub fn open(root: &Path, form: &Form) -> Result<Dataset, DataError> {
 
 /// Reads `files`, of `records` records each, into one set.
 fn read(
-    source: &mut Source,
-    form: &Form,
+    source: &mut CifarFiles,
+    form: &CifarFormat,
     files: &[&str],
     records: usize,
 ) -> Result<ImageSet, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for file in files {
-        let (path, bytes) = source.take(file, form)?;
+        let (path, bytes) = source.read(file, form)?;
         decode(&path, &bytes, records, form.label_classes, &mut pixels, &mut labels)?;
     }
     Ok(ImageSet::new(SHAPE, pixels, labels))
 }
 
 /// One name a line; the official file of CIFAR-10 ends with an empty line.
-fn class_names(source: &mut Source, form: &Form) -> Result<Vec<String>, DataError> {
-    let (path, bytes) = source.take(form.names_file, form)?;
+fn class_names(source: &mut CifarFiles, form: &CifarFormat) -> Result<Vec<String>, DataError> {
+    let (path, bytes) = source.read(form.names_file, form)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let names: Vec<String> = lines.map(str::to_owned).collect();

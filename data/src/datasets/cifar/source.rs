@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use md5::{Digest, Md5};
 
-use super::forms::Form;
+use super::forms::CifarFormat;
 use crate::error::{Archive, DataError};
 
 /// No file of either dataset is larger than this; whatever lies behind it is not read.
 const FILE_BYTES_MAX: u64 = 1 << 28;
 
 /// The files of one dataset.
-pub(super) enum Source {
+pub(super) enum CifarFiles {
     /// Read from here when asked for.
     Folder(PathBuf),
     /// Decompressed in memory; nothing is written to disk. The keys are file names without their
@@ -25,10 +25,10 @@ pub(super) enum Source {
     Archive(PathBuf, BTreeMap<String, Vec<u8>>),
 }
 
-impl Source {
+impl CifarFiles {
     /// Looks for the folder of `form` under `root`, then for its archive, which must be the
     /// official one.
-    pub(super) fn find(root: &Path, form: &Form) -> Result<Self, DataError> {
+    pub(super) fn find(root: &Path, form: &CifarFormat) -> Result<Self, DataError> {
         let folder = root.join(form.folder);
         if folder.is_dir() {
             return Ok(Self::Folder(folder));
@@ -45,11 +45,11 @@ impl Source {
         }
     }
 
-    /// The content of `file`, and its path for messages. Each file can be taken once.
-    pub(super) fn take(
+    /// The content of `file`, and its path for messages. Each file can be read once.
+    pub(super) fn read(
         &mut self,
         file: &str,
-        form: &Form,
+        form: &CifarFormat,
     ) -> Result<(PathBuf, Vec<u8>), DataError> {
         let missing = |path| DataError::Missing {
             dataset: form.title,
@@ -78,7 +78,7 @@ impl Source {
 /// Decompresses the files that `form` names. An archive that passed [`check_md5`] is not expected
 /// to fail here, but an archive is never trusted with where it writes: members are matched by name
 /// and kept in memory.
-fn read_archive(path: &Path, form: &Form) -> Result<Source, DataError> {
+fn read_archive(path: &Path, form: &CifarFormat) -> Result<CifarFiles, DataError> {
     let failed = |source| DataError::Read { path: path.to_owned(), offset: 0, source };
     let file = File::open(path).map_err(failed)?;
     let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
@@ -91,11 +91,11 @@ fn read_archive(path: &Path, form: &Form) -> Result<Source, DataError> {
             files.insert(name.to_owned(), read_bounded(&path.join(&member), entry)?);
         }
     }
-    Ok(Source::Archive(path.to_owned(), files))
+    Ok(CifarFiles::Archive(path.to_owned(), files))
 }
 
 /// Every file that is read of `form`.
-fn wanted(form: &Form) -> impl Iterator<Item = &'static str> {
+fn wanted(form: &CifarFormat) -> impl Iterator<Item = &'static str> {
     form.train_files.iter().copied().chain([form.test_file, form.names_file])
 }
 
@@ -110,7 +110,7 @@ fn read_bounded(path: &Path, content: impl Read) -> Result<Vec<u8>, DataError> {
 }
 
 /// Refuses an archive that is not, byte for byte, the one that its authors published.
-fn check_md5(path: &Path, form: &Form) -> Result<(), DataError> {
+fn check_md5(path: &Path, form: &CifarFormat) -> Result<(), DataError> {
     let found = md5(path)?;
     if found == form.archive.md5 {
         return Ok(());

@@ -8,17 +8,17 @@ use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
 use super::source::md5;
-use super::{CIFAR10, CIFAR100, Form, open};
+use super::{CIFAR10, CIFAR100, CifarFormat, open};
 use crate::error::DataError;
 
 /// CIFAR-10 and CIFAR-100 with two records in each training file and one in the test file.
-fn small(form: &Form) -> Form {
-    Form { train_records: 2, test_records: 1, ..form.clone() }
+fn small(form: &CifarFormat) -> CifarFormat {
+    CifarFormat { train_records: 2, test_records: 1, ..form.clone() }
 }
 
 /// Record `number` of a file: its label is `number`, and pixel p of its planes is p, p + 1 and p +
 /// 2 modulo 251.
-fn record(form: &Form, number: usize) -> Vec<u8> {
+fn record(form: &CifarFormat, number: usize) -> Vec<u8> {
     let label = number as u8;
     let labels = if form.label_classes.len() == 2 { vec![label / 5, label] } else { vec![label] };
     let planes = (0..3).flat_map(|plane| (0..1_024).map(move |p| ((p + plane) % 251) as u8));
@@ -26,7 +26,7 @@ fn record(form: &Form, number: usize) -> Vec<u8> {
 }
 
 /// The files of `form`, each with its content. The k-th record of all has label k.
-fn files(form: &Form) -> Vec<(&'static str, Vec<u8>)> {
+fn files(form: &CifarFormat) -> Vec<(&'static str, Vec<u8>)> {
     let mut number = 0;
     let mut records = |count: usize| -> Vec<u8> {
         number += count;
@@ -40,7 +40,7 @@ fn files(form: &Form) -> Vec<(&'static str, Vec<u8>)> {
     files
 }
 
-fn write_folder(root: &Path, form: &Form) {
+fn write_folder(root: &Path, form: &CifarFormat) {
     fs::create_dir(root.join(form.folder)).unwrap();
     for (file, content) in files(form) {
         fs::write(root.join(form.folder).join(file), content).unwrap();
@@ -48,7 +48,7 @@ fn write_folder(root: &Path, form: &Form) {
 }
 
 /// Writes the archive and gives back the form that expects it.
-fn write_archive(root: &Path, form: &Form) -> Form {
+fn write_archive(root: &Path, form: &CifarFormat) -> CifarFormat {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let strangers = [("readme.html", vec![1; 700]), ("elsewhere/../test.bin", vec![2; 9])];
     for (file, content) in files(form).into_iter().chain(strangers) {
@@ -70,7 +70,7 @@ fn write_archive(root: &Path, form: &Form) -> Form {
 }
 
 /// What is said about the dataset under `root`, which is called ROOT, and what to do.
-fn explained(root: &Path, form: &Form) -> String {
+fn explained(root: &Path, form: &CifarFormat) -> String {
     let error = open(root, form).unwrap_err();
     let message = error.to_string().replace(&root.display().to_string(), "ROOT");
     format!("{message}\nhint: {}", error.hint().unwrap())

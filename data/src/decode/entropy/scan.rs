@@ -1,10 +1,10 @@
 //! The units of a scan, one after the other.
 
 use super::bits::Bits;
-use super::table::{END_OF_BLOCK, Entry, Kind, Spec, Table};
+use super::table::{END_OF_BLOCK, Entry, HuffmanClass, HuffmanSpec, Table};
 
 /// The coefficients of 8×8 samples, row by row; not yet multiplied by the quantisation table.
-pub type Block = [i16; 64];
+pub type CoefficientBlock = [i16; 64];
 
 /// Blocks of a unit, at most (T.81, B.2.3).
 pub const BLOCKS_MAX: usize = 10;
@@ -18,7 +18,7 @@ const ZIGZAG: [u8; 64] = [
 
 /// A block's place in a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BlockPlace {
     /// The component of the scan, counted from 0; up to 3.
     pub component: usize,
     /// Its table of mean values, counted from 0; up to 3.
@@ -29,9 +29,9 @@ pub struct Place {
 
 /// What a scan holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct ScanLayout {
     /// The blocks of a unit, 1 to [`BLOCKS_MAX`].
-    pub places: Vec<Place>,
+    pub places: Vec<BlockPlace>,
     /// Units from left to right.
     pub columns: u32,
     /// All units of the scan.
@@ -42,8 +42,8 @@ pub struct Layout {
     pub wanted: (u32, u32),
 }
 
-/// This decoder does not read the file: it is not ordinary, or it is damaged. Another one, with words
-/// for what is wrong, has to.
+/// This reader does not read the file: it is not ordinary, or it is damaged. libjpeg-turbo has to, which
+/// also says what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotPlain;
 
@@ -52,7 +52,7 @@ const KEPT: usize = 16;
 
 /// Reads scans, one after the other. Bytes are handed in with each call.
 #[derive(Default)]
-pub struct Scan {
+pub struct ScanReader {
     /// The most recently used are at the end.
     tables: Vec<Table>,
     /// For each block of a unit: its component, and its two tables.
@@ -72,7 +72,7 @@ pub struct Scan {
     restart: u8,
 }
 
-impl Scan {
+impl ScanReader {
     /// Begins with the scan whose first byte is the first of `bytes`. `tables` answers the tables of
     /// the file, by number.
     ///
@@ -81,16 +81,18 @@ impl Scan {
     pub fn begin(
         &mut self,
         bytes: &[u8],
-        layout: &Layout,
-        spec: impl Fn(Kind, usize) -> Option<Spec>,
+        layout: &ScanLayout,
+        spec: impl Fn(HuffmanClass, usize) -> Option<HuffmanSpec>,
     ) -> Result<(), NotPlain> {
         if self.tables.len() > KEPT {
             self.tables.drain(..self.tables.len() - KEPT / 2);
         }
         self.places.clear();
         for place in &layout.places {
-            let dc = self.table(&spec(Kind::Dc, place.dc).ok_or(NotPlain)?, Kind::Dc)?;
-            let ac = self.table(&spec(Kind::Ac, place.ac).ok_or(NotPlain)?, Kind::Ac)?;
+            let dc =
+                self.table(&spec(HuffmanClass::Dc, place.dc).ok_or(NotPlain)?, HuffmanClass::Dc)?;
+            let ac =
+                self.table(&spec(HuffmanClass::Ac, place.ac).ok_or(NotPlain)?, HuffmanClass::Ac)?;
             if place.component >= self.means.len() {
                 return Err(NotPlain);
             }
@@ -109,7 +111,7 @@ impl Scan {
     }
 
     /// The place of a table among those that are kept.
-    fn table(&mut self, spec: &Spec, kind: Kind) -> Result<usize, NotPlain> {
+    fn table(&mut self, spec: &HuffmanSpec, kind: HuffmanClass) -> Result<usize, NotPlain> {
         let known = self.tables.iter().rposition(|table| table.kind == kind && table.spec == *spec);
         if let Some(known) = known {
             return Ok(known);
@@ -118,12 +120,16 @@ impl Scan {
         Ok(self.tables.len() - 1)
     }
 
-    /// Reads the next unit, into `blocks` if anybody wants them: they are zero before, and remain so where
+    /// Reads the next unit, into `blocks` where there are any: they are zero before, and remain so where
     /// the unit stands in a column that is not wanted. Behind the last unit the file has to end.
     ///
     /// # Errors
     /// When the bits are not those of a whole and ordinary file. `blocks` then hold anything.
-    pub fn unit(&mut self, bytes: &[u8], blocks: Option<&mut [Block]>) -> Result<(), NotPlain> {
+    pub fn unit(
+        &mut self,
+        bytes: &[u8],
+        blocks: Option<&mut [CoefficientBlock]>,
+    ) -> Result<(), NotPlain> {
         self.left = self.left.checked_sub(1).ok_or(NotPlain)?;
         if self.interval > 0 {
             if self.until_restart == 0 {
@@ -199,7 +205,7 @@ fn coefficients(
     bytes: &[u8],
     bits: &mut Bits,
     ac: &Table,
-    block: &mut Block,
+    block: &mut CoefficientBlock,
 ) -> Result<(), NotPlain> {
     let (mut at, ac) = (1, ac.looks());
     loop {
@@ -222,7 +228,7 @@ fn coefficients(
     }
 }
 
-/// Reads all coefficients but the first, for nobody.
+/// Reads past all coefficients but the first.
 #[inline(always)]
 fn leave_out(bytes: &[u8], bits: &mut Bits, ac: &Table) -> Result<(), NotPlain> {
     let (mut at, ac) = (1, ac.looks());

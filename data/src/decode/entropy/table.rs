@@ -9,7 +9,7 @@ const LEAP: u32 = 11;
 
 /// A table as the file holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spec {
+pub struct HuffmanSpec {
     /// How many codes there are of 1 to 16 bits.
     pub counts: [u8; 16],
     /// The symbols, in the order of their codes; as many as there are codes are looked at.
@@ -18,7 +18,7 @@ pub struct Spec {
 
 /// What a table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum HuffmanClass {
     /// Differences of mean values. A symbol is the number of bits of the difference.
     Dc,
     /// The other coefficients. A symbol is a run of zeros, times 16, plus the number of bits of the
@@ -26,7 +26,7 @@ pub enum Kind {
     Ac,
 }
 
-impl Kind {
+impl HuffmanClass {
     /// Bits of the largest number that a picture of 8 bits can hold (T.81, tables F.1 and F.2).
     fn bits_max(self) -> u32 {
         match self {
@@ -51,7 +51,7 @@ pub(super) struct Entry(u32);
 pub(super) const END_OF_BLOCK: u32 = 64;
 
 impl Entry {
-    fn new(symbol: u8, code_bits: u32, kind: Kind) -> Self {
+    fn new(symbol: u8, code_bits: u32, kind: HuffmanClass) -> Self {
         let (run, size) = split(symbol, kind);
         Self(run << 24 | size << 16 | code_bits << 8 | (code_bits + size))
     }
@@ -85,7 +85,7 @@ impl Entry {
     }
 }
 
-/// What [`LEAP`] bits hold if nobody asks for values: as many coefficients as begin and have their
+/// What [`LEAP`] bits hold where values are not wanted: as many coefficients as begin and have their
 /// codes there. Their numbers may reach beyond.
 ///
 /// ```text
@@ -132,8 +132,8 @@ impl Leap {
 
 /// A table, ready to be looked into.
 pub(super) struct Table {
-    pub(super) spec: Spec,
-    pub(super) kind: Kind,
+    pub(super) spec: HuffmanSpec,
+    pub(super) kind: HuffmanClass,
     looks: Box<[Entry; 1 << LOOK]>,
     leaps: Box<[Leap; 1 << LEAP]>,
     /// For 1 to 16 bits: one more than the last code, with zeros behind it up to 16 bits.
@@ -145,7 +145,7 @@ pub(super) struct Table {
 impl Table {
     /// `None` where there are more codes than bits can tell apart, or symbols that no picture of
     /// 8 bits needs: such files are not for this decoder.
-    pub(super) fn new(spec: &Spec, kind: Kind) -> Option<Self> {
+    pub(super) fn new(spec: &HuffmanSpec, kind: HuffmanClass) -> Option<Self> {
         let mut table = Self {
             spec: *spec,
             kind,
@@ -177,7 +177,7 @@ impl Table {
             table.limits[length as usize - 1] = code << (16 - length);
             code <<= 1;
         }
-        if kind == Kind::Ac {
+        if kind == HuffmanClass::Ac {
             for (index, leap) in table.leaps.iter_mut().enumerate() {
                 *leap = Leap::new(index, &table.looks);
             }
@@ -226,23 +226,23 @@ impl Looks<'_> {
 }
 
 /// The run and the bits of a symbol.
-fn split(symbol: u8, kind: Kind) -> (u32, u32) {
+fn split(symbol: u8, kind: HuffmanClass) -> (u32, u32) {
     let size = u32::from(symbol & 15);
     match (kind, symbol) {
-        (Kind::Dc, _) => (0, size),
-        (Kind::Ac, 0) => (END_OF_BLOCK, 0),
-        (Kind::Ac, _) => (u32::from(symbol >> 4), size),
+        (HuffmanClass::Dc, _) => (0, size),
+        (HuffmanClass::Ac, 0) => (END_OF_BLOCK, 0),
+        (HuffmanClass::Ac, _) => (u32::from(symbol >> 4), size),
     }
 }
 
 /// Whether a picture of 8 bits can need the symbol. A run without a coefficient is one of 16 zeros,
 /// or the end of a block.
-fn is_usual(symbol: u8, kind: Kind) -> bool {
+fn is_usual(symbol: u8, kind: HuffmanClass) -> bool {
     let size = u32::from(symbol & 15);
     size <= kind.bits_max()
         && match kind {
-            Kind::Dc => symbol < 16,
-            Kind::Ac => size > 0 || matches!(symbol, 0x00 | 0xf0),
+            HuffmanClass::Dc => symbol < 16,
+            HuffmanClass::Ac => size > 0 || matches!(symbol, 0x00 | 0xf0),
         }
 }
 
@@ -252,7 +252,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Tables of any shape that leaves no bit string with two meanings, of symbols that are usual.
-    fn specs(kind: Kind) -> impl Strategy<Value = Spec> {
+    fn specs(kind: HuffmanClass) -> impl Strategy<Value = HuffmanSpec> {
         let usual: Vec<u8> = (0..=255).filter(|&symbol| is_usual(symbol, kind)).collect();
         let shuffled = Just(usual).prop_shuffle();
         (shuffled, prop::collection::vec(any::<prop::sample::Index>(), 16)).prop_map(
@@ -268,13 +268,13 @@ mod tests {
                 }
                 let mut symbols = [0; 256];
                 symbols[..all.len()].copy_from_slice(&all);
-                Spec { counts, symbols }
+                HuffmanSpec { counts, symbols }
             },
         )
     }
 
     /// The code that `bits` begin with, from the top, found bit by bit (T.81, F.2.2.3): its symbol and length.
-    fn found_slowly(spec: &Spec, bits: u64) -> Option<(u8, u32)> {
+    fn found_slowly(spec: &HuffmanSpec, bits: u64) -> Option<(u8, u32)> {
         let (mut first_code, mut first) = (0, 0);
         for (length, &count) in (1..).zip(&spec.counts) {
             let code = (bits >> (64 - length)) as usize;
@@ -305,10 +305,10 @@ mod tests {
     proptest! {
         #[test]
         fn codes_are_found(
-            kind in prop_oneof![Just(Kind::Dc), Just(Kind::Ac)], bits: u64, seed: [u8; 4],
-            dc in specs(Kind::Dc), ac in specs(Kind::Ac),
+            kind in prop_oneof![Just(HuffmanClass::Dc), Just(HuffmanClass::Ac)], bits: u64, seed: [u8; 4],
+            dc in specs(HuffmanClass::Dc), ac in specs(HuffmanClass::Ac),
         ) {
-            let spec = if kind == Kind::Dc { dc } else { ac };
+            let spec = if kind == HuffmanClass::Dc { dc } else { ac };
             let table = Table::new(&spec, kind).expect("a usual table");
             // Bits that begin with a code of the table, too: long ones are rare among random bits.
             let ones = u64::MAX << (64 - u32::from(seed[0] % 17)).min(63);
@@ -325,13 +325,13 @@ mod tests {
 
         /// A leap is what its codes are one by one.
         #[test]
-        fn leaps_add_up(spec in specs(Kind::Ac), bits: u64) {
-            let table = Table::new(&spec, Kind::Ac).expect("a usual table");
+        fn leaps_add_up(spec in specs(HuffmanClass::Ac), bits: u64) {
+            let table = Table::new(&spec, HuffmanClass::Ac).expect("a usual table");
             let leap = table.looks().leap(&window(bits));
             let (mut read, mut coefficients, mut ends) = (0, 0, false);
             while read < leap.bits() {
                 let (symbol, length) = found_slowly(&spec, bits << read).expect("a code");
-                let (run, size) = split(symbol, Kind::Ac);
+                let (run, size) = split(symbol, HuffmanClass::Ac);
                 read += length + size;
                 ends = run == END_OF_BLOCK;
                 coefficients += if ends { 0 } else { run + 1 };
@@ -344,17 +344,20 @@ mod tests {
     #[test]
     fn tables_that_nobody_needs_are_left_to_others() {
         let table = |counts: &[u8], symbols: &[u8], kind| {
-            let mut spec = Spec { counts: [0; 16], symbols: [0; 256] };
+            let mut spec = HuffmanSpec { counts: [0; 16], symbols: [0; 256] };
             spec.counts[..counts.len()].copy_from_slice(counts);
             spec.symbols[..symbols.len()].copy_from_slice(symbols);
             Table::new(&spec, kind).is_some()
         };
-        assert!(table(&[1, 1], &[0, 1], Kind::Dc) && table(&[0, 4], &[1, 2, 3, 4], Kind::Dc));
-        assert!(!table(&[3], &[0, 1, 2], Kind::Dc), "three codes of one bit");
-        assert!(!table(&[1], &[12], Kind::Dc), "a mean value of 12 bits");
-        assert!(table(&[1], &[0xfa], Kind::Ac) && table(&[1], &[0xf0], Kind::Ac));
-        assert!(!table(&[1], &[0x0b], Kind::Ac), "a coefficient of 11 bits");
-        assert!(!table(&[1], &[0x10], Kind::Ac), "a run without a coefficient");
-        assert!(!table(&[255, 255], &[1; 256], Kind::Ac), "more codes than bits");
+        assert!(
+            table(&[1, 1], &[0, 1], HuffmanClass::Dc)
+                && table(&[0, 4], &[1, 2, 3, 4], HuffmanClass::Dc)
+        );
+        assert!(!table(&[3], &[0, 1, 2], HuffmanClass::Dc), "three codes of one bit");
+        assert!(!table(&[1], &[12], HuffmanClass::Dc), "a mean value of 12 bits");
+        assert!(table(&[1], &[0xfa], HuffmanClass::Ac) && table(&[1], &[0xf0], HuffmanClass::Ac));
+        assert!(!table(&[1], &[0x0b], HuffmanClass::Ac), "a coefficient of 11 bits");
+        assert!(!table(&[1], &[0x10], HuffmanClass::Ac), "a run without a coefficient");
+        assert!(!table(&[255, 255], &[1; 256], HuffmanClass::Ac), "more codes than bits");
     }
 }

@@ -1,6 +1,6 @@
 //! Any images, a folder for each class.
 //!
-//! Where the folder has a `train/`, its parts are taken from `train/`, `val/` (or `valid/`) and
+//! Where the folder has a `train/`, its splits are taken from `train/`, `val/` (or `valid/`) and
 //! `test/`, as far as they are there; otherwise every sub-folder is a class of training images.
 //! Classes are numbered in the order of their names' bytes.
 
@@ -10,11 +10,11 @@ use std::io;
 use std::path::Path;
 
 use crate::prepare::error::PrepareError;
-use crate::prepare::plan::{Item, Part, Plan};
-use crate::prepare::problems::Problems;
-use crate::prepare::request::Request;
+use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
+use crate::prepare::problems::DataProblems;
+use crate::prepare::request::PrepareRequest;
 use crate::profile;
-use crate::split::{self, Order};
+use crate::split::{self, SelectionOrder};
 
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 const HINT: &str = "--root names a folder with a sub-folder for each class, or with train/ (and \
@@ -27,22 +27,22 @@ const DEPTH_MAX: usize = 8;
 ///
 /// # Errors
 /// When there are no classes, a class has no image, or the selection asks for more than there is.
-pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
+pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let root = &request.root;
     let mut walk =
-        Walk { root, classes: BTreeSet::new(), others: 0, problems: Problems::default() };
+        Walk { root, classes: BTreeSet::new(), others: 0, problems: DataProblems::default() };
     let has_parts = root.join("train").is_dir();
-    let mut parts = Vec::new();
+    let mut splits = Vec::new();
     if has_parts {
         for (name, folders) in
             [("train", ["train", "train"]), ("val", ["val", "valid"]), ("test", ["test", "test"])]
         {
             if let Some(folder) = folders.into_iter().find(|folder| root.join(folder).is_dir()) {
-                parts.push((name, walk.part(folder)?));
+                splits.push((name, walk.part(folder)?));
             }
         }
     } else {
-        parts.push(("train", walk.part("")?));
+        splits.push(("train", walk.part("")?));
     }
     let class_names: Vec<String> = walk.classes.into_iter().collect();
     if class_names.is_empty() {
@@ -53,11 +53,11 @@ pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
     if walk.others > 0 {
         warnings.push(format!("{} files are not images by their names: passed over", walk.others));
     }
-    let parts = parts
+    let splits = splits
         .into_iter()
-        .map(|(name, files)| Part { name, items: items(files, &class_names) })
+        .map(|(name, files)| PlannedSplit { name, items: items(files, &class_names) })
         .collect();
-    let mut plan = Plan { class_names, parts, lists: Vec::new(), warnings };
+    let mut plan = PreparePlan { class_names, splits, lists: Vec::new(), warnings };
     plan.find_empty_classes(&mut walk.problems);
     if !walk.problems.is_empty() {
         let (root, problems) = (root.clone(), walk.problems);
@@ -68,19 +68,19 @@ pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
 }
 
 /// Cuts the long-tailed training set, and what is held out, from the training images.
-fn select(plan: &mut Plan, request: &Request) -> Result<(), PrepareError> {
+fn select(plan: &mut PreparePlan, request: &PrepareRequest) -> Result<(), PrepareError> {
     let hold_out = request.val_per_class;
     if request.imb_factor.is_none() && hold_out == 0 {
         return Ok(());
     }
-    let has_val = plan.parts.iter().any(|part| part.name == "val");
+    let has_val = plan.splits.iter().any(|part| part.name == "val");
     if hold_out > 0 && has_val {
         return Err(PrepareError::Usage {
             what: format!("{} has validation images already", request.root.display()),
             hint: "leave --val_per_class out".to_owned(),
         });
     }
-    let train = std::mem::take(&mut plan.parts[0].items);
+    let train = std::mem::take(&mut plan.splits[0].items);
     let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
     let classes = plan.class_names.len();
     let mut targets = vec![0_u64; classes];
@@ -89,11 +89,11 @@ fn select(plan: &mut Plan, request: &Request) -> Result<(), PrepareError> {
     }
     if let Some(factor) = request.imb_factor {
         let largest = targets.iter().copied().max().unwrap_or(0);
-        let profile = profile::counts(profile::Kind::Exponential, classes, largest, factor);
+        let profile = profile::counts(profile::ProfileShape::Exponential, classes, largest, factor);
         targets = targets.into_iter().zip(profile).map(|(has, wants)| has.min(wants)).collect();
     }
-    let order = Order::Seeded(request.seed);
-    let wanted = split::Request { targets, validation_per_class: hold_out, order };
+    let order = SelectionOrder::Seeded(request.seed);
+    let wanted = split::SplitRequest { targets, validation_per_class: hold_out, order };
     let split = split::split(&labels, classes, &wanted).expect("no target is above its count");
     if let Some(class) = split.train_counts.iter().position(|&count| count == 0) {
         return Err(PrepareError::Usage {
@@ -102,9 +102,9 @@ fn select(plan: &mut Plan, request: &Request) -> Result<(), PrepareError> {
         });
     }
     let take = |chosen: &[u32]| chosen.iter().map(|&i| train[i as usize].clone()).collect();
-    plan.parts[0].items = take(&split.train);
+    plan.splits[0].items = take(&split.train);
     if hold_out > 0 {
-        plan.parts.insert(1, Part { name: "val", items: take(&split.validation) });
+        plan.splits.insert(1, PlannedSplit { name: "val", items: take(&split.validation) });
     }
     Ok(())
 }
@@ -122,11 +122,11 @@ struct Walk<'a> {
     root: &'a Path,
     classes: BTreeSet<String>,
     others: u64,
-    problems: Problems,
+    problems: DataProblems,
 }
 
 impl Walk<'_> {
-    /// The images of a part, in the order of their names: (class, path from the root).
+    /// The images of a split, in the order of their names: (class, path from the root).
     fn part(&mut self, folder: &str) -> Result<Vec<(String, String)>, PrepareError> {
         let mut files = Vec::new();
         for (class, is_folder) in self.entries(folder)? {

@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 
 use super::lists::{self, List, find_missing, first_folder};
 use crate::prepare::error::PrepareError;
-use crate::prepare::plan::{Part, Plan};
-use crate::prepare::problems::Problems;
+use crate::prepare::plan::{PlannedSplit, PreparePlan};
+use crate::prepare::problems::DataProblems;
 
 /// Classes of ImageNet.
 pub const CLASSES: u32 = 1000;
-/// The published number of images of each part.
+/// The published number of images of each split.
 pub const SIZES: [(&str, usize); 3] = [("train", 115_846), ("val", 20_000), ("test", 50_000)];
 /// What git calls the published list of training images.
 pub const TRAIN_LIST_BLOB: &str = "a063f095fcd475db4cf8b0658c4b73955535bbf9";
@@ -43,24 +43,28 @@ const HINT: &str = "--root names an ImageNet folder (ILSVRC 2012, from https://i
 /// # Errors
 /// When the folder is another one, or lists and images do not fit; with `official`, also when they
 /// are not the published ones.
-pub fn plan(root: &Path, official: bool) -> Result<(Plan, PathBuf), PrepareError> {
-    let mut problems = Problems::default();
+pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), PrepareError> {
+    let mut problems = DataProblems::default();
     let lists = read_lists(root, &mut problems)?;
     let Some(images) = first_folder(root, &IMAGE_FOLDERS, "train") else {
         let what = format!("{} has the lists of ImageNet-LT, but no train/", root.display());
         return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
     };
-    let mut plan =
-        Plan { class_names: Vec::new(), parts: Vec::new(), lists: Vec::new(), warnings: vec![] };
+    let mut plan = PreparePlan {
+        class_names: Vec::new(),
+        splits: Vec::new(),
+        lists: Vec::new(),
+        warnings: vec![],
+    };
     for (name, mut list) in lists {
         if name != "train" {
             find_flat(&images, &mut list);
         }
         find_missing(&images, &list.items, &mut problems);
         plan.lists.push(list.file);
-        plan.parts.push(Part { name, items: list.items });
+        plan.splits.push(PlannedSplit { name, items: list.items });
     }
-    plan.class_names = class_names(&plan.parts, &mut problems);
+    plan.class_names = class_names(&plan.splits, &mut problems);
     plan.find_empty_classes(&mut problems);
     plan.warnings = compare_with_published(&plan);
     if official {
@@ -77,7 +81,7 @@ pub fn plan(root: &Path, official: bool) -> Result<(Plan, PathBuf), PrepareError
 
 fn read_lists(
     root: &Path,
-    problems: &mut Problems,
+    problems: &mut DataProblems,
 ) -> Result<Vec<(&'static str, List)>, PrepareError> {
     let found = |files: &[(&'static str, &'static str)]| {
         let holds = |folder: &&&str| root.join(folder).join(files[0].1).is_file();
@@ -117,8 +121,8 @@ fn parse_csv(line: &str) -> Option<(String, u64)> {
 /// Validation images lie in a folder for each class, or all in one, as they were published.
 fn find_flat(images: &Path, list: &mut List) {
     for item in &mut list.items {
-        let parts: Vec<&str> = item.name.split('/').collect();
-        if let ["val", _, file] = parts[..] {
+        let folders: Vec<&str> = item.name.split('/').collect();
+        if let ["val", _, file] = folders[..] {
             let flat = format!("val/{file}");
             if !images.join(&item.name).exists() && images.join(&flat).exists() {
                 item.name = flat;
@@ -128,11 +132,11 @@ fn find_flat(images: &Path, list: &mut List) {
 }
 
 /// The folder of each class's training images; a class has one, and a folder one class.
-fn class_names(parts: &[Part], problems: &mut Problems) -> Vec<String> {
-    let labels = parts.iter().flat_map(|part| &part.items).map(|item| item.label);
+fn class_names(splits: &[PlannedSplit], problems: &mut DataProblems) -> Vec<String> {
+    let labels = splits.iter().flat_map(|part| &part.items).map(|item| item.label);
     let classes = labels.max().map_or(0, |largest| largest as usize + 1);
     let mut names: Vec<Option<&str>> = vec![None; classes];
-    for item in parts.iter().filter(|part| part.name == "train").flat_map(|part| &part.items) {
+    for item in splits.iter().filter(|part| part.name == "train").flat_map(|part| &part.items) {
         let Some(folder) = item.name.split('/').rev().nth(1) else { continue };
         let name = &mut names[item.label as usize];
         match *name {
@@ -149,9 +153,9 @@ fn class_names(parts: &[Part], problems: &mut Problems) -> Vec<String> {
     named.map(|(class, name)| name.map_or_else(|| class.to_string(), str::to_owned)).collect()
 }
 
-fn compare_with_published(plan: &Plan) -> Vec<String> {
+fn compare_with_published(plan: &PreparePlan) -> Vec<String> {
     let mut differences = Vec::new();
-    for part in &plan.parts {
+    for part in &plan.splits {
         let published = SIZES.iter().find(|(name, _)| *name == part.name).map(|(_, size)| *size);
         if published != Some(part.items.len()) {
             differences.push(format!(

@@ -18,12 +18,12 @@ use serde::Deserialize;
 use super::lists::{find_missing, git_blob, read_bounded, stays_inside};
 use crate::prepare::error::PrepareError;
 use crate::prepare::manifest::ListFile;
-use crate::prepare::plan::{Item, Part, Plan};
-use crate::prepare::problems::Problems;
+use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
+use crate::prepare::problems::DataProblems;
 
-/// Number of species, and the published number of images of each part.
+/// Number of species, and the published number of images of each split.
 pub const CLASSES: usize = 8142;
-/// The published number of images of each part.
+/// The published number of images of each split.
 pub const SIZES: [(&str, usize); 2] = [("train", 437_513), ("test", 24_426)];
 
 const FILES: [(&str, &str); 2] = [("train", "train2018.json"), ("test", "val2018.json")];
@@ -60,14 +60,18 @@ struct Category {
 /// # Errors
 /// When the folder is another one, or files and images do not fit; with `official`, also when they
 /// are not the published ones.
-pub fn plan(root: &Path, official: bool) -> Result<Plan, PrepareError> {
+pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
     if !root.join(FILES[0].1).is_file() {
         let what = format!("{} holds no {}", root.display(), FILES[0].1);
         return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
     }
-    let mut problems = Problems::default();
-    let mut plan =
-        Plan { class_names: Vec::new(), parts: Vec::new(), lists: Vec::new(), warnings: vec![] };
+    let mut problems = DataProblems::default();
+    let mut plan = PreparePlan {
+        class_names: Vec::new(),
+        splits: Vec::new(),
+        lists: Vec::new(),
+        warnings: vec![],
+    };
     for (name, file) in FILES {
         let path = root.join(file);
         let content = read_bounded(&path)?;
@@ -83,10 +87,10 @@ pub fn plan(root: &Path, official: bool) -> Result<Plan, PrepareError> {
         find_missing(root, &items, &mut problems);
         let entries = items.len() as u64;
         plan.lists.push(ListFile { file: file.to_owned(), entries, git_blob });
-        plan.parts.push(Part { name, items });
+        plan.splits.push(PlannedSplit { name, items });
     }
     plan.find_empty_classes(&mut problems);
-    for (part, (_, published)) in plan.parts.iter().zip(SIZES) {
+    for (part, (_, published)) in plan.splits.iter().zip(SIZES) {
         let found = part.items.len();
         if found != published {
             let what = format!("part {} has {found} images instead of {published}", part.name);
@@ -108,7 +112,7 @@ pub fn plan(root: &Path, official: bool) -> Result<Plan, PrepareError> {
     Err(PrepareError::Problems { root: root.to_owned(), problems, hint: HINT })
 }
 
-fn class_names(categories: &[Category], file: &str, problems: &mut Problems) -> Vec<String> {
+fn class_names(categories: &[Category], file: &str, problems: &mut DataProblems) -> Vec<String> {
     let mut names = vec![None; categories.len()];
     for category in categories {
         if let Some(name @ None) = names.get_mut(category.id as usize) {
@@ -121,7 +125,7 @@ fn class_names(categories: &[Category], file: &str, problems: &mut Problems) -> 
     names.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-fn items(json: Json, file: &str, classes: usize, problems: &mut Problems) -> Vec<Item> {
+fn items(json: Json, file: &str, classes: usize, problems: &mut DataProblems) -> Vec<Item> {
     let mut labels = BTreeMap::new();
     for annotation in &json.annotations {
         if annotation.category_id >= classes as u64 {

@@ -10,7 +10,7 @@ use sha1::{Digest as _, Sha1};
 use crate::prepare::error::PrepareError;
 use crate::prepare::manifest::ListFile;
 use crate::prepare::plan::Item;
-use crate::prepare::problems::Problems;
+use crate::prepare::problems::DataProblems;
 
 /// No list of images is longer than this.
 const BYTES_MAX: u64 = 1 << 30;
@@ -35,7 +35,7 @@ pub(super) fn read(
     file: &str,
     classes: u32,
     parse: impl Fn(&str) -> Option<(String, u64)>,
-    problems: &mut Problems,
+    problems: &mut DataProblems,
 ) -> Result<List, PrepareError> {
     let path = root.join(file);
     let content = read_bounded(&path)?;
@@ -106,7 +106,7 @@ pub(super) fn first_folder(root: &Path, candidates: &[&str], inside: &str) -> Op
 }
 
 /// Adds a problem for each item without a file.
-pub(super) fn find_missing(root: &Path, items: &[Item], problems: &mut Problems) {
+pub(super) fn find_missing(root: &Path, items: &[Item], problems: &mut DataProblems) {
     for item in items {
         if !root.join(&item.name).is_file() {
             problems.add("listed images without a file", item.name.clone());

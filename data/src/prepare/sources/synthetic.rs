@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 
 use crate::datasets::synthetic::Pattern;
 use crate::prepare::error::PrepareError;
-use crate::prepare::image::Rgb;
-use crate::prepare::plan::{Item, Part, Plan};
-use crate::prepare::request::Request;
+use crate::prepare::image::RgbImage;
+use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
+use crate::prepare::request::PrepareRequest;
 use crate::random::{Purpose, Stream};
 use crate::shard::index::CLASSES_MAX;
 
@@ -21,7 +21,7 @@ const IMAGES_MAX: u64 = 1_000_000_000;
 ///
 /// # Errors
 /// When the file cannot be read, or holds anything but a positive number on each line.
-pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
+pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let Some(path) = &request.counts else {
         return Err(PrepareError::Usage {
             what: "synthetic images need a file of counts".to_owned(),
@@ -38,14 +38,14 @@ pub fn plan(request: &Request) -> Result<Plan, PrepareError> {
                 number,
             })
         };
-        Part { name, items: (0..counts.len()).flat_map(of_class).collect() }
+        PlannedSplit { name, items: (0..counts.len()).flat_map(of_class).collect() }
     };
     let (val, test) = (request.val_per_class as u64, request.test_per_class as u64);
-    let parts =
+    let splits =
         vec![part("train", &|class| counts[class]), part("val", &|_| val), part("test", &|_| test)];
-    let parts = parts.into_iter().filter(|part| !part.items.is_empty()).collect();
+    let splits = splits.into_iter().filter(|part| !part.items.is_empty()).collect();
     let class_names = (0..counts.len()).map(|class| format!("pattern {class}")).collect();
-    Ok(Plan { class_names, parts, lists: Vec::new(), warnings: Vec::new() })
+    Ok(PreparePlan { class_names, splits, lists: Vec::new(), warnings: Vec::new() })
 }
 
 fn read_counts(path: &Path) -> Result<Vec<u64>, PrepareError> {
@@ -87,7 +87,7 @@ impl Drawing {
     }
 
     /// Draws an image of part number `part`.
-    pub fn draw(&self, part: u64, item: &Item) -> Rgb {
+    pub fn draw(&self, part: u64, item: &Item) -> RgbImage {
         let class = u64::from(item.label);
         let size = self.size as usize;
         let pattern =
@@ -95,6 +95,6 @@ impl Drawing {
         let mut pixels = vec![0; size * size * 3];
         let mut stream = Stream::new(self.seed, Purpose::Synthetic, part, class, item.number);
         pattern.draw(&mut stream, &mut pixels);
-        Rgb { width: self.size, height: self.size, pixels }
+        RgbImage { width: self.size, height: self.size, pixels }
     }
 }

@@ -5,23 +5,24 @@ use std::io::Write as _;
 use std::path::Path;
 
 use lcsl_data::augment::{Canvas, Recipe, augment};
+use lcsl_data::batch::LoadError;
 use lcsl_data::decode::header::Header;
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{Decoder, ImageError, Window};
 use lcsl_data::images::ImageSet;
-use lcsl_data::loader::{Encoding, LoadError, Opened, Source, View};
+use lcsl_data::loader::{ImageEncoding, ImageSource, OpenedImages, View};
 use lcsl_data::random::{Purpose, Stream};
-use lcsl_data::sampler::Order;
+use lcsl_data::sampler::EpochOrder;
 use serde_json::{Value, json};
 
-use super::{Setting, refused};
+use super::Setting;
 use crate::data::bad_data;
 use crate::fault::Fault;
 
 /// Writes the first `count` images of the first epoch as PPM (or PGM) files, and `windows.jsonl`: where each
 /// of them comes from.
 pub(super) fn write(
-    images: &Opened,
+    images: &OpenedImages,
     setting: Setting,
     count: u64,
     folder: &Path,
@@ -30,21 +31,21 @@ pub(super) fn write(
     fs::create_dir_all(folder).map_err(failed)?;
     let mut list = fs::File::create(folder.join("windows.jsonl")).map_err(failed)?;
     let total = match images {
-        Opened::Pictures(source) => source.len() as u64,
-        Opened::Arrays(set) => set.len() as u64,
+        OpenedImages::Pictures(source) => source.len() as u64,
+        OpenedImages::Arrays(set) => set.len() as u64,
     };
-    let order = Order::random(total, setting.seed, 0);
+    let order = EpochOrder::random(total, setting.seed, 0);
     let mut decoder = Decoder::default();
     for position in 0..count.min(total) {
         let index = order.at(position) as usize;
         let stream = || Stream::new(setting.seed, Purpose::Augment, 0, position, 0);
         let (origin, magic, [width, height], pixels) = match images {
-            Opened::Pictures(source) => {
+            OpenedImages::Pictures(source) => {
                 let view = View::of(setting.recipe.1, setting.side);
                 let (origin, pixels) = picture(source.as_ref(), index, view, stream, &mut decoder)?;
                 (origin, "P6", [setting.side; 2], pixels)
             }
-            Opened::Arrays(set) => {
+            OpenedImages::Arrays(set) => {
                 let shape = set.shape();
                 let magic = if shape.channels == 1 { "P5" } else { "P6" };
                 (
@@ -66,7 +67,7 @@ pub(super) fn write(
 
 /// A picture as training sees it, and which window of which file it is.
 fn picture(
-    source: &dyn Source,
+    source: &dyn ImageSource,
     index: usize,
     view: View,
     stream: impl Fn() -> Stream,
@@ -76,17 +77,17 @@ fn picture(
     let (encoding, bytes) = source.image(index, &mut scratch).map_err(|error| bad_data(&error))?;
     let wrong = |error: ImageError| {
         let place = source.place(index);
-        refused(&LoadError::Image { place, index: index as u64, source: error })
+        bad_data(&LoadError::Image { place, index: index as u64, source: error }.into())
     };
     let mut pixels = vec![0; view.shape.bytes()];
     let hands = (decoder, &mut Canvas::default());
-    view.take((encoding, bytes), &mut stream(), hands, &mut pixels).map_err(wrong)?;
+    view.render((encoding, bytes), &mut stream(), hands, &mut pixels).map_err(wrong)?;
     let (width, height) = match encoding {
-        Encoding::Jpeg => {
+        ImageEncoding::Jpeg => {
             let header = Header::read(bytes).map_err(wrong)?;
             (header.width, header.height)
         }
-        Encoding::Rgb { width, height } => (width, height),
+        ImageEncoding::Rgb { width, height } => (width, height),
     };
     let (Window { left, top, width, height }, mirrored) = view.choose(width, height, &mut stream());
     let origin = json!({

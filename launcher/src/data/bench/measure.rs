@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lcsl_data::batch::Batches;
+use lcsl_data::DataError;
+use lcsl_data::batch::{ArrayBatches, Batches, Piece, Pieces, SampledImages};
 use lcsl_data::images::ImageSet;
-use lcsl_data::loader::{LoadError, Loader, OnRefusal, Options, Request, Source, View};
-use lcsl_data::sampler::Order;
+use lcsl_data::loader::{CorruptPolicy, ImageSource, Loader, LoaderOptions, View};
+use lcsl_data::sampler::EpochOrder;
 
 use super::Setting;
 
@@ -55,60 +56,63 @@ impl Measured {
 }
 
 /// Loads every picture once to warm up, and then once per pass.
-pub(super) fn pictures(source: Box<dyn Source>, setting: Setting) -> Result<Measured, LoadError> {
-    let Setting { threads, batch, side, epochs, seed, recipe: (_, recipe) } = setting;
+pub(super) fn pictures(
+    source: Box<dyn ImageSource>,
+    setting: Setting,
+) -> Result<Measured, DataError> {
+    let Setting { threads, batch, side, seed, recipe: (_, recipe), .. } = setting;
     let images = source.len() as u64;
-    let batches = images.div_ceil(batch);
-    let requests = (0..(epochs + 1) * batches).map(move |number| {
-        let start = number % batches * batch;
-        Request { epoch: number / batches, positions: start..(start + batch).min(images) }
-    });
-    let options = Options {
+    let options = LoaderOptions {
         threads,
         ahead: AHEAD,
         batch_images: batch.min(images) as usize,
         pin: None,
         seed,
         view: View::of(recipe, side),
-        on_refusal: OnRefusal::Fail,
+        corrupt_policy: CorruptPolicy::Fail,
     };
-    let order = Box::new(move |epoch| Order::random(images, seed, epoch));
-    let mut loader = Loader::start(source, None, order, Box::new(requests), options);
+    let order = Box::new(move |epoch| EpochOrder::random(images, seed, epoch));
+    let loader = Loader::start(source, None, order, pieces(images, setting), options);
+    measure(loader, images, setting)
+}
+
+/// Copies every image once to warm up, and then once per pass, augmented as training does.
+pub(super) fn arrays(set: ImageSet, setting: Setting) -> Result<Measured, DataError> {
+    let images = set.len() as u64;
+    let indices: Arc<[u32]> = (0..images as u32).collect();
+    let sampled = SampledImages::new(Arc::new(set), indices, setting.recipe.1, setting.seed);
+    measure(ArrayBatches::new(sampled, pieces(images, setting)), images, setting)
+}
+
+/// All epochs in batches, that of the warm-up first.
+fn pieces(images: u64, setting: Setting) -> Pieces {
+    let Setting { batch, epochs, .. } = setting;
+    Box::new((0..=epochs).flat_map(move |epoch| {
+        (0..images)
+            .step_by(batch as usize)
+            .map(move |start| Piece { epoch, positions: start..(start + batch).min(images) })
+    }))
+}
+
+/// The time of each pass after the first one.
+fn measure(
+    mut batches: impl Batches,
+    images: u64,
+    setting: Setting,
+) -> Result<Measured, DataError> {
     let mut measured = Measured::new();
-    for epoch in 0..=epochs {
+    for epoch in 0..=setting.epochs {
         let began = Instant::now();
-        let mut waited = Duration::ZERO;
-        for _ in 0..batches {
-            let Some(loaded) = loader.next() else { break };
-            waited += loaded?.waited;
+        for _ in 0..images.div_ceil(setting.batch) {
+            std::hint::black_box(batches.next()?);
         }
+        let waited = batches.take_waited();
         if epoch > 0 {
             measured.add(images, began.elapsed());
             measured.waited += waited;
         }
     }
     Ok(measured)
-}
-
-/// Copies every image once to warm up, and then once per pass, augmented as training does.
-pub(super) fn arrays(set: ImageSet, setting: Setting) -> Measured {
-    let images = set.len() as u64;
-    let indices: Arc<[u32]> = (0..images as u32).collect();
-    let batches = Batches::new(Arc::new(set), indices, setting.recipe.1, setting.seed);
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let mut measured = Measured::new();
-    for epoch in 0..=setting.epochs {
-        let began = Instant::now();
-        for start in (0..images).step_by(setting.batch as usize) {
-            let positions = start..(start + setting.batch).min(images);
-            batches.fill(epoch, positions, 0, &mut pixels, &mut labels);
-            std::hint::black_box((&pixels, &labels));
-        }
-        if epoch > 0 {
-            measured.add(images, began.elapsed());
-        }
-    }
-    measured
 }
 
 /// Memory that only this process has, in bytes: what it has written, not the files that it maps.

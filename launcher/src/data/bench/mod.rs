@@ -8,7 +8,7 @@ use std::path::Path;
 use lcsl_config::{DataAugmentation, DatasetName};
 use lcsl_data::augment::Recipe;
 use lcsl_data::augment::recipes::{photographs, small};
-use lcsl_data::loader::{LoadError, Opened, opened};
+use lcsl_data::loader::{OpenedImages, opened};
 use serde_json::json;
 
 use super::arguments::Bench;
@@ -44,15 +44,14 @@ pub(super) fn run(asked: &Bench) -> Result<u8, Fault> {
         dump::write(&images, setting, count, folder)?;
     }
     let (count, kind) = match &images {
-        Opened::Pictures(source) => (source.len() as u64, "pictures"),
-        Opened::Arrays(set) => (set.len() as u64, "arrays"),
+        OpenedImages::Pictures(source) => (source.len() as u64, "pictures"),
+        OpenedImages::Arrays(set) => (set.len() as u64, "arrays"),
     };
     let measured = match images {
-        Opened::Pictures(source) => {
-            measure::pictures(source, setting).map_err(|error| refused(&error))?
-        }
-        Opened::Arrays(set) => measure::arrays(set, setting),
-    };
+        OpenedImages::Pictures(source) => measure::pictures(source, setting),
+        OpenedImages::Arrays(set) => measure::arrays(set, setting),
+    }
+    .map_err(|error| bad_data(&error))?;
     terminal::print(&if asked.json {
         format!("{}\n", answer(&measured, setting, count, kind))
     } else {
@@ -62,10 +61,10 @@ pub(super) fn run(asked: &Bench) -> Result<u8, Fault> {
 }
 
 /// What is asked for, or usual with these images.
-fn setting(asked: &Bench, images: &Opened) -> Result<Setting, Fault> {
+fn setting(asked: &Bench, images: &OpenedImages) -> Result<Setting, Fault> {
     let (threads, side) = match images {
-        Opened::Pictures(_) => (asked.threads.unwrap_or(THREADS), asked.size.unwrap_or(SIDE)),
-        Opened::Arrays(set) => {
+        OpenedImages::Pictures(_) => (asked.threads.unwrap_or(THREADS), asked.size.unwrap_or(SIDE)),
+        OpenedImages::Arrays(set) => {
             let own = set.shape().height;
             if asked.threads.is_some_and(|threads| threads > 1)
                 || asked.size.is_some_and(|size| usize::from(size) != own)
@@ -90,10 +89,10 @@ fn setting(asked: &Bench, images: &Opened) -> Result<Setting, Fault> {
 }
 
 /// The recipe that is asked for, as training has it for such images.
-fn recipe(asked: &Bench, images: &Opened) -> Result<(&'static str, Recipe), Fault> {
+fn recipe(asked: &Bench, images: &OpenedImages) -> Result<(&'static str, Recipe), Fault> {
     let (kind, like, named): (_, _, fn(&str) -> Option<Recipe>) = match images {
-        Opened::Pictures(_) => ("pictures", DatasetName::Folder, photographs::named),
-        Opened::Arrays(_) => ("arrays of images", DatasetName::Cifar10, small::named),
+        OpenedImages::Pictures(_) => ("pictures", DatasetName::Folder, photographs::named),
+        OpenedImages::Arrays(_) => ("arrays of images", DatasetName::Cifar10, small::named),
     };
     let name: DataAugmentation = asked.data_aug.parse().expect("the flag takes only these words");
     let recipe = named(name.word()).ok_or_else(|| {
@@ -143,17 +142,6 @@ fn shown(measured: &Measured, setting: Setting, images: u64, kind: &str) -> Stri
         plural(threads, "thread"),
         if passes == 1 { "1 pass".to_owned() } else { format!("{passes} passes") },
     )
-}
-
-/// An image that the loader refuses, with what to do.
-fn refused(error: &LoadError) -> Fault {
-    match error {
-        LoadError::Data(error) => bad_data(error),
-        LoadError::Image { source, .. } => Fault {
-            hint: Some(source.hint().to_owned()),
-            ..Fault::new(error.to_string(), exit::BAD_DATA)
-        },
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fs;
 use lcsl_data::datasets::{cifar, fashion_mnist};
 
 use self::download::{Download, Wanted};
-use super::arguments::{Dataset, Fetch};
+use super::arguments::{DatasetToPrepare, Fetch};
 use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
@@ -41,14 +41,14 @@ fn files(asked: &Fetch) -> Option<Vec<Wanted>> {
         };
         Wanted { file, address, md5: md5.to_owned() }
     };
-    let cifar = |form: &cifar::Form| {
+    let cifar = |form: &cifar::CifarFormat| {
         let archive = form.archive;
         vec![wanted(form.archive_file.to_owned(), archive.address, archive.md5)]
     };
     match asked.dataset {
-        Dataset::Cifar10 => Some(cifar(&cifar::CIFAR10)),
-        Dataset::Cifar100 => Some(cifar(&cifar::CIFAR100)),
-        Dataset::FashionMnist => {
+        DatasetToPrepare::Cifar10 => Some(cifar(&cifar::CIFAR10)),
+        DatasetToPrepare::Cifar100 => Some(cifar(&cifar::CIFAR100)),
+        DatasetToPrepare::FashionMnist => {
             let files = fashion_mnist::archives();
             Some(files.map(|(file, from)| wanted(file, from.address, from.md5)).collect())
         }
@@ -56,9 +56,9 @@ fn files(asked: &Fetch) -> Option<Vec<Wanted>> {
     }
 }
 
-fn instructions(dataset: Dataset) -> &'static str {
+fn instructions(dataset: DatasetToPrepare) -> &'static str {
     match dataset {
-        Dataset::ImagenetLt => {
+        DatasetToPrepare::ImagenetLt => {
             "\
 ImageNet may be fetched by those who have registered; nothing is fetched here.
   1. https://image-net.org/download-images: ILSVRC 2012, training images (138 GB) and validation
@@ -68,7 +68,7 @@ ImageNet may be fetched by those who have registered; nothing is fetched here.
   3. lcsl data prepare imagenet_lt --root FOLDER --out datasets/imagenet_lt --official
 "
         }
-        Dataset::Inaturalist2018 => {
+        DatasetToPrepare::Inaturalist2018 => {
             "\
 iNaturalist 2018 is 120 GB, under its own terms of use; nothing is fetched here.
   1. https://github.com/visipedia/inat_comp/tree/master/2018: train_val2018.tar.gz,
@@ -76,7 +76,7 @@ iNaturalist 2018 is 120 GB, under its own terms of use; nothing is fetched here.
   2. lcsl data prepare inaturalist2018 --root FOLDER --out datasets/inaturalist2018 --official
 "
         }
-        Dataset::Folder => {
+        DatasetToPrepare::Folder => {
             "\
 Your own images: put them into FOLDER/<class>/, or into FOLDER/train/<class>/, FOLDER/val/<class>/
 and FOLDER/test/<class>/, as JPEG or PNG. Then:

@@ -5,7 +5,7 @@
 //! 1. The loader tells [`Pinner`] of each slot once, before any image is there; its pages are locked.
 //! 2. Threads fill the slot; the loop is lent it; [`Pinner::upload`] gives the copy to the default stream,
 //!    in which libtorch computes, with an event behind it. The host does not wait.
-//! 3. When the loop asks for the next batch, the loader calls [`Pinned::settle`], which waits for that
+//! 3. When the loop asks for the next batch, the loader calls [`Pinned::wait_until_read`], which waits for that
 //!    event, and only then gives the slot to the threads again. By then a step lies behind the copy,
 //!    and there is hardly anything to wait for.
 //! 4. When the loader goes, so do the slots' guards, which wait in the same way, and then the memory.
@@ -91,7 +91,7 @@ impl Pinner {
 unsafe fn copy(slot: &PinnedMemory, pixels: &[u8], address: u64) {
     // SAFETY: the pixels are part of a slot, of which a loader's threads own every byte that it has not
     // lent; it has lent these, or there were no reference to them. It lends them no longer, and writes
-    // there, when `Guard::settle` has returned, which waits for this copy. For the rest, the caller's
+    // there, when `Guard::wait_until_read` has returned, which waits for this copy. For the rest, the caller's
     // promise.
     let given = unsafe { slot.copy_to_device(pixels, address) };
     given.unwrap_or_else(|error| panic!("a batch cannot be copied to the GPU: {error}"));
@@ -142,7 +142,7 @@ struct Guard {
 }
 
 impl Pinned for Guard {
-    fn settle(&self) {
+    fn wait_until_read(&self) {
         let over = self.pinned.wait();
         // Every other call of the GPU fails as well then, and libtorch's panic.
         over.unwrap_or_else(|error| panic!("a copy to the GPU does not end: {error}"));

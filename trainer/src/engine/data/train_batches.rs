@@ -1,6 +1,4 @@
-//! Parts of global batches, from a dataset.
-
-use std::ops::Range;
+//! Logical batches of a dataset, as tensors.
 
 use lcsl_data::DataError;
 use lcsl_data::random::{Purpose, Stream};
@@ -10,16 +8,11 @@ use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader::TrainLoader;
 use crate::objective::Mixing;
-use crate::plan::EpochPlan;
 
 /// Supplies the logical ranks of one rank with augmented training images.
 pub struct DatasetBatches {
     /// Images in the order of an epoch.
     pub loader: TrainLoader,
-    /// Who gets which.
-    pub plan: EpochPlan,
-    /// The logical ranks of this rank.
-    pub block: Range<usize>,
     /// How images are mixed.
     pub mixing: Mixing,
     /// Seed of the run.
@@ -36,13 +29,12 @@ impl DatasetBatches {
         index: StepIndex,
         logical_rank: usize,
     ) -> Result<LogicalBatch, DataError> {
-        let positions = self.plan.positions_of(index.step, logical_rank);
         let shape = self.loader.shape;
-        let bytes = self.loader.next_batch(index, logical_rank, positions)?;
-        let (count, keys) = (bytes.labels.len(), bytes.positions);
+        let raw = self.loader.next_batch()?;
+        let (count, keys) = (raw.labels.len(), raw.positions);
         self.sent.clear();
         let device = self.normaliser.device;
-        let labels = send(Tensor::from_slice(&bytes.labels), device, &mut self.sent);
+        let labels = send(Tensor::from_slice(&raw.labels), device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -57,7 +49,7 @@ impl DatasetBatches {
         let weights = [lambda, 1.0 - lambda].map(|weight| weight as f32);
         let mixing = Tensor::from_slice(&vec![weights; count].concat()).view([count as i64, 2]);
         let mixing = send(mixing, device, &mut self.sent);
-        let images = self.normaliser.apply(&bytes.pixels, count, shape);
+        let images = self.normaliser.apply(&raw.pixels, count, shape);
         Ok(LogicalBatch { images, labels, permutation, mixing, keys })
     }
 }
@@ -79,11 +71,13 @@ impl BatchSource for DatasetBatches {
     }
 
     fn global_images(&self, index: StepIndex, _micro: usize) -> u64 {
-        let batch = self.plan.batch_at(index.step);
+        let batch = self.loader.plan.batch_at(index.step);
         batch.end - batch.start
     }
 
     fn batches(&mut self, index: StepIndex, _micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
-        self.block.clone().map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
+        self.loader.go_to(index);
+        let block = self.loader.block.clone();
+        block.map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
     }
 }

@@ -1,26 +1,24 @@
-//! Where the pixels of training logical batches come from: a set in memory, or shards that threads decode ahead of
-//! the loop.
+//! The images of training's logical batches, in the order in which the logical ranks of a rank ask for them.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lcsl_config::{Data, OnCorrupt};
 use lcsl_data::DataError;
-use lcsl_data::batch::Batches;
+use lcsl_data::batch::{
+    Batches, CorruptRecord, DecodeSettings, ImageStream, Piece, Pieces, RawBatch,
+};
 use lcsl_data::images::Shape;
-use lcsl_data::loader::{Kept, Loader, OnRefusal, Options, Refused, Request, ShardSource, View};
-use lcsl_data::sampler::Sampler;
-use lcsl_data::shard::ShardSet;
+use lcsl_data::loader::CorruptPolicy;
 
 use crate::corrupt::{CorruptLog, CorruptScope};
-use crate::data_module::{DataModule, Images};
+use crate::data_module::DataModule;
 use crate::engine::data::local_batch::StepIndex;
 use crate::engine::data::pinned::Pinner;
 use crate::plan::EpochPlan;
 
-/// Parts that are decoded before they are asked for; more would only take memory.
+/// Logical batches that are decoded before they are asked for; more would only take memory.
 const BATCHES_AHEAD: usize = 4;
 
 /// How images in shards are decoded.
@@ -28,58 +26,46 @@ const BATCHES_AHEAD: usize = 4;
 pub struct Decoding {
     /// Threads that do it; they change no result.
     pub threads: usize,
-    /// What happens when one cannot be.
-    pub on_refusal: OnRefusal,
+    /// What happens when an image is corrupt.
+    pub corrupt_policy: CorruptPolicy,
 }
 
 impl Decoding {
     /// As the configuration says.
     pub fn of(data: &Data) -> Self {
-        let on_refusal = match data.on_corrupt {
-            OnCorrupt::Fail => OnRefusal::Fail,
-            OnCorrupt::Count => OnRefusal::Count,
+        let corrupt_policy = match data.on_corrupt {
+            OnCorrupt::Fail => CorruptPolicy::Fail,
+            OnCorrupt::Count => CorruptPolicy::Skip,
         };
-        Self { threads: data.loader_threads, on_refusal }
+        Self { threads: data.loader_threads, corrupt_policy }
+    }
+
+    /// For batches of at most `batch_images` images, `ahead` of which are made before they are asked
+    /// for, in memory that `pinner` is told of.
+    pub(crate) fn settings(
+        self,
+        batch_images: usize,
+        ahead: usize,
+        pinner: Option<&Arc<Pinner>>,
+    ) -> DecodeSettings {
+        let Self { threads, corrupt_policy } = self;
+        let pin = pinner.cloned().map(|pinner| pinner as _);
+        DecodeSettings { threads, ahead, batch_images, pin, corrupt_policy }
     }
 }
 
-/// The bytes of one logical batch, without the images that were refused.
-#[derive(Debug)]
-pub struct RawBatch<'a> {
-    /// Images (N, H, W, C), row-major.
-    pub pixels: Cow<'a, [u8]>,
-    /// Classes (N).
-    pub labels: Cow<'a, [i64]>,
-    /// Positions in the epoch (N), ascending.
-    pub positions: Vec<u64>,
-}
-
-/// Supplies the logical batches of one rank's logical ranks.
+/// Loads the logical batches of one rank's logical ranks. It alone knows which positions they are.
 pub struct TrainLoader {
     /// The size of every image.
     pub shape: Shape,
-    stored: Stored,
-    /// Time that the loop has spent waiting for threads.
-    waited: Duration,
-}
-
-enum Stored {
-    Memory { batches: Batches, pixels: Vec<u8>, labels: Vec<i64> },
-    Shards(Box<Ahead>),
-}
-
-/// A loader, and which step it comes to next.
-struct Ahead {
-    images: Arc<ShardSet>,
-    indices: Arc<[u32]>,
-    sampler: Sampler,
-    view: View,
-    seed: u64,
-    decoding: Decoding,
-    pinner: Option<Arc<Pinner>>,
-    plan: EpochPlan,
-    block: Range<usize>,
-    running: Option<(Loader, StepIndex)>,
+    /// How an epoch is cut into logical batches.
+    pub plan: EpochPlan,
+    /// The logical ranks of this rank.
+    pub block: Range<usize>,
+    stream: ImageStream,
+    settings: DecodeSettings,
+    /// The batches from some step on, and the step that comes next.
+    running: Option<(Box<dyn Batches>, StepIndex)>,
     corrupt: CorruptLog,
 }
 
@@ -92,115 +78,68 @@ impl TrainLoader {
         block: Range<usize>,
         seed: u64,
         decoding: Decoding,
-        pinner: Option<Arc<Pinner>>,
+        pinner: Option<&Arc<Pinner>>,
     ) -> Self {
-        let indices = data_module.train.indices.clone();
-        let stored = match &data_module.train.images {
-            Images::Memory(set) => Stored::Memory {
-                batches: Batches::new(set.clone(), indices, data_module.recipe, seed)
-                    .drawn_by(data_module.sampler.clone()),
-                pixels: Vec::new(),
-                labels: Vec::new(),
-            },
-            Images::Shards(images) => Stored::Shards(Box::new(Ahead {
-                images: images.clone(),
-                indices,
-                sampler: data_module.sampler.clone(),
-                view: View::of(data_module.recipe, data_module.shape.height),
-                seed,
-                decoding,
-                pinner,
-                plan,
-                block,
-                running: None,
-                corrupt: CorruptLog::default(),
-            })),
+        let largest = plan.batch.div_ceil(plan.logical_ranks as u64);
+        let ahead = BATCHES_AHEAD.max(block.len());
+        let stream = ImageStream {
+            store: data_module.train.images.clone(),
+            indices: data_module.train.indices.clone(),
+            sampler: data_module.sampler.clone(),
+            recipe: data_module.recipe,
+            side: data_module.shape.height,
+            seed,
         };
-        Self { shape: data_module.shape, stored, waited: Duration::ZERO }
+        Self {
+            shape: data_module.shape,
+            plan,
+            block,
+            stream,
+            settings: decoding.settings(largest as usize, ahead, pinner),
+            running: None,
+            corrupt: CorruptLog::default(),
+        }
     }
 
-    /// The images at these positions, which are those of a logical rank at this step. Logical ranks ask
-    /// in order, step after step; a step out of turn (the first after a resume) is found by starting
-    /// there. Images that are refused are named in the log and left out, where that is wanted.
+    /// Goes to a step, whose batches [`TrainLoader::next_batch`] then gives. A step out of turn (the first
+    /// one, also after a resume) is found by starting there.
+    pub fn go_to(&mut self, index: StepIndex) {
+        match &mut self.running {
+            Some((_, next)) if *next == index => *next = after(index),
+            running => {
+                *running = None; // its threads end before others begin
+                let pieces = pieces(self.plan, self.block.clone(), index);
+                let batches = self.stream.batches(pieces, self.settings.clone());
+                *running = Some((batches, after(index)));
+            }
+        }
+    }
+
+    /// The images of the next logical rank at this step. Corrupt ones are named in the log and skipped, where
+    /// that is wanted.
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub fn next_batch(
-        &mut self,
-        index: StepIndex,
-        logical_rank: usize,
-        positions: Range<u64>,
-    ) -> Result<RawBatch<'_>, DataError> {
-        match &mut self.stored {
-            Stored::Memory { batches, pixels, labels } => {
-                batches.fill(index.epoch, positions.clone(), 0, pixels, labels);
-                let (pixels, labels) = (pixels.as_slice().into(), labels.as_slice().into());
-                Ok(RawBatch { pixels, labels, positions: positions.collect() })
-            }
-            Stored::Shards(ahead) => {
-                let (loader, log) = ahead.at(index, logical_rank);
-                let loaded =
-                    loader.next().expect("requests have no end, and no error is passed over");
-                let loaded = loaded?;
-                let asked = Request { epoch: index.epoch, positions };
-                assert_eq!(loaded.batch.request, asked, "a part that was not asked for");
-                self.waited += loaded.waited;
-                name(log, CorruptScope::Epoch(index.epoch), &loaded.batch.refused);
-                let Kept { pixels, labels, positions } = Kept::of(loaded.batch);
-                Ok(RawBatch { pixels, labels, positions })
-            }
-        }
+    ///
+    /// # Panics
+    /// Before the first [`TrainLoader::go_to`], and after an error.
+    pub fn next_batch(&mut self) -> Result<RawBatch<'_>, DataError> {
+        let (batches, _) = self.running.as_mut().expect("the loader has been told where to begin");
+        let batch = batches.next()?.expect("pieces have no end, and no error is passed over");
+        log_skipped(&mut self.corrupt, CorruptScope::Epoch(batch.piece.epoch), batch.corrupt);
+        Ok(batch)
     }
 
     /// Time that the loop has waited for threads since the last call.
     pub fn take_waited(&mut self) -> Duration {
-        std::mem::take(&mut self.waited)
+        self.running.as_mut().map_or(Duration::ZERO, |(batches, _)| batches.take_waited())
     }
 }
 
-/// Names records that were left out in this rank's log.
-pub(crate) fn name(log: &mut CorruptLog, scope: CorruptScope, refused: &[Refused]) {
-    for sentence in log.sentences(scope, refused.iter().map(|one| &one.error)) {
+/// Names records that were skipped in this rank's log.
+pub(crate) fn log_skipped(log: &mut CorruptLog, scope: CorruptScope, skipped: &[CorruptRecord]) {
+    for sentence in log.sentences(scope, skipped.iter().map(|one| &one.error)) {
         tracing::warn!("{sentence}");
-    }
-}
-
-impl Ahead {
-    /// The loader, just before the part of `logical_rank` at `index`, and who was left out so far.
-    fn at(&mut self, index: StepIndex, logical_rank: usize) -> (&mut Loader, &mut CorruptLog) {
-        let begins = logical_rank == self.block.start;
-        let comes = self.running.as_ref().is_some_and(|(_, next)| *next == index);
-        if begins && !comes {
-            self.running = None; // its threads end before others begin
-            let loader = self.start(index);
-            self.running = Some((loader, index));
-        }
-        let (loader, next) = self.running.as_mut().expect("the first logical rank has started it");
-        if logical_rank + 1 == self.block.end {
-            *next = after(index);
-        }
-        (loader, &mut self.corrupt)
-    }
-
-    fn start(&self, index: StepIndex) -> Loader {
-        let sampler = self.sampler.clone();
-        let whole = self.indices.len() == self.images.len();
-        let largest = self.plan.batch.div_ceil(self.plan.logical_ranks as u64);
-        Loader::start(
-            Box::new(ShardSource(self.images.clone())),
-            (!whole).then(|| self.indices.to_vec()),
-            Box::new(move |epoch| sampler.order(epoch)),
-            Box::new(requests(self.plan, self.block.clone(), index)),
-            Options {
-                threads: self.decoding.threads,
-                ahead: BATCHES_AHEAD.max(self.block.len()),
-                batch_images: largest as usize,
-                pin: self.pinner.clone().map(|pinner| pinner as _),
-                seed: self.seed,
-                view: self.view,
-                on_refusal: self.decoding.on_refusal,
-            },
-        )
     }
 }
 
@@ -214,19 +153,15 @@ fn after(index: StepIndex) -> StepIndex {
     }
 }
 
-/// The logical batches of the logical ranks of `block`, in order, from an index on and without end.
-fn requests(
-    plan: EpochPlan,
-    block: Range<usize>,
-    from: StepIndex,
-) -> impl Iterator<Item = Request> + Send {
-    let moments = std::iter::successors(Some(from), |index| Some(after(*index)));
-    moments.flat_map(move |index| {
-        block.clone().map(move |logical_rank| Request {
+/// The logical batches of the logical ranks of `block`, in order, from a step on and without end.
+fn pieces(plan: EpochPlan, block: Range<usize>, from: StepIndex) -> Pieces {
+    let steps = std::iter::successors(Some(from), |index| Some(after(*index)));
+    Box::new(steps.flat_map(move |index| {
+        block.clone().map(move |logical_rank| Piece {
             epoch: index.epoch,
             positions: plan.positions_of(index.step, logical_rank),
         })
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -234,12 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_go_on_in_the_middle_of_an_epoch_and_over_its_end() {
+    fn pieces_go_on_in_the_middle_of_an_epoch_and_over_its_end() {
         let plan = EpochPlan { images: 10, batch: 4, logical_ranks: 4 };
         let from = StepIndex { epoch: 2, step: 1, steps: plan.steps() };
-        let asked: Vec<Request> = requests(plan, 2..4, from).take(6).collect();
+        let asked: Vec<Piece> = pieces(plan, 2..4, from).take(6).collect();
         let expected = [(2, 6..7), (2, 7..8), (2, 10..10), (2, 10..10), (3, 2..3), (3, 3..4)];
-        let expected = expected.map(|(epoch, positions)| Request { epoch, positions });
+        let expected = expected.map(|(epoch, positions)| Piece { epoch, positions });
         assert_eq!(asked, expected);
     }
 }

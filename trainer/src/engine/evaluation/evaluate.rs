@@ -81,7 +81,7 @@ pub fn evaluate_classifiers<const N: usize>(
     let mut batches = EvalBatches::new(eval_set, rank, size);
     let mut corrupt = 0;
     while let Some(batch) = batches.next().map_err(Box::new)? {
-        corrupt += batch.refused;
+        corrupt += batch.skipped;
         if batch.labels.is_empty() {
             continue;
         }

@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
             eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
             context: context(config, &objective, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
-            plan: batches.plan,
+            plan: batches.loader.plan,
             batches,
             best: None,
             position: Position::default(),
@@ -202,9 +202,7 @@ pub(crate) fn batches(
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetBatches {
-        plan,
-        loader: TrainLoader::new(data_module, plan, block.clone(), seed, decoding, pinner.clone()),
-        block,
+        loader: TrainLoader::new(data_module, plan, block, seed, decoding, pinner.as_ref()),
         mixing: objective.at(0).0.mixing,
         seed,
         normaliser: normaliser(data_module, device, pinner),

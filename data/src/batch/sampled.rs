@@ -1,9 +1,9 @@
-//! Positions of an epoch in, bytes and labels out.
+//! Images in memory, as a sampler draws them and a recipe augments them.
 //!
-//! The journey of one image: position → [`Order`] → place in the split → index in the dataset
+//! The journey of one image: position → [`EpochOrder`] → place in the split → index in the dataset
 //! → bytes → [`augment()`] → place in the batch. Every step is a function of (seed, epoch,
-//! position, view) alone, so any rank may fill any part of any batch at any time, and always gets
-//! the same bytes.
+//! position, view) alone, so any part of any batch may be filled at any time, and always gets the same
+//! bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,15 +12,14 @@ use crate::augment::{Canvas, Recipe, augment};
 use crate::images::{ImageSet, Shape};
 use crate::prefetch::prefetch;
 use crate::random::{Purpose, Stream};
-use crate::sampler::{Kind, Order, Sampler};
+use crate::sampler::{EpochOrder, Sampler, SamplerKind};
 
 /// Images between the one that is copied and the one whose memory is asked for.
 const AHEAD: usize = 2;
 
-/// The images of a split, ready to be drawn. Cheap to clone and free of state: threads may share
-/// one.
+/// The images of a split, ready to be drawn. Cheap to clone and without state: threads may share one.
 #[derive(Clone, Debug)]
-pub struct Batches {
+pub struct SampledImages {
     images: Arc<ImageSet>,
     indices: Arc<[u32]>,
     recipe: Recipe,
@@ -28,8 +27,8 @@ pub struct Batches {
     seed: u64,
 }
 
-impl Batches {
-    /// Training batches: the images of `indices` in a new random order each epoch, augmented by
+impl SampledImages {
+    /// For training: the images of `indices` in a new random order each epoch, augmented by
     /// `recipe`.
     ///
     /// # Panics
@@ -38,7 +37,7 @@ impl Batches {
         let outside = indices.iter().find(|&&index| index as usize >= images.len());
         assert_eq!(outside, None, "an index outside a set of {} images", images.len());
         let labels = indices.iter().map(|&index| images.label(index as usize));
-        let sampler = Sampler::new(Kind::Random, labels, seed);
+        let sampler = Sampler::new(SamplerKind::Random, labels, seed);
         Self { images, indices, recipe, sampler, seed }
     }
 
@@ -48,18 +47,18 @@ impl Batches {
     /// When it is the sampler of another number of images.
     #[must_use]
     pub fn drawn_by(self, sampler: Sampler) -> Self {
-        assert_eq!(sampler.order(0).len(), self.len(), "images of a sampler and of its batches");
+        assert_eq!(sampler.order(0).len(), self.len(), "images of a sampler and of what it draws");
         Self { sampler, ..self }
     }
 
-    /// Evaluation batches: the images of `indices` in this order and as they are, in every epoch
+    /// For evaluation: the images of `indices` in this order and as they are, in every epoch
     /// alike.
     ///
     /// # Panics
     /// When an index names no image: a split and its dataset belong together.
     pub fn in_order(images: Arc<ImageSet>, indices: Arc<[u32]>) -> Self {
         let places = std::iter::repeat_n(0, indices.len());
-        let sampler = Sampler::new(Kind::Sequential, places, 0);
+        let sampler = Sampler::new(SamplerKind::Sequential, places, 0);
         Self::new(images, indices, Recipe::AS_IS, 0).drawn_by(sampler)
     }
 
@@ -78,16 +77,16 @@ impl Batches {
         self.images.shape()
     }
 
-    /// The order of epoch `epoch`. It maps positions to places in the split; [`Batches::index`]
+    /// The order of epoch `epoch`. It maps positions to places in the split; [`SampledImages::index`]
     /// goes on to the dataset.
-    pub fn order(&self, epoch: u64) -> Order {
+    pub fn order(&self, epoch: u64) -> EpochOrder {
         self.sampler.order(epoch)
     }
 
     /// The index in the dataset of the image at `position` of epoch `epoch`.
     ///
     /// # Panics
-    /// When `position` is not below [`Batches::len`].
+    /// When `position` is not below [`SampledImages::len`].
     pub fn index(&self, epoch: u64, position: u64) -> u32 {
         self.indices[self.order(epoch).at(position) as usize]
     }
@@ -100,7 +99,7 @@ impl Batches {
     /// part.
     ///
     /// # Panics
-    /// When `positions` reach beyond [`Batches::len`].
+    /// When `positions` reach beyond [`SampledImages::len`].
     pub fn fill(
         &self,
         epoch: u64,
@@ -147,7 +146,7 @@ mod tests {
         Arc::new(ImageSet::new(SHAPE, pixels, labels))
     }
 
-    fn filled(batches: &Batches, epoch: u64, positions: Range<u64>) -> (Vec<u8>, Vec<i64>) {
+    fn filled(batches: &SampledImages, epoch: u64, positions: Range<u64>) -> (Vec<u8>, Vec<i64>) {
         let (mut pixels, mut labels) = (vec![99; 1_000], vec![99; 1_000]);
         batches.fill(epoch, positions, 0, &mut pixels, &mut labels);
         (pixels, labels)
@@ -163,14 +162,14 @@ mod tests {
     ];
 
     proptest! {
-        /// Whoever fills which part of a batch gets the same bytes: this is why neither the number of
+        /// Any part of a batch has the same bytes however the batch is cut: this is why neither the number of
         /// processes nor the step at which a run goes on can change an image.
         #[test]
         fn parts_put_together_are_the_whole_batch(
             parts in 1_u64..20, epoch: u64, seed: u64, recipe in 0..RECIPES.len(),
         ) {
             let indices: Arc<[u32]> = (0..50).rev().collect();
-            let batches = Batches::new(images(50), indices, RECIPES[recipe], seed);
+            let batches = SampledImages::new(images(50), indices, RECIPES[recipe], seed);
             let whole = filled(&batches, epoch, 10..40);
             let mut joined = (Vec::new(), Vec::new());
             for part in 0..parts {
@@ -186,7 +185,7 @@ mod tests {
     #[test]
     fn an_epoch_holds_every_image_of_the_split_once_with_its_own_label() {
         let indices: Arc<[u32]> = [3, 5, 8, 9, 30].into();
-        let batches = Batches::new(images(40), indices, Recipe::AS_IS, 1);
+        let batches = SampledImages::new(images(40), indices, Recipe::AS_IS, 1);
         let (pixels, labels) = filled(&batches, 2, 0..5);
         for (position, (image, label)) in
             pixels.chunks_exact(SHAPE.bytes()).zip(&labels).enumerate()
@@ -204,25 +203,25 @@ mod tests {
     fn a_resampled_epoch_is_as_long_and_favours_the_rare_class() {
         let labels = (0..30).map(|index| u32::from(index >= 27));
         let set = ImageSet::new(SHAPE, vec![0; 30 * SHAPE.bytes()], labels.clone().collect());
-        let batches = Batches::new(Arc::new(set), (0..30).collect(), Recipe::AS_IS, 1)
-            .drawn_by(Sampler::new(Kind::ClassBalanced, labels, 1));
+        let batches = SampledImages::new(Arc::new(set), (0..30).collect(), Recipe::AS_IS, 1)
+            .drawn_by(Sampler::new(SamplerKind::ClassBalanced, labels, 1));
         assert_eq!(batches.len(), 30);
         assert_eq!(filled(&batches, 0, 0..30).1.iter().sum::<i64>(), 15);
     }
 
     #[test]
     fn evaluation_goes_in_order_and_changes_nothing() {
-        let batches = Batches::in_order(images(9), [7, 2, 4].into());
+        let batches = SampledImages::in_order(images(9), [7, 2, 4].into());
         assert_eq!(filled(&batches, 0, 0..3), filled(&batches, 5, 0..3));
         assert_eq!(filled(&batches, 0, 0..3).1, [1_007, 1_002, 1_004]);
     }
 
     /// One photograph-like image of 32 × 32 pixels, drawn 12 times.
-    fn drawn(recipe: Recipe, channels: usize) -> Batches {
+    fn drawn(recipe: Recipe, channels: usize) -> SampledImages {
         let shape = Shape { height: 32, width: 32, channels };
         let pixels = (0..shape.bytes()).map(|i| (i * i / 29 % 251) as u8).collect();
         let set = Arc::new(ImageSet::new(shape, pixels, vec![0]));
-        Batches::new(set, [0; 12].into(), recipe, 1)
+        SampledImages::new(set, [0; 12].into(), recipe, 1)
     }
 
     #[test]
@@ -262,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_empty_part_is_empty() {
-        let batches = Batches::in_order(images(9), [7, 2, 4].into());
+        let batches = SampledImages::in_order(images(9), [7, 2, 4].into());
         assert_eq!(filled(&batches, 0, 2..2), (vec![], vec![]));
     }
 }
