@@ -63,17 +63,17 @@ pub fn train_command(
     machine: &Machine,
     read: &dyn Fn(&Path) -> Result<String, String>,
 ) -> Result<TrainCommand, Stop> {
-    let split = arguments::split(arguments).map_err(Stop::Text)?;
+    let mut split = arguments::split(arguments).map_err(Stop::Text)?;
     let mut layers = lay(&split, read);
     resolve::resolve(&mut layers, machine);
     let config = dump::build(&layers);
     let origins = layers.origins();
-    let mut problems = split.problems;
+    let mut problems = std::mem::take(&mut split.problems);
     problems.append(&mut layers.problems);
     if !layers.incomplete {
         problems.extend(validate::between_keys(&config, &origins, &layers.bad));
     }
-    let mut notes = notes::notes(&config, &origins);
+    let mut notes = notes::notes(&config, &origins, &split);
     if !layers.bad.contains("run.gpu") {
         match validate::devices(&config, &origins, machine) {
             // A plan may be for another machine.

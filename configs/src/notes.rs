@@ -1,15 +1,21 @@
 //! Settings that are accepted for the sake of the published command line, but do less than one
 //! might think.
 
+mod published;
+
+use crate::arguments::Split;
 use crate::origin::{Origin, Origins};
 use crate::run_config::{DatasetName, RunConfig};
 
-/// One sentence for each such setting that someone has written.
-pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
+/// One note for each such setting that someone has written, and one for a command line of the published
+/// code whose run is another one here.
+pub(crate) fn notes(config: &RunConfig, origins: &Origins, split: &Split) -> Vec<String> {
     let written =
         |path| !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }));
-    let mut notes = Vec::new();
-    if written("train.beta") {
+    let difference =
+        published::difference(config, origins, &split.given, !split.configs.is_empty());
+    let mut notes: Vec<String> = difference.into_iter().collect();
+    if notes.is_empty() && written("train.beta") {
         notes.push(
             "beta is accepted and recorded; nothing reads it, as in the published code".into(),
         );

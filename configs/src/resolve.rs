@@ -8,6 +8,7 @@ use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protocol};
 use crate::value::Value;
+use crate::zoo::published_network;
 
 /// Settles every `"auto"` in `layers`, whose keys all have a value.
 pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
@@ -18,17 +19,17 @@ pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
 }
 
 /// What a dataset chooses where nothing else does.
-struct DatasetDefaults {
+pub(crate) struct DatasetDefaults {
     model: ModelName,
     image_size: u64,
-    data_aug: &'static str,
+    pub(crate) data_aug: &'static str,
     validation_per_class: u64,
 }
 
 /// The "imbalance ratio 100" of the papers, for balanced sets that are cut when a run starts.
 const IMBALANCE: f64 = 0.01;
 
-fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
+pub(crate) fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
     let (model, image_size, data_aug, validation_per_class) = match dataset {
         DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
         DatasetName::Cifar100 => (ModelName::Resnet32, 32, "crop_flip", 20),
@@ -43,6 +44,12 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
     DatasetDefaults { model, image_size, data_aug, validation_per_class }
 }
 
+/// The recipe of the published code's own default, `none`, under the name that it has here: for
+/// photographs it changes colours. `ours` is what a dataset has that the published code does not know.
+pub(crate) fn published_recipe(dataset: DatasetName, ours: &'static str) -> &'static str {
+    if dataset.lies_in_shards() { "none" } else { ours }
+}
+
 /// The one size that a dataset's images have; none where they are drawn, or made smaller, to any
 /// size.
 pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
@@ -53,16 +60,24 @@ pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
 fn by_dataset(layers: &mut Layers) {
     let dataset: DatasetName = word(layers, "data.name");
     let defaults = defaults_of(dataset);
+    let protocol: Protocol = word(layers, "train.protocol");
     let because = format!("dataset {dataset}");
-    settle_auto(layers, "model.name", || Value::Text(defaults.model.word().into()), &because);
     settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
-    settle_auto(layers, "data.data_aug", || Value::Text(defaults.data_aug.into()), &because);
+    let (model, data_aug, by) = match protocol {
+        Protocol::Honest => (defaults.model, defaults.data_aug, because.clone()),
+        Protocol::Paper => (
+            published_network(dataset).unwrap_or(defaults.model),
+            published_recipe(dataset, defaults.data_aug),
+            format!("{because} and protocol paper"),
+        ),
+    };
+    settle_auto(layers, "model.name", || Value::Text(model.word().into()), &by);
+    settle_auto(layers, "data.data_aug", || Value::Text(data_aug.into()), &by);
     if !dataset.lies_in_shards() && text(layers, "data.data_aug") == "none" {
         layers.rename("data.data_aug", Value::Text("crop_flip".into()));
     }
     let factor = if dataset.lies_in_shards() { 1.0 } else { IMBALANCE };
     settle_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
-    let protocol: Protocol = word(layers, "train.protocol");
     let (per_class, because) = match protocol {
         Protocol::Honest => (defaults.validation_per_class, because),
         Protocol::Paper => (0, "protocol paper".into()),
@@ -110,16 +125,13 @@ fn loader_threads(cores: u64, devices: &Devices, nproc: u64) -> (u64, &'static s
 
 fn by_protocol(layers: &mut Layers) {
     let protocol: Protocol = word(layers, "train.protocol");
-    let policy = match protocol {
-        Protocol::Honest => Policy::Quota,
-        Protocol::Paper => Policy::Reference,
+    let (policy, epochs) = match protocol {
+        Protocol::Honest => (Policy::Quota, 200),
+        Protocol::Paper => (Policy::Reference, 300),
     };
-    settle_auto(
-        layers,
-        "admission.policy",
-        || Value::Text(policy.word().into()),
-        &format!("protocol {protocol}"),
-    );
+    let because = format!("protocol {protocol}");
+    settle_auto(layers, "train.epochs", || Value::Integer(epochs), &because);
+    settle_auto(layers, "admission.policy", || Value::Text(policy.word().into()), &because);
 }
 
 fn run_dir(layers: &mut Layers) {

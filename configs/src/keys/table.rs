@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "model.name",
         Kind::Choice(ModelName::WORDS),
-        "Network; resnet34_cifar is the published \"ResNet32\"; auto goes by dataset",
+        "Network; resnet34_cifar is the published \"ResNet32\"; auto goes by dataset and protocol",
     )
     .or_auto()
     .flags(&["model"]),
@@ -186,11 +186,16 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "train.protocol",
         Kind::Choice(Protocol::WORDS),
-        "How best model and teacher are chosen",
+        "How best model and teacher are chosen; under paper, auto is what the published code does",
     )
     .flags(&["protocol"]),
-    Key::new("train.epochs", Kind::Integer(1, 1_000_000), "Passes over the training set")
-        .flags(&["epochs"]),
+    Key::new(
+        "train.epochs",
+        Kind::Integer(1, 1_000_000),
+        "Passes over the training set; auto is 200, and 300 as published under protocol paper",
+    )
+    .or_auto()
+    .flags(&["epochs"]),
     Key::new("train.batch_size", Kind::Integer(1, BATCH_MAX), "Images per step over all ranks")
         .flags(&["batch_size"]),
     Key::new("train.lr", ABOVE_0, "Learning rate at the end of the warm-up").flags(&["lr"]),
