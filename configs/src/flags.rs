@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use crate::keys::{KEYS, Key, Kind};
 use crate::presets::DEFAULT;
+use crate::zoo;
 
 /// The command for `lcsl train`, for the launcher's own `--help`.
 pub fn train_clap_command() -> Command {
@@ -62,6 +63,7 @@ fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
     let also =
         if aliases.is_empty() { String::new() } else { format!("; also {}", aliases.join(", ")) };
     let words = match key.kind {
+        _ if key.path == "model.name" => format!(": {}", zoo::listing()),
         Kind::Choice(words) if is_long(words) => format!(": {}", words.join(", ")),
         _ => String::new(),
     };

@@ -7,6 +7,7 @@ use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
 use crate::run_config::{Devices, Protocol, Resume, RunConfig};
+use crate::zoo::ZOO;
 
 /// One rule: the keys that it speaks about, and what it says when it is broken.
 struct Rule {
@@ -38,6 +39,7 @@ const RULES: &[Rule] = &[
     },
     Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
+    Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
@@ -173,6 +175,21 @@ fn foreign_image_size(config: &RunConfig) -> Option<Breach> {
         format!("data.image_size is {size}, but the images of {dataset} are {native} pixels wide"),
         "leave image_size out; images are not resized",
     ))
+}
+
+fn image_too_small(config: &RunConfig) -> Option<Breach> {
+    let (size, entry) = (config.data.image_size, config.model.name.entry());
+    let smallest = entry.smallest_input;
+    (size < smallest).then(|| {
+        let fits = ZOO.iter().filter(|other| size >= other.smallest_input);
+        let fitting: Vec<&str> = fits.map(|other| other.name.word()).collect();
+        let hint = format!("for images this small there are {}", fitting.join(", "));
+        let what = format!(
+            "data.image_size is {size}, but {} takes images of at least {smallest} pixels",
+            entry.name
+        );
+        Breach::new(what, hint)
+    })
 }
 
 fn foreign_recipe(config: &RunConfig) -> Option<Breach> {

@@ -35,6 +35,9 @@ pub enum Initialisation {
     KaimingNormalFanOut,
 }
 
+/// The smallest image that a configuration may ask for, in pixels.
+pub(crate) const SMALLEST_IMAGE: usize = 8;
+
 /// Every network there is, in the order of [`ModelName::WORDS`].
 ///
 /// The published script draws its ResNet-34 and its ResNet-50 as PyTorch does, and takes ResNeXt-50
@@ -63,10 +66,17 @@ const fn small(
     published_for: &'static [DatasetName],
 ) -> ModelEntry {
     let source_initialisation = Initialisation::PytorchDefault;
-    ModelEntry { name, smallest_input: 8, stride, published_for, source_initialisation }
+    ModelEntry {
+        name,
+        smallest_input: SMALLEST_IMAGE,
+        stride,
+        published_for,
+        source_initialisation,
+    }
 }
 
-/// A network that halves the image five times; below 32 pixels its last stage would see padding only.
+/// A network that halves the image five times; below 32 pixels stages before the last would see one pixel,
+/// and padding around it.
 const fn for_photographs(
     name: ModelName,
     published_for: &'static [DatasetName],
@@ -104,6 +114,24 @@ impl ModelName {
 /// The network that the published code trains on `dataset`; none where it does not know the dataset.
 pub fn published_network(dataset: DatasetName) -> Option<ModelName> {
     ZOO.iter().find(|entry| entry.published_for.contains(&dataset)).map(|entry| entry.name)
+}
+
+/// Every network with what a person has to know to choose it, for the help.
+pub(crate) fn listing() -> String {
+    let line = |entry: &ModelEntry| {
+        let published = entry.published_for.iter().map(|dataset| dataset.word());
+        let published: Vec<&str> = published.collect();
+        let smallest = (entry.smallest_input > SMALLEST_IMAGE)
+            .then(|| format!("from {} pixels", entry.smallest_input));
+        let published =
+            (!published.is_empty()).then(|| format!("published for {}", published.join(" and ")));
+        let known: Vec<String> = smallest.into_iter().chain(published).collect();
+        match known.as_slice() {
+            [] => entry.name.word().to_owned(),
+            known => format!("{} ({})", entry.name, known.join("; ")),
+        }
+    };
+    ZOO.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

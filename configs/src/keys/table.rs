@@ -7,6 +7,7 @@ use crate::run_config::{
     DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, Optimizer, Policy,
     Precision, Protocol, SamplerName,
 };
+use crate::zoo::SMALLEST_IMAGE;
 
 /// TOML's integers are signed, so a seed or a count ends here.
 const LARGEST: u64 = i64::MAX as u64;
@@ -117,7 +118,7 @@ pub const KEYS: &[Key] = &[
     .flags(&["imb_factor"]),
     Key::new(
         "data.image_size",
-        Kind::Integer(8, 4096),
+        Kind::Integer(SMALLEST_IMAGE as u64, 4096),
         "Height and width in pixels; auto is the dataset's own",
     )
     .or_auto()

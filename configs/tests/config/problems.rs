@@ -125,6 +125,20 @@ fn a_batch_smaller_than_the_ranks() {
     good("--batch_size=4 --virtual_ranks=4");
 }
 
+/// Story: a network for photographs halves the image five times; of 16 pixels, one was left two stages before
+/// the end, and the rest saw padding around it.
+#[test]
+fn an_image_smaller_than_the_network_takes() {
+    insta::assert_snapshot!(bad("--dataset=synthetic --image_size=31 --model=resnet50"), @r"
+    the configuration has a problem
+      - data.image_size is 31, but resnet50 takes images of at least 32 pixels
+        where: flag --image_size and flag --model
+        hint: for images this small there are resnet20, resnet32, resnet34_cifar
+    ");
+    good("--dataset=synthetic --image_size=32 --model=resnet50");
+    good("--dataset=synthetic --image_size=8 --model=resnet34_cifar");
+}
+
 #[test]
 fn processes_that_do_not_divide_the_ranks() {
     insta::assert_snapshot!(bad("--nproc=2 --virtual_ranks=5"), @r"

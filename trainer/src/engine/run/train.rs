@@ -19,6 +19,7 @@ use crate::engine::run::digest;
 use crate::engine::run::recorder::StepStatus;
 use crate::engine::step::step::{StepError, StepReport, global_step};
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
+use crate::plan::SingleValue;
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext, DiskError};
 use crate::run_dir::metrics::Event;
@@ -40,6 +41,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error(transparent)]
     DataModule(#[from] DataModuleError),
+    /// A step would leave batch normalisation a single value.
+    #[error(transparent)]
+    Normalisation(#[from] SingleValue),
     /// A step failed.
     #[error("step {step} (epoch {epoch}): {source}")]
     Step {
