@@ -5,7 +5,11 @@ mod published;
 
 use crate::arguments::Split;
 use crate::origin::{Origin, Origins};
-use crate::run_config::{DatasetName, RunConfig};
+use crate::run_config::{DatasetName, Method, RunConfig};
+
+/// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
+/// in n is mixed with itself.
+const MIXED_MIN: usize = 8;
 
 /// One note for each such setting that someone has written, and one for a command line of the published
 /// code whose run is another one here.
@@ -37,6 +41,7 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, split: &Split) -> Vec
                 .into(),
         );
     }
+    notes.extend(few_to_mix(config));
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
     if warmup >= epochs {
         notes.push(format!(
@@ -44,4 +49,18 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, split: &Split) -> Vec
         ));
     }
     notes
+}
+
+/// What to say of logical ranks that have too few images to mix.
+fn few_to_mix(config: &RunConfig) -> Option<String> {
+    let images = config.train.batch_size / config.run.virtual_ranks;
+    if config.train.method == Method::Ce || images >= MIXED_MIN {
+        return None;
+    }
+    let mixes = match images {
+        0 | 1 => "1 image of a batch with itself, so mixup does nothing".to_owned(),
+        _ => format!("{images} images of a batch with each other, so mixup does little"),
+    };
+    let enough = MIXED_MIN * config.run.virtual_ranks;
+    Some(format!("each logical rank mixes {mixes}; --batch_size={enough} gives each {MIXED_MIN}"))
 }

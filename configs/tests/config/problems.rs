@@ -125,6 +125,20 @@ fn a_batch_smaller_than_the_ranks() {
     good("--batch_size=4 --virtual_ranks=4");
 }
 
+/// Story: with as many logical ranks as images of a batch, each mixed its one image with itself, and nobody was
+/// told that mixup did nothing.
+#[test]
+fn too_few_images_of_a_logical_rank_to_mix_are_pointed_out() {
+    insta::assert_snapshot!(good("--batch_size=4 --virtual_ranks=4").notes.join("\n"), @r"
+    each logical rank mixes 1 image of a batch with itself, so mixup does nothing; --batch_size=32 gives each 8
+    ");
+    insta::assert_snapshot!(good("--batch_size=31 --virtual_ranks=4 --method=mixup").notes.join("\n"), @r"
+    each logical rank mixes 7 images of a batch with each other, so mixup does little; --batch_size=32 gives each 8
+    ");
+    assert_eq!(good("--batch_size=32 --virtual_ranks=4").notes, [""; 0]);
+    assert_eq!(good("--batch_size=4 --virtual_ranks=4 --method=ce").notes, [""; 0]);
+}
+
 /// Story: a network for photographs halves the image five times; of 16 pixels, one was left two stages before
 /// the end, and the rest saw padding around it.
 #[test]
