@@ -3,7 +3,7 @@
 
 mod published;
 
-use crate::arguments::Split;
+use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
 use crate::run_config::{DatasetName, Method, RunConfig};
 
@@ -13,11 +13,11 @@ const MIXED_MIN: usize = 8;
 
 /// One note for each such setting that someone has written, and one for a command line of the published
 /// code whose run is another one here.
-pub(crate) fn notes(config: &RunConfig, origins: &Origins, split: &Split) -> Vec<String> {
+pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArguments) -> Vec<String> {
     let written =
         |path| !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }));
     let difference =
-        published::difference(config, origins, &split.given, !split.configs.is_empty());
+        published::difference(config, origins, &parsed.given, !parsed.configs.is_empty());
     let mut notes: Vec<String> = difference.into_iter().collect();
     if notes.is_empty() && written("train.beta") {
         notes.push(

@@ -1,5 +1,5 @@
 //! What `"auto"` means: the dataset, the machine and other settings decide, in an order in which
-//! each decision needs only settled values. `admission.quota_rate` alone stays `"auto"`, because it
+//! each decision needs only resolved values. `admission.quota_rate` alone stays `"auto"`, because it
 //! goes by class counts.
 
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protoco
 use crate::value::Value;
 use crate::zoo::published_network;
 
-/// Settles every `"auto"` in `layers`, whose keys all have a value.
+/// Resolves every `"auto"` in `layers`, whose keys all have a value.
 pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
     by_dataset(layers);
     by_machine(layers, machine);
@@ -62,7 +62,7 @@ fn by_dataset(layers: &mut Layers) {
     let defaults = defaults_of(dataset);
     let protocol: Protocol = word(layers, "train.protocol");
     let because = format!("dataset {dataset}");
-    settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
+    resolve_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
     let (model, data_aug, by) = match protocol {
         Protocol::Honest => (defaults.model, defaults.data_aug, because.clone()),
         Protocol::Paper => (
@@ -71,18 +71,18 @@ fn by_dataset(layers: &mut Layers) {
             format!("{because} and protocol paper"),
         ),
     };
-    settle_auto(layers, "model.name", || Value::Text(model.word().into()), &by);
-    settle_auto(layers, "data.data_aug", || Value::Text(data_aug.into()), &by);
+    resolve_auto(layers, "model.name", || Value::Text(model.word().into()), &by);
+    resolve_auto(layers, "data.data_aug", || Value::Text(data_aug.into()), &by);
     if !dataset.lies_in_shards() && text(layers, "data.data_aug") == "none" {
         layers.rename("data.data_aug", Value::Text("crop_flip".into()));
     }
     let factor = if dataset.lies_in_shards() { 1.0 } else { IMBALANCE };
-    settle_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
+    resolve_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
     let (per_class, because) = match protocol {
         Protocol::Honest => (defaults.validation_per_class, because),
         Protocol::Paper => (0, "protocol paper".into()),
     };
-    settle_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
+    resolve_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
 }
 
 fn by_machine(layers: &mut Layers, machine: &Machine) {
@@ -91,16 +91,16 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
         Some(0) => ("cpu", "the absence of a GPU"),
         Some(_) => ("0", "the presence of a GPU"),
     };
-    settle_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
+    resolve_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
     let devices: Devices =
         text(layers, "run.gpu").parse().expect("a device list has passed its check");
     let (listed, because) = match &devices {
         Devices::Cpu => (1, "run.gpu cpu".to_owned()),
         Devices::Gpus(ordinals) => (ordinals.len() as u64, format!("run.gpu {devices}")),
     };
-    settle_auto(layers, "run.nproc", || Value::Integer(listed), &because);
+    resolve_auto(layers, "run.nproc", || Value::Integer(listed), &because);
     let nproc = integer(layers, "run.nproc");
-    settle_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
+    resolve_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
     let deterministic = layers.get("run.deterministic") == Some(&Value::Switch(true));
     let (threads, because) = if deterministic {
         (1, "run.deterministic")
@@ -109,9 +109,9 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
     } else {
         (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
     };
-    settle_auto(layers, "run.threads", || Value::Integer(threads), because);
+    resolve_auto(layers, "run.threads", || Value::Integer(threads), because);
     let (decoders, because) = loader_threads(machine.cores as u64, &devices, nproc);
-    settle_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
+    resolve_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
 }
 
 /// The cores that a process has while its GPU computes; half of them where they compute too.
@@ -130,8 +130,8 @@ fn by_protocol(layers: &mut Layers) {
         Protocol::Paper => (Policy::Reference, 300),
     };
     let because = format!("protocol {protocol}");
-    settle_auto(layers, "train.epochs", || Value::Integer(epochs), &because);
-    settle_auto(layers, "admission.policy", || Value::Text(policy.word().into()), &because);
+    resolve_auto(layers, "train.epochs", || Value::Integer(epochs), &because);
+    resolve_auto(layers, "admission.policy", || Value::Text(policy.word().into()), &because);
 }
 
 fn run_dir(layers: &mut Layers) {
@@ -142,17 +142,17 @@ fn run_dir(layers: &mut Layers) {
         text(layers, "model.name"),
         integer(layers, "run.seed")
     );
-    settle_auto(layers, "run.run_dir", || Value::Text(path), "dataset, method, model and seed");
+    resolve_auto(layers, "run.run_dir", || Value::Text(path), "dataset, method, model and seed");
 }
 
-fn settle_auto(
+fn resolve_auto(
     layers: &mut Layers,
     path: &'static str,
     value: impl FnOnce() -> Value,
     because: &str,
 ) {
     if layers.is_auto(path) {
-        layers.settle(path, value(), because.into());
+        layers.resolve(path, value(), because.into());
     }
 }
 

@@ -102,7 +102,7 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
       - unknown key evaluation.ttta
         where: runs/a/config.toml, line 74
         hint: did you mean evaluation.tta?
-      - run.nproc is auto, but a run's own configuration is settled
+      - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6
         hint: let `lcsl train` write this file, and change settings on its command line
       - train.lr is missing
