@@ -53,14 +53,16 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
 
 /// What to say of logical ranks that have too few images to mix.
 fn few_to_mix(config: &RunConfig) -> Option<String> {
-    let images = config.train.batch_size / config.run.virtual_ranks;
+    let pieces = config.train.accumulate_steps * config.run.virtual_ranks;
+    let images = config.train.batch_size / pieces;
     if config.train.method == Method::Ce || images >= MIXED_MIN {
         return None;
     }
+    let whole = if config.train.accumulate_steps > 1 { "micro-batch" } else { "batch" };
     let mixes = match images {
-        0 | 1 => "1 image of a batch with itself, so mixup does nothing".to_owned(),
-        _ => format!("{images} images of a batch with each other, so mixup does little"),
+        0 | 1 => format!("1 image of a {whole} with itself, so mixup does nothing"),
+        _ => format!("{images} images of a {whole} with each other, so mixup does little"),
     };
-    let enough = MIXED_MIN * config.run.virtual_ranks;
+    let enough = MIXED_MIN * pieces;
     Some(format!("each logical rank mixes {mixes}; --batch_size={enough} gives each {MIXED_MIN}"))
 }

@@ -29,6 +29,10 @@ impl Breach {
 
 const RULES: &[Rule] = &[
     Rule { keys: &["train.batch_size", "run.virtual_ranks"], broken: batch_smaller_than_ranks },
+    Rule {
+        keys: &["train.batch_size", "train.accumulate_steps", "run.virtual_ranks"],
+        broken: batch_smaller_than_its_pieces,
+    },
     Rule { keys: &["run.nproc", "run.virtual_ranks"], broken: ranks_not_divided },
     Rule { keys: &["run.deterministic", "run.nproc"], broken: processes_not_a_power_of_two },
     Rule { keys: &["run.deterministic", "run.virtual_ranks"], broken: ranks_not_a_power_of_two },
@@ -96,6 +100,21 @@ fn batch_smaller_than_ranks(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             format!("train.batch_size ({batch_size}) is smaller than the {ranks} ranks"),
             format!("batch_size is global; give at least {ranks}, or fewer ranks"),
+        )
+    })
+}
+
+fn batch_smaller_than_its_pieces(config: &RunConfig) -> Option<Breach> {
+    let (batch_size, ranks) = (config.train.batch_size, config.run.virtual_ranks);
+    let steps = config.train.accumulate_steps;
+    // Without micro-batches, the message about ranks is enough.
+    (steps > 1 && batch_size < steps * ranks).then(|| {
+        let pieces = steps * ranks;
+        Breach::new(
+            format!(
+                "train.batch_size ({batch_size}) is smaller than {steps} micro-batches times {ranks} logical ranks"
+            ),
+            format!("batch_size is global; give at least {pieces}, or fewer micro-batches"),
         )
     })
 }

@@ -63,6 +63,7 @@ pub struct SingleValue {
 
 /// Whether batch normalisation has more than one value per channel in every step of the run, the last
 /// one of an epoch of `images` images included. With `sync_bn` the images of all ranks count together.
+/// Micro-batches are equal shares of a batch, larger ones first.
 pub fn check_normalisation(config: &RunConfig, images: u64) -> Result<(), SingleValue> {
     let (model, image_size) = (config.model.name, config.data.image_size);
     if model.entry().smallest_map(image_size) > 1 {
@@ -73,14 +74,20 @@ pub fn check_normalisation(config: &RunConfig, images: u64) -> Result<(), Single
     // All steps but the last have batches of one size.
     let mut steps = [0, plan.steps().saturating_sub(1)].into_iter();
     let is_single = |step: &u64| {
-        (0..logical_ranks)
-            .map(|logical| plan.part_at(*step, logical))
-            .any(|part| part.end - part.start == 1)
+        let batch = plan.batch_at(*step);
+        let sizes = shares(batch.end - batch.start, config.train.accumulate_steps);
+        sizes.flat_map(|size| shares(size, logical_ranks)).any(|size| size == 1)
     };
     match steps.find(is_single) {
         Some(step) => Err(SingleValue { step, images, model, image_size }),
         None => Ok(()),
     }
+}
+
+/// The sizes of so many shares of `whole`.
+fn shares(whole: u64, count: usize) -> impl Iterator<Item = u64> {
+    let count = count as u64;
+    (0..count).map(move |at| share::range(whole, count, at)).map(|share| share.end - share.start)
 }
 
 /// The logical ranks that a rank runs, in order: a block of equal size for each rank of the world,
@@ -146,6 +153,14 @@ mod tests {
         let joined = format!("{flags} --batch_size=2 --gpu=cpu --nproc=2 --sync_bn");
         assert_eq!(checked(&joined, 64), Ok(()));
         assert_eq!(checked(&joined, 65).map_err(|found| found.step), Err(32));
+        let cut = format!("{flags} --accumulate_steps=8");
+        assert_eq!(checked(&cut, 32), Ok(()));
+        assert_eq!(checked(&format!("{cut} --batch_size=15"), 30).map_err(|e| e.step), Err(0));
+        assert_eq!(
+            checked(&cut, 40).map_err(|found| found.step),
+            Err(2),
+            "eight micro-batches of one"
+        );
         // Two pixels a side are four values.
         assert_eq!(checked(&flags.replace("=8", "=9"), 33), Ok(()));
         assert_eq!(checked(&flags.replace("resnet34_cifar", "resnet20"), 33), Ok(()));

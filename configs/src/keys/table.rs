@@ -199,6 +199,12 @@ pub const KEYS: &[Key] = &[
     .flags(&["epochs"]),
     Key::new("train.batch_size", KeyKind::Integer(1, BATCH_MAX), "Images per step over all ranks")
         .flags(&["batch_size"]),
+    Key::new(
+        "train.accumulate_steps",
+        KeyKind::Integer(1, BATCH_MAX),
+        "Micro-batches into which each batch is cut, to save memory; one optimiser step for all",
+    )
+    .flags(&["accumulate_steps"]),
     Key::new("train.lr", ABOVE_0, "Learning rate at the end of the warm-up").flags(&["lr"]),
     Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD"),
     Key::new("train.weight_decay", FROM_0, "L2 penalty on every parameter")

@@ -154,6 +154,22 @@ fn an_image_smaller_than_the_network_takes() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_cut_into_micro_batches() {
+    insta::assert_snapshot!(bad("--batch_size=15 --accumulate_steps=4 --virtual_ranks=4"), @r"
+    the configuration has a problem
+      - train.batch_size (15) is smaller than 4 micro-batches times 4 logical ranks
+        where: flag --batch_size and flag --accumulate_steps and flag --virtual_ranks
+        hint: batch_size is global; give at least 16, or fewer micro-batches
+    ");
+    let problems = bad("--batch_size=3 --accumulate_steps=2 --virtual_ranks=4").0;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    good("--batch_size=16 --accumulate_steps=4 --virtual_ranks=4");
+    good("--batch_size=64 --accumulate_steps=4 --nproc=2 --sync_bn");
+    let note = good("--batch_size=64 --accumulate_steps=16").notes.join("\n");
+    assert!(note.contains("4 images of a micro-batch") && note.contains("=128 gives"), "{note}");
+}
+
+#[test]
 fn processes_that_do_not_divide_the_ranks() {
     insta::assert_snapshot!(bad("--nproc=2 --virtual_ranks=5"), @r"
     the configuration has a problem

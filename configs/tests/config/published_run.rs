@@ -24,6 +24,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.protocol", "\"paper\""),
     ("train.epochs", "300"),
     ("train.batch_size", "64"),
+    ("train.accumulate_steps", "1"),
     ("train.lr", "0.01"),
     ("train.momentum", "0.9"),
     ("train.weight_decay", "0.005"),
