@@ -1,4 +1,4 @@
-//! The arguments of `lcsl train`, split into what was given.
+//! The arguments of `lcsl train`, parsed into what was given.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::suggest;
 
 /// What the arguments say, before any value is checked.
 #[derive(Debug, Default)]
-pub(crate) struct Split {
+pub(crate) struct TrainArguments {
     /// The names given to `--config`, in order.
     pub(crate) configs: Vec<String>,
     /// Flags of keys, and `--set`, in order.
@@ -30,13 +30,13 @@ pub(crate) struct Given {
     pub(crate) text: String,
 }
 
-/// Splits the arguments after `lcsl train`. The error is the text of help or version, if that was
+/// Parses the arguments after `lcsl train`. The error is the text of help or version, if that was
 /// asked for.
 ///
-/// An argument that nobody knows is recorded, dropped and the rest parsed again, so that one slip
+/// An unknown argument is recorded and dropped, and the rest parsed again, so that one mistake
 /// hides no other.
-pub(crate) fn split(arguments: &[OsString]) -> Result<Split, String> {
-    let mut split = Split::default();
+pub(crate) fn parse(arguments: &[OsString]) -> Result<TrainArguments, String> {
+    let mut parsed = TrainArguments::default();
     let mut rest: Vec<String> = Vec::new();
     for argument in arguments {
         match argument.to_str() {
@@ -44,7 +44,7 @@ pub(crate) fn split(arguments: &[OsString]) -> Result<Split, String> {
                 Some(flag) => *flag = format!("{flag}={text}"),
                 None => rest.push(normalised(text)),
             },
-            None => split.problems.push(
+            None => parsed.problems.push(
                 Problem::new(format!("{} is not valid UTF-8", argument.display()), "command line")
                     .hint("config.toml is UTF-8, so every name in it has to be"),
             ),
@@ -53,15 +53,15 @@ pub(crate) fn split(arguments: &[OsString]) -> Result<Split, String> {
     loop {
         match train_clap_command().no_binary_name(true).try_get_matches_from(&rest) {
             Ok(matches) => {
-                collect(&matches, &mut split);
-                return Ok(split);
+                collect(&matches, &mut parsed);
+                return Ok(parsed);
             }
             Err(error)
                 if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
             {
                 return Err(error.render().to_string());
             }
-            Err(error) => drop_argument(&error, &mut rest, &mut split.problems),
+            Err(error) => drop_argument(&error, &mut rest, &mut parsed.problems),
         }
     }
 }
@@ -155,13 +155,13 @@ fn find_expected(name: &str) -> String {
     }
 }
 
-fn collect(matches: &ArgMatches, split: &mut Split) {
-    split.configs = texts(matches, "config").into_iter().map(|(_, text)| text).collect();
-    for (name, on) in [("dry_run", &mut split.dry_run), ("json", &mut split.json)] {
+fn collect(matches: &ArgMatches, parsed: &mut TrainArguments) {
+    parsed.configs = texts(matches, "config").into_iter().map(|(_, text)| text).collect();
+    for (name, on) in [("dry_run", &mut parsed.dry_run), ("json", &mut parsed.json)] {
         if let Some((_, text)) = texts(matches, name).pop() {
             match text.parse() {
                 Ok(value) => *on = value,
-                Err(_) => split.problems.push(Problem::new(
+                Err(_) => parsed.problems.push(Problem::new(
                     format!("{name} is \"{text}\", but must be true or false"),
                     format!("flag --{name}"),
                 )),
@@ -176,7 +176,7 @@ fn collect(matches: &ArgMatches, split: &mut Split) {
         })
         .collect();
     given.sort_by_key(|(at, _)| *at);
-    split.given = given.into_iter().map(|(_, given)| given).collect();
+    parsed.given = given.into_iter().map(|(_, given)| given).collect();
 }
 
 /// The values of one flag, each with its place among all arguments.

@@ -1,11 +1,11 @@
-//! From the arguments of `lcsl train` to a checked configuration, in order: split, layer, resolve,
+//! From the arguments of `lcsl train` to a checked configuration, in order: parse, layer, resolve,
 //! build, validate.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use crate::arguments::{self, Given, Split};
+use crate::arguments::{self, Given, TrainArguments};
 use crate::dump;
 use crate::keys;
 use crate::layers::Layers;
@@ -63,21 +63,21 @@ pub fn train_command(
     machine: &Machine,
     read: &dyn Fn(&Path) -> Result<String, String>,
 ) -> Result<TrainCommand, Stop> {
-    let split = arguments::split(arguments).map_err(Stop::Text)?;
-    let mut layers = lay(&split, read);
+    let mut parsed = arguments::parse(arguments).map_err(Stop::Text)?;
+    let mut layers = lay(&parsed, read);
     resolve::resolve(&mut layers, machine);
     let config = dump::build(&layers);
     let origins = layers.origins();
-    let mut problems = split.problems;
+    let mut problems = std::mem::take(&mut parsed.problems);
     problems.append(&mut layers.problems);
     if !layers.incomplete {
         problems.extend(validate::between_keys(&config, &origins, &layers.bad));
     }
-    let mut notes = notes::notes(&config, &origins);
+    let mut notes = notes::notes(&config, &origins, &parsed);
     if !layers.bad.contains("run.gpu") {
         match validate::devices(&config, &origins, machine) {
             // A plan may be for another machine.
-            Some(absent) if split.dry_run => {
+            Some(absent) if parsed.dry_run => {
                 notes.push(format!("{}, so this plan is for another machine", absent.what));
             }
             absent => problems.extend(absent),
@@ -86,18 +86,18 @@ pub fn train_command(
     if !problems.is_empty() {
         return Err(Stop::Problems(Problems(problems)));
     }
-    Ok(TrainCommand { dry_run: split.dry_run, json: split.json, config, origins, notes })
+    Ok(TrainCommand { dry_run: parsed.dry_run, json: parsed.json, config, origins, notes })
 }
 
 /// Defaults, then configurations, then flags, each in command-line order.
-fn lay(split: &Split, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers {
+fn lay(parsed: &TrainArguments, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers {
     let mut layers = Layers::default();
     layers.lay_toml(DEFAULT, &|_| Origin::Default);
     debug_assert!(layers.problems.is_empty(), "default.toml: {:?}", layers.problems);
-    for name in &split.configs {
+    for name in &parsed.configs {
         lay_config(&mut layers, name, read);
     }
-    for Given { name, text } in &split.given {
+    for Given { name, text } in &parsed.given {
         match keys::find_flag(name) {
             Some(key) => layers.lay_text(key, text, Origin::Flag(name.clone())),
             None => layers.lay_assignment(text),

@@ -85,12 +85,12 @@ fn value_in<'table>(table: &'table toml::Table, key: &Key) -> &'table toml::Valu
 }
 
 /// Reads what [`to_toml`] wrote; `path` is named in problems. Every key has to be there, and
-/// settled.
+/// resolved.
 pub fn from_toml(text: &str, path: &str) -> Result<RunConfig, Problems> {
     let mut layers = Layers::default();
     layers.lay_toml(text, &|line| Origin::File { path: path.into(), line });
     if !layers.incomplete {
-        missing_and_unsettled(&mut layers, path);
+        missing_and_unresolved(&mut layers, path);
     }
     if layers.problems.is_empty() {
         let config = build(&layers);
@@ -103,13 +103,16 @@ pub fn from_toml(text: &str, path: &str) -> Result<RunConfig, Problems> {
     Err(Problems(layers.problems))
 }
 
-fn missing_and_unsettled(layers: &mut Layers, path: &str) {
+fn missing_and_unresolved(layers: &mut Layers, path: &str) {
     let hint = "let `lcsl train` write this file, and change settings on its command line";
     for key in KEYS.iter().filter(|key| !layers.bad.contains(key.path)).collect::<Vec<_>>() {
         let (what, place) = match layers.origin(key.path) {
             None => (format!("{} is missing", key.path), path.to_owned()),
             Some(origin) if layers.is_auto(key.path) && key.path != "admission.quota_rate" => (
-                format!("{} is auto, but a run's own configuration is settled", key.path),
+                format!(
+                    "{} is auto, but a run's own configuration has every auto resolved",
+                    key.path
+                ),
                 origin.to_string(),
             ),
             Some(_) => continue,
@@ -118,7 +121,7 @@ fn missing_and_unsettled(layers: &mut Layers, path: &str) {
     }
 }
 
-/// The typed configuration of layers that are complete and settled.
+/// The typed configuration of layers that are complete and resolved.
 pub(crate) fn build(layers: &Layers) -> RunConfig {
     RunConfig::deserialize(layers.to_table())
         .expect("the table of keys and the structs agree, as a test shows")

@@ -3,8 +3,9 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
-use crate::keys::{KEYS, Key, Kind};
+use crate::keys::{KEYS, Key, KeyKind};
 use crate::presets::DEFAULT;
+use crate::zoo;
 
 /// The command for `lcsl train`, for the launcher's own `--help`.
 pub fn train_clap_command() -> Command {
@@ -30,10 +31,10 @@ pub fn train_clap_command() -> Command {
 pub fn train_completion_command() -> Command {
     KEYS.iter().fold(train_clap_command(), |command, key| {
         key.flags.iter().fold(command, |command, name| match key.kind {
-            Kind::Choice(words) => {
+            KeyKind::Choice(words) => {
                 command.mut_arg(name, |arg| arg.value_parser(PossibleValuesParser::new(words)))
             }
-            Kind::Path => command.mut_arg(name, |arg| arg.value_hint(ValueHint::AnyPath)),
+            KeyKind::Path => command.mut_arg(name, |arg| arg.value_hint(ValueHint::AnyPath)),
             _ => command,
         })
     })
@@ -62,12 +63,13 @@ fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
     let also =
         if aliases.is_empty() { String::new() } else { format!("; also {}", aliases.join(", ")) };
     let words = match key.kind {
-        Kind::Choice(words) if is_long(words) => format!(": {}", words.join(", ")),
+        _ if key.path == "model.name" => format!(": {}", zoo::listing()),
+        KeyKind::Choice(words) if is_long(words) => format!(": {}", words.join(", ")),
         _ => String::new(),
     };
     let arg_of = |(place, &name): (usize, &&'static str)| {
         let arg = match key.kind {
-            Kind::Switch | Kind::SwitchOrNumber => switch_arg(name),
+            KeyKind::Switch | KeyKind::SwitchOrNumber => switch_arg(name),
             kind => text_arg(name).value_name(value_name(kind)),
         };
         arg.hide(place > 0)
@@ -92,16 +94,16 @@ fn is_long(words: &[&str]) -> bool {
     words.iter().map(|word| word.len() + 1).sum::<usize>() > 40
 }
 
-fn value_name(kind: Kind) -> String {
+fn value_name(kind: KeyKind) -> String {
     match kind {
-        Kind::Switch | Kind::SwitchOrNumber => "BOOL".into(),
-        Kind::Integer(..) => "INTEGER".into(),
-        Kind::Number(_) => "FLOAT".into(),
-        Kind::Text => "TEXT".into(),
-        Kind::Path => "PATH".into(),
-        Kind::Choice(words) if is_long(words) => "NAME".into(),
-        Kind::Choice(words) => words.join("|"),
-        Kind::Devices => "cpu|0,1,…".into(),
+        KeyKind::Switch | KeyKind::SwitchOrNumber => "BOOL".into(),
+        KeyKind::Integer(..) => "INTEGER".into(),
+        KeyKind::Number(_) => "FLOAT".into(),
+        KeyKind::Text => "TEXT".into(),
+        KeyKind::Path => "PATH".into(),
+        KeyKind::Choice(words) if is_long(words) => "NAME".into(),
+        KeyKind::Choice(words) => words.join("|"),
+        KeyKind::Devices => "cpu|0,1,…".into(),
     }
 }
 

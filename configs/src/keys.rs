@@ -15,7 +15,7 @@ pub struct Key {
     /// Its path in TOML and for `--set`, such as `train.lr`.
     pub path: &'static str,
     /// What values it takes.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// Whether `"auto"` may stand for the value.
     pub auto: bool,
     /// The names of its flags, the preferred one first; empty where only `--set` and files reach
@@ -26,7 +26,7 @@ pub struct Key {
 }
 
 impl Key {
-    const fn new(path: &'static str, kind: Kind, help: &'static str) -> Self {
+    const fn new(path: &'static str, kind: KeyKind, help: &'static str) -> Self {
         Self { path, kind, auto: false, flags: &[], help }
     }
 
@@ -54,7 +54,7 @@ impl Key {
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum KeyKind {
     /// `true` or `false`; a bare flag means `true`.
     Switch,
     /// A switch that may also be written as a number, which is on when above 0 (the published
@@ -74,7 +74,7 @@ pub enum Kind {
     Devices,
 }
 
-impl Kind {
+impl KeyKind {
     /// The kind in a word or two, as help and messages write it: "float", "integer", "one of lcsl,
     /// mixup, ce".
     pub fn expected(&self) -> String {

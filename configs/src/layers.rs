@@ -19,7 +19,7 @@ pub(crate) struct Layers {
     entries: BTreeMap<&'static str, (Value, Origin)>,
     /// Everything wrong so far.
     pub(crate) problems: Vec<Problem>,
-    /// Keys that someone tried to set, in vain.
+    /// Keys of which a written value was refused.
     pub(crate) bad: BTreeSet<&'static str>,
     /// Whether a whole layer is missing, so that checks between keys would mislead.
     pub(crate) incomplete: bool,
@@ -104,7 +104,7 @@ impl Layers {
     }
 
     /// Puts `value` in the place of the `"auto"` at `path`.
-    pub(crate) fn settle(&mut self, path: &'static str, value: Value, because: String) {
+    pub(crate) fn resolve(&mut self, path: &'static str, value: Value, because: String) {
         if let Some((auto, origin)) = self.entries.get_mut(path) {
             *auto = value;
             let asked = Box::new(std::mem::replace(origin, Origin::Default));

@@ -40,6 +40,7 @@ pub mod run_config;
 mod suggest;
 mod validate;
 mod value;
+mod zoo;
 
 pub use command::{Stop, TrainCommand, train_command};
 pub use dump::{Difference, differences, from_toml, to_toml};
@@ -54,3 +55,4 @@ pub use run_config::{
     Method, Millionths, Model, ModelName, OnCorrupt, Optimizer, Policy, Precision, Protocol,
     QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
 };
+pub use zoo::{Initialisation, ModelEntry, ZOO, published_network};

@@ -1,4 +1,4 @@
-//! What the configuration has to know about the machine, handed in by whoever looked.
+//! What the configuration has to know about the machine, handed in by the caller.
 
 /// The machine that a run starts on, as the launcher sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

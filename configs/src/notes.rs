@@ -1,15 +1,25 @@
 //! Settings that are accepted for the sake of the published command line, but do less than one
 //! might think.
 
-use crate::origin::{Origin, Origins};
-use crate::run_config::{DatasetName, RunConfig};
+mod published;
 
-/// One sentence for each such setting that someone has written.
-pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
+use crate::arguments::TrainArguments;
+use crate::origin::{Origin, Origins};
+use crate::run_config::{DatasetName, Method, RunConfig};
+
+/// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
+/// in n is mixed with itself.
+const MIXED_MIN: usize = 8;
+
+/// One note for each such setting that someone has written, and one for a command line of the published
+/// code whose run is another one here.
+pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArguments) -> Vec<String> {
     let written =
         |path| !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }));
-    let mut notes = Vec::new();
-    if written("train.beta") {
+    let difference =
+        published::difference(config, origins, &parsed.given, !parsed.configs.is_empty());
+    let mut notes: Vec<String> = difference.into_iter().collect();
+    if notes.is_empty() && written("train.beta") {
         notes.push(
             "beta is accepted and recorded; nothing reads it, as in the published code".into(),
         );
@@ -31,6 +41,7 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
                 .into(),
         );
     }
+    notes.extend(few_to_mix(config));
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
     if warmup >= epochs {
         notes.push(format!(
@@ -38,4 +49,20 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What to say of logical ranks that have too few images to mix.
+fn few_to_mix(config: &RunConfig) -> Option<String> {
+    let pieces = config.train.accumulate_steps * config.run.virtual_ranks;
+    let images = config.train.batch_size / pieces;
+    if config.train.method == Method::Ce || images >= MIXED_MIN {
+        return None;
+    }
+    let whole = if config.train.accumulate_steps > 1 { "micro-batch" } else { "batch" };
+    let mixes = match images {
+        0 | 1 => format!("1 image of a {whole} with itself, so mixup does nothing"),
+        _ => format!("{images} images of a {whole} with each other, so mixup does little"),
+    };
+    let enough = MIXED_MIN * pieces;
+    Some(format!("each logical rank mixes {mixes}; --batch_size={enough} gives each {MIXED_MIN}"))
 }

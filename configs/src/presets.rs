@@ -1,4 +1,4 @@
-//! The configuration files that travel inside the binary.
+//! The configuration files that are embedded in the binary.
 
 /// Every key with its default and a comment.
 pub(crate) const DEFAULT: &str = include_str!("../default.toml");

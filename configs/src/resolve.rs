@@ -1,5 +1,5 @@
 //! What `"auto"` means: the dataset, the machine and other settings decide, in an order in which
-//! each decision needs only settled values. `admission.quota_rate` alone stays `"auto"`, because it
+//! each decision needs only resolved values. `admission.quota_rate` alone stays `"auto"`, because it
 //! goes by class counts.
 
 use std::str::FromStr;
@@ -8,8 +8,9 @@ use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protocol};
 use crate::value::Value;
+use crate::zoo::published_network;
 
-/// Settles every `"auto"` in `layers`, whose keys all have a value.
+/// Resolves every `"auto"` in `layers`, whose keys all have a value.
 pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
     by_dataset(layers);
     by_machine(layers, machine);
@@ -18,17 +19,17 @@ pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
 }
 
 /// What a dataset chooses where nothing else does.
-struct DatasetDefaults {
+pub(crate) struct DatasetDefaults {
     model: ModelName,
     image_size: u64,
-    data_aug: &'static str,
+    pub(crate) data_aug: &'static str,
     validation_per_class: u64,
 }
 
 /// The "imbalance ratio 100" of the papers, for balanced sets that are cut when a run starts.
 const IMBALANCE: f64 = 0.01;
 
-fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
+pub(crate) fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
     let (model, image_size, data_aug, validation_per_class) = match dataset {
         DatasetName::Cifar10 => (ModelName::Resnet32, 32, "crop_flip", 100),
         DatasetName::Cifar100 => (ModelName::Resnet32, 32, "crop_flip", 20),
@@ -43,6 +44,12 @@ fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
     DatasetDefaults { model, image_size, data_aug, validation_per_class }
 }
 
+/// The recipe of the published code's own default, `none`, under the name that it has here: for
+/// photographs it changes colours. `ours` is what a dataset has that the published code does not know.
+pub(crate) fn published_recipe(dataset: DatasetName, ours: &'static str) -> &'static str {
+    if dataset.lies_in_shards() { "none" } else { ours }
+}
+
 /// The one size that a dataset's images have; none where they are drawn, or made smaller, to any
 /// size.
 pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
@@ -53,21 +60,29 @@ pub(crate) fn native_size(dataset: DatasetName) -> Option<usize> {
 fn by_dataset(layers: &mut Layers) {
     let dataset: DatasetName = word(layers, "data.name");
     let defaults = defaults_of(dataset);
+    let protocol: Protocol = word(layers, "train.protocol");
     let because = format!("dataset {dataset}");
-    settle_auto(layers, "model.name", || Value::Text(defaults.model.word().into()), &because);
-    settle_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
-    settle_auto(layers, "data.data_aug", || Value::Text(defaults.data_aug.into()), &because);
+    resolve_auto(layers, "data.image_size", || Value::Integer(defaults.image_size), &because);
+    let (model, data_aug, by) = match protocol {
+        Protocol::Honest => (defaults.model, defaults.data_aug, because.clone()),
+        Protocol::Paper => (
+            published_network(dataset).unwrap_or(defaults.model),
+            published_recipe(dataset, defaults.data_aug),
+            format!("{because} and protocol paper"),
+        ),
+    };
+    resolve_auto(layers, "model.name", || Value::Text(model.word().into()), &by);
+    resolve_auto(layers, "data.data_aug", || Value::Text(data_aug.into()), &by);
     if !dataset.lies_in_shards() && text(layers, "data.data_aug") == "none" {
         layers.rename("data.data_aug", Value::Text("crop_flip".into()));
     }
     let factor = if dataset.lies_in_shards() { 1.0 } else { IMBALANCE };
-    settle_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
-    let protocol: Protocol = word(layers, "train.protocol");
+    resolve_auto(layers, "data.imb_factor", || Value::Number(factor), &because);
     let (per_class, because) = match protocol {
         Protocol::Honest => (defaults.validation_per_class, because),
         Protocol::Paper => (0, "protocol paper".into()),
     };
-    settle_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
+    resolve_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
 }
 
 fn by_machine(layers: &mut Layers, machine: &Machine) {
@@ -76,16 +91,16 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
         Some(0) => ("cpu", "the absence of a GPU"),
         Some(_) => ("0", "the presence of a GPU"),
     };
-    settle_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
+    resolve_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
     let devices: Devices =
         text(layers, "run.gpu").parse().expect("a device list has passed its check");
     let (listed, because) = match &devices {
         Devices::Cpu => (1, "run.gpu cpu".to_owned()),
         Devices::Gpus(ordinals) => (ordinals.len() as u64, format!("run.gpu {devices}")),
     };
-    settle_auto(layers, "run.nproc", || Value::Integer(listed), &because);
+    resolve_auto(layers, "run.nproc", || Value::Integer(listed), &because);
     let nproc = integer(layers, "run.nproc");
-    settle_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
+    resolve_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
     let deterministic = layers.get("run.deterministic") == Some(&Value::Switch(true));
     let (threads, because) = if deterministic {
         (1, "run.deterministic")
@@ -94,9 +109,9 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
     } else {
         (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
     };
-    settle_auto(layers, "run.threads", || Value::Integer(threads), because);
+    resolve_auto(layers, "run.threads", || Value::Integer(threads), because);
     let (decoders, because) = loader_threads(machine.cores as u64, &devices, nproc);
-    settle_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
+    resolve_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
 }
 
 /// The cores that a process has while its GPU computes; half of them where they compute too.
@@ -110,16 +125,13 @@ fn loader_threads(cores: u64, devices: &Devices, nproc: u64) -> (u64, &'static s
 
 fn by_protocol(layers: &mut Layers) {
     let protocol: Protocol = word(layers, "train.protocol");
-    let policy = match protocol {
-        Protocol::Honest => Policy::Quota,
-        Protocol::Paper => Policy::Reference,
+    let (policy, epochs) = match protocol {
+        Protocol::Honest => (Policy::Quota, 200),
+        Protocol::Paper => (Policy::Reference, 300),
     };
-    settle_auto(
-        layers,
-        "admission.policy",
-        || Value::Text(policy.word().into()),
-        &format!("protocol {protocol}"),
-    );
+    let because = format!("protocol {protocol}");
+    resolve_auto(layers, "train.epochs", || Value::Integer(epochs), &because);
+    resolve_auto(layers, "admission.policy", || Value::Text(policy.word().into()), &because);
 }
 
 fn run_dir(layers: &mut Layers) {
@@ -130,17 +142,17 @@ fn run_dir(layers: &mut Layers) {
         text(layers, "model.name"),
         integer(layers, "run.seed")
     );
-    settle_auto(layers, "run.run_dir", || Value::Text(path), "dataset, method, model and seed");
+    resolve_auto(layers, "run.run_dir", || Value::Text(path), "dataset, method, model and seed");
 }
 
-fn settle_auto(
+fn resolve_auto(
     layers: &mut Layers,
     path: &'static str,
     value: impl FnOnce() -> Value,
     because: &str,
 ) {
     if layers.is_auto(path) {
-        layers.settle(path, value(), because.into());
+        layers.resolve(path, value(), because.into());
     }
 }
 

@@ -33,7 +33,7 @@ pub fn parse_train(arguments: &[OsString], machine: &Machine) -> Result<TrainCom
     command::train_command(arguments, machine, &read)
 }
 
-/// Reads a run's `config.toml` at `path`: every key has to be there and settled, and all problems
+/// Reads a run's `config.toml` at `path`: every key has to be there and resolved, and all problems
 /// come at once.
 pub fn load(path: &Path) -> Result<RunConfig, Problems> {
     let shown = path.display().to_string();

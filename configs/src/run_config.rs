@@ -19,7 +19,7 @@ pub use run::{Devices, Resume, Run};
 pub use train::{Method, Optimizer, Precision, Protocol, Train};
 
 /// Everything that one run needs to know, fully resolved: no `"auto"` is left, except
-/// `admission.quota_rate`, which depends on the class counts and is settled where these are known.
+/// `admission.quota_rate`, which depends on the class counts and is resolved where these are known.
 ///
 /// A value of this type comes from [`crate::parse_train`] or [`crate::load`], which check it; every
 /// rank of a run loads the same `RUN_DIR/config.toml`.

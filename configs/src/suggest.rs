@@ -2,13 +2,13 @@
 
 use crate::keys::KEYS;
 
-/// Two names closer than this are taken for a slip of the finger; 1 is the same name.
+/// Two names closer than this are taken for a typing mistake; 1 is the same name.
 const CLOSE: f64 = 0.8;
 
 /// The nearest of `known` to `name`, if any is near.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     best(known.into_iter().map(|candidate| {
-        // Who writes the first part of a name, like "resnet-34", means the whole of it.
+        // The first part of a name, such as "resnet-34", stands for the whole of it.
         let is_beginning = name.len() >= 3 && squeezed(candidate).starts_with(&squeezed(name));
         let closeness = if is_beginning { 1.0 } else { strsim::jaro_winkler(name, candidate) };
         (candidate, closeness)

@@ -7,6 +7,7 @@ use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
 use crate::run_config::{Devices, Protocol, Resume, RunConfig};
+use crate::zoo::ZOO;
 
 /// One rule: the keys that it speaks about, and what it says when it is broken.
 struct Rule {
@@ -28,6 +29,10 @@ impl Breach {
 
 const RULES: &[Rule] = &[
     Rule { keys: &["train.batch_size", "run.virtual_ranks"], broken: batch_smaller_than_ranks },
+    Rule {
+        keys: &["train.batch_size", "train.accumulate_steps", "run.virtual_ranks"],
+        broken: batch_smaller_than_its_pieces,
+    },
     Rule { keys: &["run.nproc", "run.virtual_ranks"], broken: ranks_not_divided },
     Rule { keys: &["run.deterministic", "run.nproc"], broken: processes_not_a_power_of_two },
     Rule { keys: &["run.deterministic", "run.virtual_ranks"], broken: ranks_not_a_power_of_two },
@@ -38,6 +43,7 @@ const RULES: &[Rule] = &[
     },
     Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
+    Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
@@ -94,6 +100,21 @@ fn batch_smaller_than_ranks(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             format!("train.batch_size ({batch_size}) is smaller than the {ranks} ranks"),
             format!("batch_size is global; give at least {ranks}, or fewer ranks"),
+        )
+    })
+}
+
+fn batch_smaller_than_its_pieces(config: &RunConfig) -> Option<Breach> {
+    let (batch_size, ranks) = (config.train.batch_size, config.run.virtual_ranks);
+    let steps = config.train.accumulate_steps;
+    // Without micro-batches, the message about ranks is enough.
+    (steps > 1 && batch_size < steps * ranks).then(|| {
+        let pieces = steps * ranks;
+        Breach::new(
+            format!(
+                "train.batch_size ({batch_size}) is smaller than {steps} micro-batches times {ranks} logical ranks"
+            ),
+            format!("batch_size is global; give at least {pieces}, or fewer micro-batches"),
         )
     })
 }
@@ -173,6 +194,21 @@ fn foreign_image_size(config: &RunConfig) -> Option<Breach> {
         format!("data.image_size is {size}, but the images of {dataset} are {native} pixels wide"),
         "leave image_size out; images are not resized",
     ))
+}
+
+fn image_too_small(config: &RunConfig) -> Option<Breach> {
+    let (size, entry) = (config.data.image_size, config.model.name.entry());
+    let smallest = entry.smallest_input;
+    (size < smallest).then(|| {
+        let fits = ZOO.iter().filter(|other| size >= other.smallest_input);
+        let fitting: Vec<&str> = fits.map(|other| other.name.word()).collect();
+        let hint = format!("for images this small there are {}", fitting.join(", "));
+        let what = format!(
+            "data.image_size is {size}, but {} takes images of at least {smallest} pixels",
+            entry.name
+        );
+        Breach::new(what, hint)
+    })
 }
 
 fn foreign_recipe(config: &RunConfig) -> Option<Breach> {

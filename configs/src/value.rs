@@ -3,7 +3,7 @@
 
 use toml::de::{DeFloat, DeInteger, DeValue};
 
-use crate::keys::{Key, Kind};
+use crate::keys::{Key, KeyKind};
 use crate::run_config::Devices;
 use crate::suggest;
 
@@ -82,16 +82,16 @@ pub(crate) fn from_toml(key: &Key, value: &DeValue, source: &str) -> Result<Valu
 
 /// Flags carry no types of their own, so their text is read as the kind that the key wants, where
 /// that is possible.
-fn as_kind(kind: Kind, text: &str) -> Written {
+fn as_kind(kind: KeyKind, text: &str) -> Written {
     let switch = match text {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,
     };
     match (kind, switch) {
-        (Kind::Switch | Kind::SwitchOrNumber, Some(on)) => Written::Switch(on),
-        (Kind::Integer(..), _) if is_integer(text) => Written::Integer(text.into()),
-        (Kind::Number(_) | Kind::SwitchOrNumber, None) => {
+        (KeyKind::Switch | KeyKind::SwitchOrNumber, Some(on)) => Written::Switch(on),
+        (KeyKind::Integer(..), _) if is_integer(text) => Written::Integer(text.into()),
+        (KeyKind::Number(_) | KeyKind::SwitchOrNumber, None) => {
             text.parse().map_or_else(|_| Written::Text(text.into()), Written::Number)
         }
         _ => Written::Text(text.into()),
@@ -121,18 +121,18 @@ fn check(key: &Key, written: &Written, shown: &str) -> Result<Value, Wrong> {
         return Ok(Value::Auto);
     }
     match (key.kind, written) {
-        (Kind::Switch | Kind::SwitchOrNumber, Written::Switch(on)) => Ok(Value::Switch(*on)),
-        (Kind::SwitchOrNumber, Written::Number(number)) => number_is_switch(key, *number),
-        (Kind::SwitchOrNumber, Written::Integer(digits)) => number_is_switch(key, float(digits)),
-        (Kind::Integer(low, high), Written::Integer(digits)) => integer(key, digits, low, high),
-        (Kind::Number(_), Written::Number(number)) => number_in_range(key, *number),
-        (Kind::Number(_), Written::Integer(digits)) => number_in_range(key, float(digits)),
-        (Kind::Path, Written::Text(text)) if text.is_empty() => {
+        (KeyKind::Switch | KeyKind::SwitchOrNumber, Written::Switch(on)) => Ok(Value::Switch(*on)),
+        (KeyKind::SwitchOrNumber, Written::Number(number)) => number_is_switch(key, *number),
+        (KeyKind::SwitchOrNumber, Written::Integer(digits)) => number_is_switch(key, float(digits)),
+        (KeyKind::Integer(low, high), Written::Integer(digits)) => integer(key, digits, low, high),
+        (KeyKind::Number(_), Written::Number(number)) => number_in_range(key, *number),
+        (KeyKind::Number(_), Written::Integer(digits)) => number_in_range(key, float(digits)),
+        (KeyKind::Path, Written::Text(text)) if text.is_empty() => {
             Err(format!("{} is empty, but must be text", key.path).into())
         }
-        (Kind::Text | Kind::Path, Written::Text(text)) => Ok(Value::Text(text.clone())),
-        (Kind::Choice(words), Written::Text(text)) => choice(key, words, text),
-        (Kind::Devices, Written::Text(text) | Written::Integer(text)) => {
+        (KeyKind::Text | KeyKind::Path, Written::Text(text)) => Ok(Value::Text(text.clone())),
+        (KeyKind::Choice(words), Written::Text(text)) => choice(key, words, text),
+        (KeyKind::Devices, Written::Text(text) | Written::Integer(text)) => {
             match text.parse::<Devices>() {
                 Ok(devices) => Ok(Value::Text(devices.to_string())),
                 Err(but) => Err(format!("{} is {shown}, but {but}", key.path).into()),
@@ -161,7 +161,7 @@ fn number_is_switch(key: &Key, number: f64) -> Result<Value, Wrong> {
 }
 
 fn number_in_range(key: &Key, number: f64) -> Result<Value, Wrong> {
-    let Kind::Number(range) = key.kind else { unreachable!("only keys of this kind come here") };
+    let KeyKind::Number(range) = key.kind else { unreachable!("only keys of this kind come here") };
     if !number.is_finite() {
         return Err(format!("{} is {number}, but must be finite", key.path).into());
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use lcsl_config::{Machine, Stop, parse_train};
+use lcsl_config::{Machine, ModelName, Stop, parse_train};
 use serde::Deserialize;
 
 use crate::exit;
@@ -20,7 +20,7 @@ pub struct StepBench {
     /// Network
     #[arg(
         long,
-        value_name = "resnet20|resnet32|resnet34_cifar|resnet50|resnext50_32x4d",
+        value_name = ModelName::WORDS.join("|"),
         default_value = "resnet32"
     )]
     pub model: String,

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
+use lcsl_config::{ModelName, RunConfig};
 use lcsl_data::share;
+use thiserror::Error;
 
 /// How an epoch is cut into global batches, and each batch into logical ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,54 @@ impl EpochPlan {
     }
 }
 
+/// One image whose last feature map is one pixel is one value per channel, of which batch normalisation
+/// would take a variance: it divides by the number of values less one, and the running variance is NaN
+/// from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "step {step} of an epoch of {images} images has a logical rank with a single image, of which {model} \
+     leaves a single pixel at {image_size} pixels: batch normalisation finds no variance in it"
+)]
+pub struct SingleValue {
+    /// The first such step, from 0.
+    pub step: u64,
+    /// Training images in the epoch.
+    pub images: u64,
+    /// The network.
+    pub model: ModelName,
+    /// Height and width of an image.
+    pub image_size: usize,
+}
+
+/// Whether batch normalisation has more than one value per channel in every step of the run, the last
+/// one of an epoch of `images` images included. With `sync_bn` the images of all ranks count together.
+/// Micro-batches are equal shares of a batch, larger ones first.
+pub fn check_normalisation(config: &RunConfig, images: u64) -> Result<(), SingleValue> {
+    let (model, image_size) = (config.model.name, config.data.image_size);
+    if model.entry().smallest_map(image_size) > 1 {
+        return Ok(());
+    }
+    let logical_ranks = if config.train.sync_bn { 1 } else { config.run.virtual_ranks };
+    let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
+    // All steps but the last have batches of one size.
+    let mut steps = [0, plan.steps().saturating_sub(1)].into_iter();
+    let is_single = |step: &u64| {
+        let batch = plan.batch_at(*step);
+        let sizes = shares(batch.end - batch.start, config.train.accumulate_steps);
+        sizes.flat_map(|size| shares(size, logical_ranks)).any(|size| size == 1)
+    };
+    match steps.find(is_single) {
+        Some(step) => Err(SingleValue { step, images, model, image_size }),
+        None => Ok(()),
+    }
+}
+
+/// The sizes of so many shares of `whole`.
+fn shares(whole: u64, count: usize) -> impl Iterator<Item = u64> {
+    let count = count as u64;
+    (0..count).map(move |at| share::range(whole, count, at)).map(|share| share.end - share.start)
+}
+
 /// The logical ranks that a rank runs, in order: a block of equal size for each rank of the world,
 /// which divides them.
 pub fn block(logical_ranks: usize, world_size: usize, rank: usize) -> Range<usize> {
@@ -50,6 +100,7 @@ pub fn block(logical_ranks: usize, world_size: usize, rank: usize) -> Range<usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lcsl_config::{Machine, parse_train};
     use proptest::prelude::*;
 
     proptest! {
@@ -72,6 +123,47 @@ mod tests {
             }
             prop_assert_eq!(next, images);
         }
+    }
+
+    /// Story: a part of one image, whose last feature map is one pixel, put NaN into the running variance,
+    /// and the run ended with 0 at chance accuracy.
+    #[test]
+    fn a_single_value_per_channel_is_refused() {
+        let checked = |flags: &str, images| {
+            let flags: Vec<_> = flags.split(' ').map(Into::into).collect();
+            let machine = Machine { cores: 2, gpus: None };
+            check_normalisation(&parse_train(&flags, &machine).unwrap().config, images)
+        };
+        let flags = "--dataset=synthetic --image_size=8 --model=resnet34_cifar --batch_size=16";
+        assert_eq!(checked(flags, 32), Ok(()));
+        let found = checked(flags, 33).unwrap_err();
+        assert_eq!((found.step, found.images), (2, 33));
+        let sentence = "step 2 of an epoch of 33 images has a logical rank with a single image, of which \
+             resnet34_cifar leaves a single pixel at 8 pixels: batch normalisation finds no variance in it";
+        assert_eq!(found.to_string(), sentence);
+        let four = |batch: u64| format!("{flags} --virtual_ranks=4 --batch_size={batch}");
+        assert_eq!(checked(&four(7), 70).map_err(|found| found.step), Err(0), "one, two, two, two");
+        assert_eq!(checked(&four(8), 72), Ok(()));
+        assert_eq!(
+            checked(&four(8), 74).map_err(|found| found.step),
+            Err(9),
+            "one, one, none, none"
+        );
+        // With statistics in common, one image of each rank is two together.
+        let joined = format!("{flags} --batch_size=2 --gpu=cpu --nproc=2 --sync_bn");
+        assert_eq!(checked(&joined, 64), Ok(()));
+        assert_eq!(checked(&joined, 65).map_err(|found| found.step), Err(32));
+        let cut = format!("{flags} --accumulate_steps=8");
+        assert_eq!(checked(&cut, 32), Ok(()));
+        assert_eq!(checked(&format!("{cut} --batch_size=15"), 30).map_err(|e| e.step), Err(0));
+        assert_eq!(
+            checked(&cut, 40).map_err(|found| found.step),
+            Err(2),
+            "eight micro-batches of one"
+        );
+        // Two pixels a side are four values.
+        assert_eq!(checked(&flags.replace("=8", "=9"), 33), Ok(()));
+        assert_eq!(checked(&flags.replace("resnet34_cifar", "resnet20"), 33), Ok(()));
     }
 
     #[test]

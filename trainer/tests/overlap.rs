@@ -6,6 +6,7 @@ use std::thread;
 use lcsl_collective::order::Order;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_config::Initialisation;
 use lcsl_trainer::engine::gradients::overlapped::BucketSettings;
 use lcsl_trainer::engine::gradients::reducer::Reducer;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
@@ -17,7 +18,7 @@ const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 4 << 10, bytes: 16 
 fn student() -> Network {
     let architecture = Architecture::cifar(1, 16, Shortcut::Pad, 10);
     let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, true);
-    initialise(&mut network, 0, Role::Student);
+    initialise(&mut network, Initialisation::KaimingNormalFanIn, 0, Role::Student);
     network
 }
 

@@ -7,6 +7,7 @@ use std::thread;
 
 use lcsl_collective::Communicator;
 use lcsl_collective::threads::{self, ThreadRank};
+use lcsl_config::Initialisation;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
 use tch::{Device, Kind, Tensor};
@@ -24,7 +25,7 @@ struct Made {
 fn student(shortcut: Shortcut) -> Network {
     let architecture = Architecture::cifar(1, 4, shortcut, 10);
     let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
-    initialise(&mut network, 0, Role::Student);
+    initialise(&mut network, Initialisation::KaimingNormalFanIn, 0, Role::Student);
     network
 }
 

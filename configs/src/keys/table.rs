@@ -2,111 +2,112 @@
 
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
-use super::{Key, Kind, Range};
+use super::{Key, KeyKind, Range};
 use crate::run_config::{
     DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, Optimizer, Policy,
     Precision, Protocol, SamplerName,
 };
+use crate::zoo::SMALLEST_IMAGE;
 
 /// TOML's integers are signed, so a seed or a count ends here.
 const LARGEST: u64 = i64::MAX as u64;
-/// Generous limits that turn a slip of the finger into a message instead of an allocation.
+/// Generous limits, so that a mistyped number is answered with a message instead of an allocation.
 const RANKS_MAX: u64 = 65_536;
 const BATCH_MAX: u64 = 1 << 24;
 
-const ABOVE_0: Kind = Kind::Number(Range { low: Excluded(0.0), high: Unbounded });
-const FROM_0: Kind = Kind::Number(Range { low: Included(0.0), high: Unbounded });
-const FROM_0_TO_1: Kind = Kind::Number(Range { low: Included(0.0), high: Included(1.0) });
-const FROM_0_BELOW_1: Kind = Kind::Number(Range { low: Included(0.0), high: Excluded(1.0) });
-const ABOVE_0_TO_1: Kind = Kind::Number(Range { low: Excluded(0.0), high: Included(1.0) });
+const ABOVE_0: KeyKind = KeyKind::Number(Range { low: Excluded(0.0), high: Unbounded });
+const FROM_0: KeyKind = KeyKind::Number(Range { low: Included(0.0), high: Unbounded });
+const FROM_0_TO_1: KeyKind = KeyKind::Number(Range { low: Included(0.0), high: Included(1.0) });
+const FROM_0_BELOW_1: KeyKind = KeyKind::Number(Range { low: Included(0.0), high: Excluded(1.0) });
+const ABOVE_0_TO_1: KeyKind = KeyKind::Number(Range { low: Excluded(0.0), high: Included(1.0) });
 /// A share is kept in millionths, of which there has to be one.
-const MILLIONTH_TO_1: Kind = Kind::Number(Range { low: Included(1e-6), high: Included(1.0) });
-const ANY_NUMBER: Kind = Kind::Number(Range { low: Unbounded, high: Unbounded });
+const MILLIONTH_TO_1: KeyKind = KeyKind::Number(Range { low: Included(1e-6), high: Included(1.0) });
+const ANY_NUMBER: KeyKind = KeyKind::Number(Range { low: Unbounded, high: Unbounded });
 
 /// Every setting there is.
 pub const KEYS: &[Key] = &[
     Key::new(
         "run.run_dir",
-        Kind::Path,
+        KeyKind::Path,
         "Run directory; auto is runs/<dataset>-<method>-<model>-seed<seed>",
     )
     .or_auto()
     .flags(&["run_dir"]),
     Key::new(
         "run.gpu",
-        Kind::Devices,
+        KeyKind::Devices,
         "GPUs of one host, such as 0,1, or cpu; auto is 0, or cpu without a driver",
     )
     .or_auto()
     .flags(&["gpu"]),
     Key::new(
         "run.nproc",
-        Kind::Integer(1, RANKS_MAX),
+        KeyKind::Integer(1, RANKS_MAX),
         "Number of processes; auto is the GPUs listed, 1 on cpu",
     )
     .or_auto()
     .flags(&["nproc"]),
     Key::new(
         "run.virtual_ranks",
-        Kind::Integer(1, RANKS_MAX),
+        KeyKind::Integer(1, RANKS_MAX),
         "Logical ranks that cut every batch, a multiple of nproc; auto is nproc",
     )
     .or_auto()
     .flags(&["virtual_ranks"]),
     Key::new(
         "run.threads",
-        Kind::Integer(1, 4096),
+        KeyKind::Integer(1, 4096),
         "Threads per process; auto is all cores, or 1 if deterministic or with several cpu ranks",
     )
     .or_auto()
     .flags(&["threads"]),
-    Key::new("run.deterministic", Kind::Switch, "Bitwise equal results for 1, 2 and 4 processes")
+    Key::new("run.deterministic", KeyKind::Switch, "Bitwise equal results for 1, 2 and 4 processes")
         .flags(&["deterministic"]),
     Key::new(
         "run.check_collectives",
-        Kind::Switch,
+        KeyKind::Switch,
         "Ranks compare every collective call before it; names who differs",
     )
     .flags(&["check_collectives"]),
     Key::new(
         "run.compare_every_steps",
-        Kind::Integer(0, LARGEST),
+        KeyKind::Integer(0, LARGEST),
         "Steps between comparisons of weights, teacher and ledger over the ranks; 0 is never",
     ),
     Key::new(
         "run.bucket_mib",
-        Kind::Integer(1, 65_536),
+        KeyKind::Integer(1, 65_536),
         "MiB of gradients that are summed over ranks in one call",
     ),
     Key::new(
         "run.first_bucket_mib",
-        Kind::Integer(1, 65_536),
+        KeyKind::Integer(1, 65_536),
         "MiB of the first such call and of the last",
     ),
-    Key::new("run.bucket_times", Kind::Switch, "Times of the buckets in metrics.jsonl"),
+    Key::new("run.bucket_times", KeyKind::Switch, "Times of the buckets in metrics.jsonl"),
     Key::new(
         "run.seed",
-        Kind::Integer(0, LARGEST),
+        KeyKind::Integer(0, LARGEST),
         "Seed of order, augmentation, mixing and weights",
     )
     .flags(&["seed"]),
-    Key::new("run.resume", Kind::Path, "Continue an existing run: never, auto or a path")
+    Key::new("run.resume", KeyKind::Path, "Continue an existing run: never, auto or a path")
         .flags(&["resume"]),
     Key::new(
         "run.max_restarts",
-        Kind::Integer(0, 1_000_000),
+        KeyKind::Integer(0, 1_000_000),
         "Restarts from the newest checkpoint after a rank has failed",
     )
     .flags(&["max_restarts"]),
     Key::new(
         "run.hosts",
-        Kind::Text,
+        KeyKind::Text,
         "Hosts as for mpirun --host, such as a:4,b:4; empty is this machine",
     )
     .flags(&["hosts"]),
-    Key::new("data.name", Kind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
-    Key::new("data.root", Kind::Path, "Folder that holds the datasets"),
-    Key::new("data.imb_type", Kind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")
+    Key::new("data.name", KeyKind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
+    Key::new("data.root", KeyKind::Path, "Folder that holds the datasets"),
+    Key::new("data.imb_type", KeyKind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")
         .flags(&["imb_type"]),
     Key::new(
         "data.imb_factor",
@@ -117,88 +118,99 @@ pub const KEYS: &[Key] = &[
     .flags(&["imb_factor"]),
     Key::new(
         "data.image_size",
-        Kind::Integer(8, 4096),
+        KeyKind::Integer(SMALLEST_IMAGE as u64, 4096),
         "Height and width in pixels; auto is the dataset's own",
     )
     .or_auto()
     .flags(&["image_size"]),
     Key::new(
         "data.data_aug",
-        Kind::Choice(DataAugmentation::WORDS),
+        KeyKind::Choice(DataAugmentation::WORDS),
         "Augmentation recipe, which not every dataset has; the published none still crops and flips",
     )
     .or_auto()
     .flags(&["data_aug"]),
     Key::new(
         "data.sampler",
-        Kind::Choice(SamplerName::WORDS),
+        KeyKind::Choice(SamplerName::WORDS),
         "How an epoch draws images; after sequential they draw rare classes more often",
     )
     .flags(&["sampler"]),
     Key::new(
         "data.validation_per_class",
-        Kind::Integer(0, 1_000_000),
+        KeyKind::Integer(0, 1_000_000),
         "Images per class held out for validation; auto goes by dataset and protocol",
     )
     .or_auto(),
     Key::new(
         "data.loader_threads",
-        Kind::Integer(1, 4096),
+        KeyKind::Integer(1, 4096),
         "Threads per process that decode shards; auto goes by cores and processes",
     )
     .or_auto(),
     Key::new(
         "data.on_corrupt",
-        Kind::Choice(OnCorrupt::WORDS),
+        KeyKind::Choice(OnCorrupt::WORDS),
         "A corrupt record of a shard: fail ends the run, count goes on without it; both name it",
     )
     .flags(&["on_corrupt"]),
-    Key::new("data.selection_seed", Kind::Integer(0, LARGEST), "Seed of the selection of images"),
+    Key::new("data.selection_seed", KeyKind::Integer(0, LARGEST), "Seed of the selection of images"),
     Key::new(
         "data.synthetic_classes",
-        Kind::Integer(2, 65_536),
+        KeyKind::Integer(2, 65_536),
         "Classes of the synthetic dataset",
     ),
     Key::new(
         "data.synthetic_largest",
-        Kind::Integer(1, 1_000_000),
+        KeyKind::Integer(1, 1_000_000),
         "Training images in the largest class of the synthetic dataset",
     ),
     Key::new(
         "data.synthetic_test_per_class",
-        Kind::Integer(1, 1_000_000),
+        KeyKind::Integer(1, 1_000_000),
         "Test images per class of the synthetic dataset",
     ),
     Key::new(
         "model.name",
-        Kind::Choice(ModelName::WORDS),
-        "Network; resnet34_cifar is the published \"ResNet32\"; auto goes by dataset",
+        KeyKind::Choice(ModelName::WORDS),
+        "Network; resnet34_cifar is the published \"ResNet32\"; auto goes by dataset and protocol",
     )
     .or_auto()
     .flags(&["model"]),
     Key::new(
         "model.fc_norm",
-        Kind::SwitchOrNumber,
+        KeyKind::SwitchOrNumber,
         "L2-normalise the teacher's classifier rows; a number is on above 0",
     )
     .flags(&["fc_norm"]),
-    Key::new("train.method", Kind::Choice(Method::WORDS), "What is minimised").flags(&["method"]),
+    Key::new("train.method", KeyKind::Choice(Method::WORDS), "What is minimised").flags(&["method"]),
     Key::new(
         "train.protocol",
-        Kind::Choice(Protocol::WORDS),
-        "How best model and teacher are chosen",
+        KeyKind::Choice(Protocol::WORDS),
+        "How best model and teacher are chosen; under paper, auto is what the published code does",
     )
     .flags(&["protocol"]),
-    Key::new("train.epochs", Kind::Integer(1, 1_000_000), "Passes over the training set")
-        .flags(&["epochs"]),
-    Key::new("train.batch_size", Kind::Integer(1, BATCH_MAX), "Images per step over all ranks")
+    Key::new(
+        "train.epochs",
+        KeyKind::Integer(1, 1_000_000),
+        "Passes over the training set; auto is 200, and 300 as published under protocol paper",
+    )
+    .or_auto()
+    .flags(&["epochs"]),
+    Key::new("train.batch_size", KeyKind::Integer(1, BATCH_MAX), "Images per step over all ranks")
         .flags(&["batch_size"]),
+    Key::new(
+        "train.accumulate_steps",
+        KeyKind::Integer(1, BATCH_MAX),
+        "Micro-batches into which each batch is cut, to save memory; one optimiser step for all",
+    )
+    .flags(&["accumulate_steps"]),
     Key::new("train.lr", ABOVE_0, "Learning rate at the end of the warm-up").flags(&["lr"]),
     Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD"),
     Key::new("train.weight_decay", FROM_0, "L2 penalty on every parameter")
         .flags(&["weight_decay"]),
-    Key::new("train.optimizer", Kind::Choice(Optimizer::WORDS), "Optimiser").flags(&["optimizer"]),
-    Key::new("train.warmup_epochs", Kind::Integer(0, 1_000_000), "Epochs of linear warm-up")
+    Key::new("train.optimizer", KeyKind::Choice(Optimizer::WORDS), "Optimiser").flags(&["optimizer"]),
+    Key::new("train.warmup_epochs", KeyKind::Integer(0, 1_000_000), "Epochs of linear warm-up")
         .flags(&["warmup_epochs"]),
     Key::new("train.alpha", FROM_0, "Weight of the self-labelled term of the loss")
         .flags(&["alpha"]),
@@ -210,35 +222,35 @@ pub const KEYS: &[Key] = &[
     .flags(&["beta"]),
     Key::new(
         "train.start_epoch",
-        Kind::Integer(1, 1_000_000),
+        KeyKind::Integer(1, 1_000_000),
         "Above 1 only with --resume, which finds the place itself",
     )
     .flags(&["start_epoch"]),
     Key::new(
         "train.max_steps",
-        Kind::Integer(0, LARGEST),
+        KeyKind::Integer(0, LARGEST),
         "End after this many steps; 0 is no limit",
     )
     .flags(&["max_steps"]),
     Key::new(
         "train.log_every_steps",
-        Kind::Integer(1, LARGEST),
+        KeyKind::Integer(1, LARGEST),
         "Steps between two step events in metrics.jsonl",
     ),
     Key::new(
         "train.sync_bn",
-        Kind::Switch,
+        KeyKind::Switch,
         "Batch normalisation over all processes' images, not each one's own",
     )
     .flags(&["sync_bn"]),
     Key::new(
         "train.precision",
-        Kind::Choice(Precision::WORDS),
+        KeyKind::Choice(Precision::WORDS),
         "Arithmetic of the forward and backward passes",
     ),
     Key::new(
         "admission.policy",
-        Kind::Choice(Policy::WORDS),
+        KeyKind::Choice(Policy::WORDS),
         "Admission; auto is quota when honest, else reference",
     )
     .or_auto()
@@ -255,7 +267,7 @@ pub const KEYS: &[Key] = &[
     .or_auto(),
     Key::new(
         "admission.burst_steps",
-        Kind::Integer(1, 1_000_000),
+        KeyKind::Integer(1, 1_000_000),
         "Policy quota: steps' worth of tokens a bucket holds",
     ),
     Key::new(
@@ -266,22 +278,22 @@ pub const KEYS: &[Key] = &[
     Key::new("admission.crest_alpha", FROM_0, "Policy rate: CReST's exponent"),
     Key::new(
         "checkpoint.every_steps",
-        Kind::Integer(0, LARGEST),
+        KeyKind::Integer(0, LARGEST),
         "Steps between checkpoints; 0 is at evaluations only",
     ),
     Key::new(
         "checkpoint.keep_last",
-        Kind::Integer(1, 1_000_000),
+        KeyKind::Integer(1, 1_000_000),
         "Newest checkpoints kept; each holds the best model too",
     ),
     Key::new(
         "evaluation.batch_size",
-        Kind::Integer(1, BATCH_MAX),
+        KeyKind::Integer(1, BATCH_MAX),
         "Images per forward pass of an evaluation",
     ),
     Key::new(
         "evaluation.tta",
-        Kind::Switch,
+        KeyKind::Switch,
         "Average an image's logits with its mirror image's at the end",
     ),
     Key::new(

@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Millionths {
 /// `"auto"` or a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaRate {
-    /// Settled where the class counts are known: all budgets together are at most half the training
+    /// Resolved where the class counts are known: all budgets together are at most half the training
     /// set.
     Auto,
     /// A fixed share, at most one whole.

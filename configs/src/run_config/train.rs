@@ -16,6 +16,9 @@ pub struct Train {
     pub epochs: u64,
     /// Images per step over all ranks, at least `run.virtual_ranks`.
     pub batch_size: usize,
+    /// Micro-batches of a global batch, at least 1; the batch has at least one image for each logical rank
+    /// in each of them.
+    pub accumulate_steps: usize,
     /// The learning rate at the end of the warm-up, above 0.
     pub lr: f64,
     /// Momentum of SGD, in [0, 1).

@@ -1,4 +1,4 @@
-//! The files that travel inside the binary are complete, commented and right.
+//! The files that are embedded in the binary are complete, commented and right.
 
 use std::collections::BTreeSet;
 
@@ -168,7 +168,7 @@ fn what_auto_means_goes_by_the_protocol() {
     assert_eq!(
         honest.admission.quota_rate,
         QuotaRate::Auto,
-        "settled where the class counts are known"
+        "resolved where the class counts are known"
     );
     assert_eq!(good("--protocol=paper --policy=rate").config.admission.policy, Policy::Rate);
 }

@@ -6,6 +6,7 @@ mod help;
 mod layers;
 mod problems;
 mod published;
+mod published_run;
 mod round_trip;
 
 use std::path::Path;

@@ -125,6 +125,50 @@ fn a_batch_smaller_than_the_ranks() {
     good("--batch_size=4 --virtual_ranks=4");
 }
 
+/// Story: with as many logical ranks as images of a batch, each mixed its one image with itself, and nobody was
+/// told that mixup did nothing.
+#[test]
+fn too_few_images_of_a_logical_rank_to_mix_are_pointed_out() {
+    insta::assert_snapshot!(good("--batch_size=4 --virtual_ranks=4").notes.join("\n"), @r"
+    each logical rank mixes 1 image of a batch with itself, so mixup does nothing; --batch_size=32 gives each 8
+    ");
+    insta::assert_snapshot!(good("--batch_size=31 --virtual_ranks=4 --method=mixup").notes.join("\n"), @r"
+    each logical rank mixes 7 images of a batch with each other, so mixup does little; --batch_size=32 gives each 8
+    ");
+    assert_eq!(good("--batch_size=32 --virtual_ranks=4").notes, [""; 0]);
+    assert_eq!(good("--batch_size=4 --virtual_ranks=4 --method=ce").notes, [""; 0]);
+}
+
+/// Story: a network for photographs halves the image five times; of 16 pixels, one was left two stages before
+/// the end, and the rest saw padding around it.
+#[test]
+fn an_image_smaller_than_the_network_takes() {
+    insta::assert_snapshot!(bad("--dataset=synthetic --image_size=31 --model=resnet50"), @r"
+    the configuration has a problem
+      - data.image_size is 31, but resnet50 takes images of at least 32 pixels
+        where: flag --image_size and flag --model
+        hint: for images this small there are resnet20, resnet32, resnet34_cifar
+    ");
+    good("--dataset=synthetic --image_size=32 --model=resnet50");
+    good("--dataset=synthetic --image_size=8 --model=resnet34_cifar");
+}
+
+#[test]
+fn a_batch_that_cannot_be_cut_into_micro_batches() {
+    insta::assert_snapshot!(bad("--batch_size=15 --accumulate_steps=4 --virtual_ranks=4"), @r"
+    the configuration has a problem
+      - train.batch_size (15) is smaller than 4 micro-batches times 4 logical ranks
+        where: flag --batch_size and flag --accumulate_steps and flag --virtual_ranks
+        hint: batch_size is global; give at least 16, or fewer micro-batches
+    ");
+    let problems = bad("--batch_size=3 --accumulate_steps=2 --virtual_ranks=4").0;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    good("--batch_size=16 --accumulate_steps=4 --virtual_ranks=4");
+    good("--batch_size=64 --accumulate_steps=4 --nproc=2 --sync_bn");
+    let note = good("--batch_size=64 --accumulate_steps=16").notes.join("\n");
+    assert!(note.contains("4 images of a micro-batch") && note.contains("=128 gives"), "{note}");
+}
+
 #[test]
 fn processes_that_do_not_divide_the_ranks() {
     insta::assert_snapshot!(bad("--nproc=2 --virtual_ranks=5"), @r"

@@ -96,13 +96,13 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
     insta::assert_snapshot!(from_toml(&text, "runs/a/config.toml").unwrap_err(), @r"
     the configuration has 5 problems
       - train.momentum is 9, but must be in [0, 1)
-        where: runs/a/config.toml, line 46
+        where: runs/a/config.toml, line 47
       - evaluation.tta is 1, but must be true or false
-        where: runs/a/config.toml, line 73
-      - unknown key evaluation.ttta
         where: runs/a/config.toml, line 74
+      - unknown key evaluation.ttta
+        where: runs/a/config.toml, line 75
         hint: did you mean evaluation.tta?
-      - run.nproc is auto, but a run's own configuration is settled
+      - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6
         hint: let `lcsl train` write this file, and change settings on its command line
       - train.lr is missing

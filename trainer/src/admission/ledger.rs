@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Admissions of an epoch below which it is not reported that one class took most of them: of a few, one
+/// class has more than half by chance.
+const COLLAPSE_ADMISSIONS_MIN: u64 = 50;
+
 /// Token buckets, credit and counts, each with one entry per class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,12 +46,12 @@ impl Ledger {
         self.total.iter().sum()
     }
 
-    /// The class that took more than half of this epoch's admissions, where there are three
-    /// minority classes or more to share them: a sign that the teacher labels everything with one
-    /// class.
+    /// The class that took more than half of this epoch's admissions, where there are at least 50 of
+    /// them and three minority classes or more to share them: a sign that the teacher labels everything
+    /// with one class.
     pub fn collapse(&self, minority: &[u32]) -> Option<u32> {
         let admitted: u64 = self.epoch.iter().sum();
-        if minority.len() < 3 {
+        if minority.len() < 3 || admitted < COLLAPSE_ADMISSIONS_MIN {
             return None;
         }
         minority.iter().copied().find(|class| self.epoch[*class as usize] * 2 > admitted)
@@ -61,9 +65,21 @@ mod tests {
     #[test]
     fn collapse_needs_more_than_half_and_three_classes() {
         let ledger = |epoch: &[u64]| Ledger { epoch: epoch.to_vec(), ..Ledger::new(epoch.len()) };
-        assert_eq!(ledger(&[0, 6, 3, 2]).collapse(&[1, 2, 3]), Some(1));
-        assert_eq!(ledger(&[0, 5, 3, 2]).collapse(&[1, 2, 3]), None);
-        assert_eq!(ledger(&[0, 6, 3, 0]).collapse(&[1, 2]), None);
+        assert_eq!(ledger(&[0, 60, 30, 20]).collapse(&[1, 2, 3]), Some(1));
+        assert_eq!(ledger(&[0, 50, 30, 20]).collapse(&[1, 2, 3]), None);
+        assert_eq!(ledger(&[0, 60, 30, 0]).collapse(&[1, 2]), None);
         assert_eq!(ledger(&[0, 0, 0, 0]).collapse(&[1, 2, 3]), None);
+    }
+
+    /// Story: the first image that a run admitted was a class with more than half of all admissions, and
+    /// a healthy run was reported as collapsed.
+    #[test]
+    fn a_few_admissions_are_no_collapse() {
+        let collapse = |epoch: &[u64]| {
+            Ledger { epoch: epoch.to_vec(), ..Ledger::new(epoch.len()) }.collapse(&[1, 2, 3])
+        };
+        assert_eq!(collapse(&[0, 1, 0, 0]), None);
+        assert_eq!(collapse(&[0, 49, 0, 0]), None);
+        assert_eq!(collapse(&[0, 50, 0, 0]), Some(1));
     }
 }

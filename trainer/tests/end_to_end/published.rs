@@ -56,7 +56,12 @@ fn the_published_command_line_trains_on_files_of_true_form() {
     let output = shell(folder.path(), &words);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{message}");
-    assert!(message.contains("note: beta is accepted and recorded; nothing reads it"), "{message}");
+    assert_eq!(message.matches("note: ").count(), 1, "{message}");
+    for words in
+        ["note: this is the published code's command line, but not its run", "--protocol=paper"]
+    {
+        assert!(message.contains(words), "{words} is not in {message}");
+    }
     let run = folder.path().join("runs/published");
     let result = json(&run.join("result.json"));
     // 500 images of class 0 down to 5 of class 99, less 20 of each for validation where there are so many.

@@ -6,11 +6,12 @@ use tch::{Device, Kind};
 use super::weights::{self, Role};
 use super::{Architecture, Network};
 
-/// The network of a configuration, with its initial weights.
+/// The network of a configuration, with the initial weights of its protocol.
 pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
     let architecture = Architecture::named(config.model.name, classes as i64);
     let trains = role == Role::Student;
     let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
-    weights::initialise(&mut network, config.run.seed, role);
+    let initialisation = config.model.name.entry().initialisation(config.train.protocol);
+    weights::initialise(&mut network, initialisation, config.run.seed, role);
     network
 }

@@ -124,6 +124,7 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
+    use lcsl_config::Initialisation;
     use tch::{Device, Kind};
 
     use super::*;
@@ -143,7 +144,7 @@ mod tests {
         for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {
             for architecture in small.iter().chain([&photographs]) {
                 let mut network = Network::zeros(architecture, kind, Device::Cpu, false);
-                initialise(&mut network, 3, Role::Student);
+                initialise(&mut network, Initialisation::KaimingNormalFanIn, 3, Role::Student);
                 let count = 5 * 36 * 27 * 3;
                 let images = Tensor::arange(count, (Kind::Double, Device::Cpu)).sin();
                 let images = images.view([5, 36, 27, 3]).to_kind(kind);

@@ -4,6 +4,7 @@
 //! seed and on nothing else: each tensor has its own stream, whose place is the tensor's position
 //! in the network.
 
+use lcsl_config::Initialisation;
 use lcsl_data::random::{Purpose, Stream};
 use tch::Tensor;
 
@@ -20,25 +21,23 @@ pub enum Role {
     RestartedClassifier,
 }
 
-/// Kaiming-normal convolutions and classifier (He et al., ICCV 2015; gain √2, fan-in), unit scales,
-/// zero shifts, a classifier bias uniform in ±1/√features; running statistics as of a standard
-/// normal input. As the published code initialises.
-pub fn initialise(network: &mut Network, seed: u64, role: Role) {
+/// Convolutions and classifier as `initialisation` says, unit scales, zero shifts, a classifier bias
+/// uniform in ±1/√features; running statistics as of a standard normal input.
+pub fn initialise(network: &mut Network, initialisation: Initialisation, seed: u64, role: Role) {
     let _guard = tch::no_grad_guard();
     let features = network.architecture().features() as f64;
     for (position, (name, view)) in network.parameters.named().enumerate() {
         let mut stream = Stream::new(seed, Purpose::Weights, role as u64, position as u64, 0);
         let shape = view.size();
         let elements = view.numel();
-        let values: Vec<f64> = if shape.len() > 1 {
-            let fan_in: i64 = shape[1..].iter().product();
-            let deviation = (2.0 / fan_in as f64).sqrt();
-            (0..elements).map(|_| stream.normal() * deviation).collect()
-        } else if name == "fc.bias" {
-            let bound = 1.0 / features.sqrt();
-            (0..elements).map(|_| (stream.unit() * 2.0 - 1.0) * bound).collect()
-        } else {
-            vec![if name.ends_with("weight") { 1.0 } else { 0.0 }; elements]
+        let values: Vec<f64> = match distribution(initialisation, name, &shape, features) {
+            Distribution::Normal { deviation } => {
+                (0..elements).map(|_| stream.normal() * deviation).collect()
+            }
+            Distribution::Uniform { bound } => {
+                (0..elements).map(|_| (stream.unit() * 2.0 - 1.0) * bound).collect()
+            }
+            Distribution::Constant(value) => vec![value; elements],
         };
         view.shallow_clone().copy_(&Tensor::from_slice(&values).view(shape.as_slice()));
     }
@@ -62,5 +61,152 @@ pub fn draw_classifier(network: &mut Network, seed: u64, epoch: u64) {
         let values: Vec<f64> =
             (0..view.numel()).map(|_| (stream.unit() * 2.0 - 1.0) * bound).collect();
         view.shallow_clone().copy_(&Tensor::from_slice(&values).view(view.size().as_slice()));
+    }
+}
+
+/// What the values of one tensor are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Distribution {
+    /// Mean 0.
+    Normal {
+        deviation: f64,
+    },
+    /// In ±bound.
+    Uniform {
+        bound: f64,
+    },
+    Constant(f64),
+}
+
+/// The distribution of the parameter `name` of this shape: (to, from, rows, columns) of a convolution,
+/// with the inputs of one group, and (classes, features) of the classifier.
+fn distribution(
+    initialisation: Initialisation,
+    name: &str,
+    shape: &[i64],
+    features: f64,
+) -> Distribution {
+    if shape.len() < 2 {
+        return match name {
+            "fc.bias" => Distribution::Uniform { bound: 1.0 / features.sqrt() },
+            _ if name.ends_with("weight") => Distribution::Constant(1.0),
+            _ => Distribution::Constant(0.0),
+        };
+    }
+    let fan_in = shape[1..].iter().product::<i64>() as f64;
+    let fan_out = (shape[0] * shape[2..].iter().product::<i64>()) as f64;
+    let is_classifier = shape.len() == 2;
+    match initialisation {
+        Initialisation::KaimingNormalFanIn => {
+            Distribution::Normal { deviation: (2.0 / fan_in).sqrt() }
+        }
+        Initialisation::KaimingNormalFanOut if !is_classifier => {
+            Distribution::Normal { deviation: (2.0 / fan_out).sqrt() }
+        }
+        Initialisation::KaimingNormalFanOut | Initialisation::PytorchDefault => {
+            Distribution::Uniform { bound: 1.0 / fan_in.sqrt() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::{ModelName, Protocol};
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::engine::network::Architecture;
+    use crate::engine::run::digest;
+    use crate::engine::step::teacher::Teacher;
+
+    fn drawn(name: ModelName, protocol: Protocol, classes: i64, role: Role) -> Network {
+        let architecture = Architecture::named(name, classes);
+        let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
+        initialise(&mut network, name.entry().initialisation(protocol), 0, role);
+        network
+    }
+
+    /// The part of drawn images that an untrained teacher labels with a confidence of 0.5 or more.
+    fn confident(name: ModelName, protocol: Protocol, classes: i64, size: i64) -> f64 {
+        let teacher = Teacher::of(&drawn(name, protocol, classes, Role::FirstTeacher), true);
+        let mut stream = Stream::new(1, Purpose::Augment, 0, 0, 0);
+        let count = 16;
+        let pixels: Vec<f32> =
+            (0..count * size * size * 3).map(|_| stream.normal() as f32).collect();
+        let images = Tensor::from_slice(&pixels).view([count, size, size, 3]);
+        let confidence = teacher.label(&images, 1.0).confidence;
+        confidence.ge(0.5).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
+    }
+
+    /// Story: every network began with Kaiming-normal weights "as the published code initialises", which it
+    /// does not: the untrained teacher of protocol `paper` was sure of itself and up to the whole of epoch 1
+    /// was admitted under its labels, where the published one admits nobody.
+    #[test]
+    fn an_untrained_teacher_of_protocol_paper_is_sure_of_nothing() {
+        for (name, classes, size) in [
+            (ModelName::Resnet20, 10, 28),
+            (ModelName::Resnet32, 10, 32),
+            (ModelName::Resnet34Cifar, 10, 32),
+            (ModelName::Resnet34Cifar, 100, 32),
+            (ModelName::Resnet50, 8142, 64),
+            (ModelName::Resnext50, 1000, 64),
+        ] {
+            let part = confident(name, Protocol::Paper, classes, size);
+            assert!(part < 0.01, "{name} with {classes} classes: {part} of the images");
+        }
+        let honest = confident(ModelName::Resnet34Cifar, Protocol::Honest, 10, 32);
+        assert!(honest > 0.5, "the other initialisation would pass this test, too: {honest}");
+    }
+
+    /// Every tensor has the deviation and the bounds of its source: `torch.nn`'s (±1/√fan-in) and
+    /// torchvision's (variance 2/fan-out, of all output channels).
+    #[test]
+    fn first_weights_have_the_moments_of_their_source() {
+        for (name, protocol) in [
+            (ModelName::Resnet34Cifar, Protocol::Paper),
+            (ModelName::Resnext50, Protocol::Paper),
+            (ModelName::Resnext50, Protocol::Honest),
+        ] {
+            let network = drawn(name, protocol, 100, Role::Student);
+            for (tensor, view) in network.parameters.named() {
+                let shape = view.size();
+                if shape.len() == 1 && tensor != "fc.bias" {
+                    let expected = if tensor.ends_with("weight") { 1.0 } else { 0.0 };
+                    assert!(view.eq(expected).all().int64_value(&[]) == 1, "{name} {tensor}");
+                    continue;
+                }
+                let (to, from) = (shape[0] as f64, *shape.get(1).unwrap_or(&1) as f64);
+                let pixels = if shape.len() == 4 { (shape[2] * shape[3]) as f64 } else { 1.0 };
+                let features = network.architecture().features() as f64;
+                let (deviation, largest) = match (name, protocol, tensor) {
+                    (.., "fc.bias") => ((1.0 / features / 3.0).sqrt(), (1.0 / features).sqrt()),
+                    (_, Protocol::Honest, _) => ((2.0 / from / pixels).sqrt(), f64::INFINITY),
+                    (ModelName::Resnext50, _, conv) if conv != "fc.weight" => {
+                        ((2.0 / to / pixels).sqrt(), f64::INFINITY)
+                    }
+                    _ => ((1.0 / from / pixels / 3.0).sqrt(), (1.0 / from / pixels).sqrt()),
+                };
+                let values = view.to_kind(Kind::Double);
+                let moment = |values: &Tensor| values.mean(Kind::Double).double_value(&[]);
+                let count = values.numel() as f64;
+                let off = (moment(&values.square()).sqrt() / deviation - 1.0).abs();
+                assert!(off < 4.0 / count.sqrt(), "{name} {tensor}: deviation off by {off}");
+                let mean = moment(&values).abs() / deviation;
+                assert!(mean < 5.0 / count.sqrt(), "{name} {tensor}: mean {mean} deviations");
+                let most = values.abs().max().double_value(&[]);
+                assert!(most <= largest * (1.0 + 1e-6), "{name} {tensor}: {most} over {largest}");
+            }
+        }
+    }
+
+    /// The numbers of protocol `honest` hang on its first weights, to the bit.
+    #[test]
+    fn first_weights_of_protocol_honest_stay_as_they_were() {
+        let digest =
+            |role| digest::weights(&drawn(ModelName::Resnet20, Protocol::Honest, 10, role));
+        assert_eq!(
+            digest(Role::Student),
+            "bb18da95b23e5bbfb0ebb4f56913fc4d504ce0c6641ec00d128106f91039dc20"
+        );
     }
 }

@@ -113,6 +113,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, TrainError> {
         let objective = Objective::of(config);
         let data_module = data_module::open(config)?;
+        plan::check_normalisation(config, data_module.train.indices.len() as u64)?;
         let classes = data_module.class_names.len();
         let batches = batches(config, &objective, &data_module, world.as_ref(), device);
         let exams_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());

@@ -72,7 +72,7 @@ fn digests(state: &TrainState<'_>, ledger: &Ledger) -> Vec<(String, Digest)> {
 #[cfg(test)]
 mod tests {
     use lcsl_collective::threads;
-    use lcsl_config::ModelName;
+    use lcsl_config::{Initialisation, ModelName};
     use tch::{Device, Kind};
 
     use super::*;
@@ -83,7 +83,7 @@ mod tests {
     fn network() -> Network {
         let architecture = Architecture::named(ModelName::Resnet20, 10);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
-        initialise(&mut network, 1, Role::Student);
+        initialise(&mut network, Initialisation::KaimingNormalFanIn, 1, Role::Student);
         network
     }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
 use crate::engine::step::error::StepError;
+use crate::plan::SingleValue;
 use crate::run_dir::durable::DiskError;
 
 /// Why training ended before its time.
@@ -16,6 +17,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error(transparent)]
     DataModule(#[from] DataModuleError),
+    /// A step would leave batch normalisation a single value.
+    #[error(transparent)]
+    Normalisation(#[from] SingleValue),
     /// A step failed.
     #[error("step {step} (epoch {epoch}): {source}")]
     Step {

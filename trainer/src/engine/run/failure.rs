@@ -20,6 +20,11 @@ const DISK: i32 = 5;
 pub fn of_training(error: &TrainError) -> Failure {
     let (exit_code, hint, bystander) = match error {
         TrainError::DataModule(error) => (BAD_DATA, material_hint(error), false),
+        TrainError::Normalisation(_) => {
+            let hint = "take larger images, or a --batch_size with which every batch, the last of an epoch \
+                        included, has two images or none for each logical rank";
+            (USAGE, Some(hint.to_owned()), false)
+        }
         TrainError::Step { source, .. } => of_step(source),
         TrainError::Evaluate { source: EvaluateError::Data(error), .. } => {
             (BAD_DATA, record_hint(error), false)
