@@ -110,7 +110,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
     let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(DataModule {
-        sampler: sampler(config, &train)?,
+        sampler: sampler_of(config, &train)?,
         class_names: dataset.class_names,
         train,
         train_counts: split.train_counts,
@@ -153,17 +153,26 @@ fn cut(config: &RunConfig, targets: Vec<u64>) -> SplitRequest {
     }
 }
 
-/// The sampler of these training images. Labels are read only where classes make a difference: in shards
+fn sampler_of(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
+    sampler(config.data.sampler, config.train.epochs, config.run.seed, train)
+}
+
+/// The sampler of these training images, in a stage of so many `epochs`. Labels are read only where classes make a difference: in shards
 /// that is a walk through the index.
-fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
+pub fn sampler(
+    name: SamplerName,
+    epochs: u64,
+    seed: u64,
+    train: &Selection,
+) -> Result<Sampler, DataError> {
     let count = train.indices.len();
-    let kind = match config.data.sampler {
+    let kind = match name {
         SamplerName::Random => SamplerKind::Random,
         SamplerName::QuasiRandom => SamplerKind::QuasiRandom,
         SamplerName::Sequential => SamplerKind::Sequential,
         SamplerName::ClassBalanced => SamplerKind::ClassBalanced,
         SamplerName::SquareRoot => SamplerKind::SquareRoot,
-        SamplerName::Progressive => SamplerKind::Progressive { epochs: config.train.epochs },
+        SamplerName::Progressive => SamplerKind::Progressive { epochs },
         SamplerName::Reversed => SamplerKind::Reversed,
     };
     let label = |index: &u32| match &train.images {
@@ -176,7 +185,7 @@ fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> 
         }
         _ => train.indices.iter().map(label).collect::<Result<_, DataError>>()?,
     };
-    Ok(Sampler::new(kind, labels.into_iter(), config.run.seed))
+    Ok(Sampler::new(kind, labels.into_iter(), seed))
 }
 
 fn name_of(name: DatasetName) -> DatasetId {

@@ -9,14 +9,16 @@ use lcsl_config::{ModelName, RunConfig};
 use lcsl_data::share;
 use thiserror::Error;
 
-/// How an epoch is cut into global batches, and each batch into logical ranks.
+/// How an epoch is cut into global batches, each batch into micro-batches, and these into logical ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochPlan {
     /// Training images in the epoch.
     pub images: u64,
     /// Images of a global batch; the last one may be smaller.
     pub batch: u64,
-    /// Logical ranks that share each batch.
+    /// Micro-batches of a batch, in nearly equal shares.
+    pub micro_batches: usize,
+    /// Logical ranks that share each micro-batch.
     pub logical_ranks: usize,
 }
 
@@ -32,14 +34,22 @@ impl EpochPlan {
         start..(start + self.batch).min(self.images)
     }
 
-    /// Positions of that batch which `logical_rank` owns; none when there are fewer images than
-    /// logical ranks.
-    pub fn positions_of(&self, step: u64, logical_rank: usize) -> Range<u64> {
-        let batch = self.batch_at(step);
-        let share =
-            share::range(batch.end - batch.start, self.logical_ranks as u64, logical_rank as u64);
-        batch.start + share.start..batch.start + share.end
+    /// Positions of micro-batch `micro` of that batch.
+    pub fn micro_batch_at(&self, step: u64, micro: usize) -> Range<u64> {
+        share_of(&self.batch_at(step), self.micro_batches, micro)
     }
+
+    /// Positions of that micro-batch which `logical_rank` owns; none when there are fewer images than
+    /// logical ranks.
+    pub fn positions_of(&self, step: u64, micro: usize, logical_rank: usize) -> Range<u64> {
+        share_of(&self.micro_batch_at(step, micro), self.logical_ranks, logical_rank)
+    }
+}
+
+/// Share `number` of `count` of some positions.
+fn share_of(whole: &Range<u64>, count: usize, number: usize) -> Range<u64> {
+    let share = share::range(whole.end - whole.start, count as u64, number as u64);
+    whole.start + share.start..whole.start + share.end
 }
 
 /// One image whose last feature map is one pixel is one value per channel, of which batch normalisation
@@ -63,31 +73,30 @@ pub struct SingleValue {
 
 /// Whether batch normalisation has more than one value per channel in every step of the run, the last
 /// one of an epoch of `images` images included. With `sync_bn` the images of all ranks count together.
-/// Micro-batches are equal shares of a batch, larger ones first.
 pub fn check_normalisation(config: &RunConfig, images: u64) -> Result<(), SingleValue> {
     let (model, image_size) = (config.model.name, config.data.image_size);
     if model.entry().smallest_map(image_size) > 1 {
         return Ok(());
     }
     let logical_ranks = if config.train.sync_bn { 1 } else { config.run.virtual_ranks };
-    let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
+    let plan = EpochPlan {
+        images,
+        batch: config.train.batch_size as u64,
+        micro_batches: config.train.accumulate_steps,
+        logical_ranks,
+    };
     // All steps but the last have batches of one size.
     let mut steps = [0, plan.steps().saturating_sub(1)].into_iter();
     let is_single = |step: &u64| {
-        let batch = plan.batch_at(*step);
-        let sizes = shares(batch.end - batch.start, config.train.accumulate_steps);
-        sizes.flat_map(|size| shares(size, logical_ranks)).any(|size| size == 1)
+        let batches = (0..plan.micro_batches)
+            .flat_map(|micro| (0..logical_ranks).map(move |rank| (micro, rank)));
+        let mut sizes = batches.map(|(micro, rank)| plan.positions_of(*step, micro, rank));
+        sizes.any(|positions| positions.end - positions.start == 1)
     };
     match steps.find(is_single) {
         Some(step) => Err(SingleValue { step, images, model, image_size }),
         None => Ok(()),
     }
-}
-
-/// The sizes of so many shares of `whole`.
-fn shares(whole: u64, count: usize) -> impl Iterator<Item = u64> {
-    let count = count as u64;
-    (0..count).map(move |at| share::range(whole, count, at)).map(|share| share.end - share.start)
 }
 
 /// The logical ranks that a rank runs, in order: a block of equal size for each rank of the world,
@@ -106,16 +115,17 @@ mod tests {
     proptest! {
         #[test]
         fn an_epoch_is_covered_once_and_in_order(
-            images in 1_u64..500, batch in 1_u64..70, power in 0_u32..5, divisor in 0_u32..5
+            images in 1_u64..500, batch in 1_u64..70, micro_batches in 1_usize..4,
+            power in 0_u32..5, divisor in 0_u32..5
         ) {
             let logical_ranks = 1 << power;
             let world = 1 << divisor.min(power);
-            let plan = EpochPlan { images, batch, logical_ranks };
+            let plan = EpochPlan { images, batch, micro_batches, logical_ranks };
             let mut next = 0;
             for step in 0..plan.steps() {
-                for rank in 0..world {
-                    for logical in block(logical_ranks, world, rank) {
-                        let share = plan.positions_of(step, logical);
+                for micro in 0..micro_batches {
+                    for logical in (0..world).flat_map(|rank| block(logical_ranks, world, rank)) {
+                        let share = plan.positions_of(step, micro, logical);
                         prop_assert_eq!(share.start, next);
                         next = share.end;
                     }
@@ -168,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_last_batch_smaller_than_the_world_leaves_logical_ranks_empty() {
-        let plan = EpochPlan { images: 66, batch: 64, logical_ranks: 4 };
-        let shares: Vec<_> = (0..4).map(|logical| plan.positions_of(1, logical)).collect();
+        let plan = EpochPlan { images: 66, batch: 64, micro_batches: 1, logical_ranks: 4 };
+        let shares: Vec<_> = (0..4).map(|logical| plan.positions_of(1, 0, logical)).collect();
         assert_eq!(shares, [64..65, 65..66, 66..66, 66..66]);
     }
 }

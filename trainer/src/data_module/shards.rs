@@ -8,7 +8,7 @@ use lcsl_data::datasets::prepared::{self, Prepared, PreparedSplit};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{DataModule, DataModuleError, Selection, cut, profile, recipes, sampler};
+use super::{DataModule, DataModuleError, Selection, cut, profile, recipes, sampler_of};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
@@ -19,7 +19,7 @@ pub(super) fn open(name: DatasetId, config: &RunConfig) -> Result<DataModule, Da
     let rehearsal =
         dataset.rehearsal.then(|| format!("the images of {name} are drawn: a rehearsal"));
     Ok(DataModule {
-        sampler: sampler(config, &train.train)?,
+        sampler: sampler_of(config, &train.train)?,
         class_names: dataset.class_names,
         train: train.train,
         train_counts: train.counts,

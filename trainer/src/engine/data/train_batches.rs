@@ -24,11 +24,8 @@ pub struct DatasetBatches {
 }
 
 impl DatasetBatches {
-    fn logical_batch(
-        &mut self,
-        index: StepIndex,
-        logical_rank: usize,
-    ) -> Result<LogicalBatch, DataError> {
+    /// The next logical batch; its permutation is the one of this `place` in the step.
+    fn logical_batch(&mut self, index: StepIndex, place: usize) -> Result<LogicalBatch, DataError> {
         let shape = self.loader.shape;
         let raw = self.loader.next_batch()?;
         let (count, keys) = (raw.labels.len(), raw.positions);
@@ -41,7 +38,7 @@ impl DatasetBatches {
             Mixing::None => (1.0, (0..count as i64).collect()),
             Mixing::Mixup => {
                 let lambda = stream(Purpose::Mixup, 0).unit(); // Beta(1, 1) is uniform
-                let mut order = stream(Purpose::Permutation, logical_rank as u64);
+                let mut order = stream(Purpose::Permutation, place as u64);
                 (lambda, order.permutation(count))
             }
         };
@@ -67,17 +64,20 @@ fn send(numbers: Tensor, device: Device, sent: &mut Vec<Tensor>) -> Tensor {
 
 impl BatchSource for DatasetBatches {
     fn micro_batches(&self) -> usize {
-        1
+        self.loader.plan.micro_batches
     }
 
-    fn global_images(&self, index: StepIndex, _micro: usize) -> u64 {
-        let batch = self.loader.plan.batch_at(index.step);
+    fn global_images(&self, index: StepIndex, micro: usize) -> u64 {
+        let batch = self.loader.plan.micro_batch_at(index.step, micro);
         batch.end - batch.start
     }
 
-    fn batches(&mut self, index: StepIndex, _micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
-        self.loader.go_to(index);
+    fn batches(&mut self, index: StepIndex, micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
+        if micro == 0 {
+            self.loader.go_to(index);
+        }
+        let first = micro * self.loader.plan.logical_ranks; // each permutation has a place of its own
         let block = self.loader.block.clone();
-        block.map(|logical_rank| self.logical_batch(index, logical_rank)).collect()
+        block.map(|logical_rank| self.logical_batch(index, first + logical_rank)).collect()
     }
 }

@@ -11,6 +11,7 @@ use lcsl_data::batch::{
 };
 use lcsl_data::images::Shape;
 use lcsl_data::loader::CorruptPolicy;
+use lcsl_data::sampler::Sampler;
 
 use crate::corrupt::{CorruptLog, CorruptScope};
 use crate::data_module::DataModule;
@@ -80,7 +81,7 @@ impl TrainLoader {
         decoding: Decoding,
         pinner: Option<&Arc<Pinner>>,
     ) -> Self {
-        let largest = plan.batch.div_ceil(plan.logical_ranks as u64);
+        let largest = plan.batch.div_ceil((plan.micro_batches * plan.logical_ranks) as u64);
         let ahead = BATCHES_AHEAD.max(block.len());
         let stream = ImageStream {
             store: data_module.train.images.clone(),
@@ -99,6 +100,12 @@ impl TrainLoader {
             running: None,
             corrupt: CorruptLog::default(),
         }
+    }
+
+    /// From the next step on, an epoch draws the images with this sampler.
+    pub fn draw_with(&mut self, sampler: Sampler) {
+        self.running = None;
+        self.stream.sampler = sampler;
     }
 
     /// Goes to a step, whose batches [`TrainLoader::next_batch`] then gives. A step out of turn (the first
@@ -157,9 +164,12 @@ fn after(index: StepIndex) -> StepIndex {
 fn pieces(plan: EpochPlan, block: Range<usize>, from: StepIndex) -> Pieces {
     let steps = std::iter::successors(Some(from), |index| Some(after(*index)));
     Box::new(steps.flat_map(move |index| {
-        block.clone().map(move |logical_rank| Piece {
+        let block = block.clone();
+        let batches = (0..plan.micro_batches)
+            .flat_map(move |micro| block.clone().map(move |logical_rank| (micro, logical_rank)));
+        batches.map(move |(micro, logical_rank)| Piece {
             epoch: index.epoch,
-            positions: plan.positions_of(index.step, logical_rank),
+            positions: plan.positions_of(index.step, micro, logical_rank),
         })
     }))
 }
@@ -170,7 +180,7 @@ mod tests {
 
     #[test]
     fn pieces_go_on_in_the_middle_of_an_epoch_and_over_its_end() {
-        let plan = EpochPlan { images: 10, batch: 4, logical_ranks: 4 };
+        let plan = EpochPlan { images: 10, batch: 4, micro_batches: 1, logical_ranks: 4 };
         let from = StepIndex { epoch: 2, step: 1, steps: plan.steps() };
         let asked: Vec<Piece> = pieces(plan, 2..4, from).take(6).collect();
         let expected = [(2, 6..7), (2, 7..8), (2, 10..10), (2, 10..10), (3, 2..3), (3, 3..4)];

@@ -199,7 +199,12 @@ pub(crate) fn batches(
 ) -> DatasetBatches {
     let (logical_ranks, seed) = (config.run.virtual_ranks, config.run.seed);
     let images = data_module.train.indices.len() as u64;
-    let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
+    let plan = EpochPlan {
+        images,
+        batch: config.train.batch_size as u64,
+        micro_batches: config.train.accumulate_steps,
+        logical_ranks,
+    };
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetBatches {

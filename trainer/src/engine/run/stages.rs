@@ -2,6 +2,7 @@
 
 use super::build::{self, Run};
 use super::error::TrainError;
+use crate::data_module::{self, DataModuleError};
 use crate::engine::network::weights;
 use crate::engine::step::context::Task;
 
@@ -31,6 +32,13 @@ impl Run<'_> {
         let flat = &context.student.parameters.buffer;
         context.task = Task::of(&stage, context.task.clean_forward, (flat.kind(), flat.device()));
         self.batches.mixing = stage.mixing;
+        if self.objective.stages().len() > 1 {
+            let train = &self.data_module.train;
+            let seed = self.config.run.seed;
+            let sampler = data_module::sampler(stage.sampler, stage.epochs, seed, train);
+            let sampler = sampler.map_err(DataModuleError::Data)?;
+            self.batches.loader.draw_with(sampler);
+        }
         Ok(())
     }
 }
