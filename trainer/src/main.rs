@@ -218,7 +218,11 @@ fn train(run_dir: &RunDir) -> ExitCode {
         Ok(joined) => joined,
         Err(error) => return refuse(&error, hint_of_start(&error), USAGE),
     };
-    let control = match connect(&config, world.as_ref(), local_rank) {
+    // Found before the launcher hears of this rank, so that it hears of the device that is used; that
+    // there is none is said afterwards, as any other failure.
+    let device = run::device(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| run::device_name(&config, *it));
+    let control = match connect(world.as_ref(), name) {
         Ok(control) => control,
         Err(error) => return refuse(&error, None, RANK_FAILED),
     };
@@ -226,7 +230,7 @@ fn train(run_dir: &RunDir) -> ExitCode {
     last_words::prepare(&control);
     let trained = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
-        .and_then(|()| run::device(&config, local_rank))
+        .and_then(|()| device)
         .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
         .map_err(|error| failure::of_training(&error))
         .and_then(|mut run| {
@@ -324,17 +328,9 @@ fn log_to_file(run_dir: &RunDir, rank: usize) -> Result<(), DiskError> {
     redirected.map_err(std::io::Error::from).or_disk("print to", &path)
 }
 
-fn connect(
-    config: &RunConfig,
-    world: &dyn Communicator,
-    local_rank: usize,
-) -> anyhow::Result<Control> {
+fn connect(world: &dyn Communicator, device: String) -> anyhow::Result<Control> {
     let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
         return Ok(Control::absent());
-    };
-    let device = match &config.run.gpu {
-        Devices::Cpu => "cpu".to_owned(),
-        Devices::Gpus(gpus) => format!("cuda:{}", gpus[local_rank % gpus.len()]),
     };
     let hello = Hello {
         secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),

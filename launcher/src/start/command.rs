@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
+use lcsl_collective::placement;
 use lcsl_config::{Devices, RunConfig};
 
 use super::libtorch::library_path;
-use crate::machine::visible_entries;
 
 /// What the command depends on besides the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -147,8 +147,9 @@ fn rank_environment(config: &RunConfig, on: &Circumstances<'_>) -> Vec<(&'static
     let mut environment: Vec<(&'static str, OsString)> =
         vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
     if let Devices::Gpus(ordinals) = &config.run.gpu {
-        let devices = visible(ordinals, on.inherited_devices);
+        let devices = placement::visible_devices(ordinals, on.inherited_devices);
         environment.push(("CUDA_VISIBLE_DEVICES", devices.into()));
+        environment.push((placement::NARROWED_VARIABLE, "1".into()));
     }
     environment.extend(libtorch_environment(on));
     environment
@@ -158,16 +159,6 @@ fn rank_environment(config: &RunConfig, on: &Circumstances<'_>) -> Vec<(&'static
 fn libtorch_environment(on: &Circumstances<'_>) -> Vec<(&'static str, OsString)> {
     let path = on.libtorch.map(|libtorch| library_path(libtorch, on.inherited_library_path));
     path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
-}
-
-/// The list for CUDA: our ordinals count the devices that the launcher itself may see.
-fn visible(ordinals: &[u32], inherited: Option<&str>) -> String {
-    let entries = inherited.map(visible_entries).unwrap_or_default();
-    let named = ordinals.iter().map(|ordinal| match entries.get(*ordinal as usize) {
-        Some(entry) => (*entry).to_owned(),
-        None => ordinal.to_string(),
-    });
-    named.collect::<Vec<_>>().join(",")
 }
 
 impl LaunchCommand {
@@ -287,15 +278,11 @@ mod tests {
 
     #[test]
     fn listed_gpus_are_made_visible_in_the_order_given() {
-        let text = shown(&["--gpu=0,1,2,3"], |_| ());
-        assert!(text.contains("\nCUDA_VISIBLE_DEVICES=0,1,2,3\n") || text.contains("'0,1,2,3'"));
-        assert!(text.contains("mpirun -np 4 "), "{text}");
-    }
-
-    #[test]
-    fn ordinals_count_what_a_scheduler_left_visible() {
-        assert_eq!(visible(&[1, 0], None), "1,0");
-        assert_eq!(visible(&[1, 0], Some("4,7")), "7,4");
-        assert_eq!(visible(&[0], Some("GPU-8932f937")), "GPU-8932f937");
+        let text = shown(&["--gpu=0,2", "--hosts=a:2", "--run_dir=r"], |on| {
+            on.inherited_devices = Some("7,6,5,4");
+        });
+        assert!(text.contains("\nCUDA_VISIBLE_DEVICES='7,5'\nLCSL_DEVICES_NARROWED=1\n"), "{text}");
+        let both = "-x CUDA_VISIBLE_DEVICES -x LCSL_DEVICES_NARROWED ";
+        assert!(text.contains("mpirun -np 2 ") && text.contains(both), "{text}");
     }
 }
