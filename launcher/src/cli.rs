@@ -9,10 +9,11 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use clap_complete::Shell;
 
 #[cfg(feature = "data")]
-use crate::data;
+use crate::commands::data;
+use crate::commands::{bench_allreduce, bench_step, documents, inspect, train, version};
 use crate::exit;
 use crate::fault::Fault;
-use crate::{bench_allreduce, bench_step, documents, inspect, terminal, train, version};
+use crate::terminal;
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 
 use super::state::ChildEnd;
-use crate::start::command::LaunchCommand;
+use crate::ranks::command::LaunchCommand;
 
 /// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with
 /// both its outputs going to `log`.

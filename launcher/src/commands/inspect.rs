@@ -13,10 +13,10 @@ use crate::cli::{Eval, Export, Split};
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
+use crate::ranks::command::{self, Circumstances, LaunchCommand};
+use crate::ranks::programs::{Surroundings, look};
 use crate::report::figures::Evaluated;
 use crate::report::table;
-use crate::start::command::{self, Circumstances, LaunchCommand};
-use crate::start::programs::{Surroundings, look};
 use crate::terminal;
 
 /// Runs `lcsl eval` and returns the exit code, which is that of the rank.

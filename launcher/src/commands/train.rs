@@ -7,14 +7,14 @@ use std::path::Path;
 
 use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, parse_train, to_toml};
 
-use crate::crew::{Crew, system_fault};
+use crate::commands::dry_run;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
-use crate::plan;
+use crate::ranks::group::{Crew, system_fault};
+use crate::ranks::programs::{Surroundings, look};
 use crate::report::table;
 use crate::run_dir::{self, Opened};
-use crate::start::programs::{Surroundings, look};
 use crate::terminal;
 
 /// Runs `lcsl train` with the arguments behind that word, and returns the exit code.
@@ -33,7 +33,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     let around = Surroundings::here();
     let installed = look(&around, command.config.run.nproc);
     if command.dry_run {
-        return plan::show(&command, &around, installed);
+        return dry_run::show(&command, &around, installed);
     }
     let (rank, libtorch) = installed.complete()?;
     let config = &command.config;

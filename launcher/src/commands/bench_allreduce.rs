@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use serde::Deserialize;
 
 use crate::cli::AllreduceBench;
+use crate::commands::inspect::measure;
 use crate::fault::Fault;
-use crate::inspect::measure;
-use crate::start::command::{self, Circumstances};
-use crate::start::programs::{Surroundings, look};
+use crate::ranks::command::{self, Circumstances};
+use crate::ranks::programs::{Surroundings, look};
 
 /// What is shown of the figures.
 #[derive(Debug, Deserialize)]

@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
-use crate::data::progress::{Position, show_while};
+use crate::commands::data::progress::{Position, show_while};
 use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;

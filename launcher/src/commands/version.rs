@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use crate::start::libtorch::{self, Places};
-use crate::start::programs::{self, Surroundings};
+use crate::ranks::libtorch::{self, Places};
+use crate::ranks::programs::{self, Surroundings};
 
 /// NCCL's library, under the name that programs load it by.
 const NCCL: &str = "libnccl.so.2";

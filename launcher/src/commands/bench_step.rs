@@ -6,12 +6,12 @@ use clap::Args;
 use lcsl_config::{Machine, Stop, parse_train};
 use serde::Deserialize;
 
+use crate::commands::inspect::measure;
 use crate::exit;
 use crate::fault::Fault;
-use crate::inspect::measure;
 use crate::machine;
-use crate::start::command::{self, Circumstances};
-use crate::start::programs::{Surroundings, look};
+use crate::ranks::command::{self, Circumstances};
+use crate::ranks::programs::{Surroundings, look};
 use crate::terminal;
 
 /// Arguments of `lcsl bench step`.

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
-use crate::start::command::{self, Circumstances};
-use crate::start::programs::{Installed, Surroundings};
+use crate::ranks::command::{self, Circumstances};
+use crate::ranks::programs::{Installed, Surroundings};
 use crate::terminal;
 
 /// Shows what would be done, and does nothing. What is missing is only warned of: the plan may be
