@@ -1,14 +1,41 @@
 //! `lcsl bench allreduce`: how long a sum over ranks takes.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 
+use clap::Args;
+use clap::builder::TypedValueParser;
 use serde::Deserialize;
 
-use crate::cli::AllreduceBench;
-use crate::commands::inspect::measure;
 use crate::fault::Fault;
+use crate::ranks::answer::measure;
 use crate::ranks::command::{self, Circumstances};
 use crate::ranks::programs::{Surroundings, look};
+
+/// Arguments of `lcsl bench allreduce`.
+#[derive(Debug, Args)]
+pub struct AllreduceBench {
+    /// Ranks
+    #[arg(long, default_value_t = 2, value_parser = counted(1..=65_536))]
+    pub nproc: usize,
+    /// Size of the sum in MiB of float32
+    #[arg(long, default_value_t = 25, value_parser = counted(1..=8191))]
+    pub mib: usize,
+    /// Sums that are timed, after three that are not
+    #[arg(long, default_value_t = 40, value_parser = counted(1..=1_000_000))]
+    pub repeats: usize,
+    /// Hosts as for mpirun --host, such as a:4,b:4; this machine alone if left out
+    #[arg(long, default_value = "")]
+    pub hosts: String,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A count within limits.
+fn counted(limits: RangeInclusive<i64>) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(i64).range(limits).map(|count| count as usize)
+}
 
 /// What is shown of the figures.
 #[derive(Debug, Deserialize)]

@@ -6,10 +6,10 @@ use clap::Args;
 use lcsl_config::{Machine, Stop, parse_train};
 use serde::Deserialize;
 
-use crate::commands::inspect::measure;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
+use crate::ranks::answer::measure;
 use crate::ranks::command::{self, Circumstances};
 use crate::ranks::programs::{Surroundings, look};
 use crate::terminal;

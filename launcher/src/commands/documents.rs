@@ -9,22 +9,25 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli;
 use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
 
-/// Prints the completions of all commands for a shell.
-pub fn completions(shell: Shell) -> Result<u8, Fault> {
-    let mut command = cli::command(lcsl_config::train_completion_command());
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, "lcsl", &mut script);
-    terminal::print(&String::from_utf8_lossy(&script)).map(|()| exit::DONE)
+/// Prints the completions of `command`, which holds all commands, for a shell.
+pub fn completions(command: Command, shell: Shell) -> Result<u8, Fault> {
+    terminal::print(&script(command, shell)).map(|()| exit::DONE)
 }
 
-/// Prints the manual page of `lcsl`, or writes it and those of its commands into `folder`.
-pub fn manual(folder: Option<&Path>) -> Result<u8, Fault> {
-    let command = cli::command(lcsl_config::train_clap_command());
+/// The completions of a command and its subcommands.
+pub fn script(mut command: Command, shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "lcsl", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Prints the manual page of `command`, which holds all commands, or writes it and those of its
+/// subcommands into `folder`.
+pub fn manual(command: Command, folder: Option<&Path>) -> Result<u8, Fault> {
     let Some(folder) = folder else {
         let (_, page) = page(command)?;
         return terminal::print(&String::from_utf8_lossy(&page)).map(|()| exit::DONE);
@@ -38,7 +41,10 @@ pub fn manual(folder: Option<&Path>) -> Result<u8, Fault> {
 }
 
 /// File name and text of the pages of a command and its subcommands.
-fn pages(mut command: Command) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+///
+/// # Errors
+/// Our bug: a page that cannot be made.
+pub fn pages(mut command: Command) -> Result<Vec<(String, Vec<u8>)>, Fault> {
     command.build(); // gives subcommands their full names
     let subcommands: Vec<Command> = command
         .get_subcommands()
@@ -54,29 +60,4 @@ fn page(command: Command) -> Result<(String, Vec<u8>), Fault> {
     let written = Man::new(command).render(&mut text);
     written.map_err(|error| Fault::new(format!("cannot make {name}: {error}"), exit::BUG))?;
     Ok((name, text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_command_has_a_page_and_train_lists_its_flags() {
-        let pages = pages(cli::command(lcsl_config::train_clap_command())).unwrap();
-        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        assert!(names.starts_with(&["lcsl.1", "lcsl-train.1", "lcsl-eval.1"]), "{names:?}");
-        let train = String::from_utf8(pages[1].1.clone()).unwrap();
-        assert!(train.contains(r"\-\-imb_factor"), "{train}");
-    }
-
-    #[test]
-    fn completions_offer_flags_and_the_words_of_choices() {
-        let mut command = cli::command(lcsl_config::train_completion_command());
-        let mut script = Vec::new();
-        clap_complete::generate(Shell::Bash, &mut command, "lcsl", &mut script);
-        let script = String::from_utf8(script).unwrap();
-        for word in ["--imb_factor", "resnet34_cifar", "fashion_mnist", "completions"] {
-            assert!(script.contains(word), "{word}");
-        }
-    }
 }

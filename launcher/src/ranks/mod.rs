@@ -1,6 +1,7 @@
 //! The ranks: what has to be installed for them ([`programs`], [`libtorch`]), the [`command`] that
-//! starts them, and the [`group`] of them that works on one run.
+//! starts them, ranks that [`answer`] a question, and the [`group`] that trains.
 
+pub mod answer;
 pub mod command;
 pub mod group;
 pub mod libtorch;

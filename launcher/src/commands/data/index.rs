@@ -1,13 +1,25 @@
 //! `lcsl data index`.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use lcsl_data::prepare::foreign;
 
-use super::arguments::Index;
-use super::bad_data;
+use super::fault::bad_data;
 use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+
+/// Arguments of `lcsl data index`.
+#[derive(Debug, Args)]
+pub struct Index {
+    /// Folder with the shards, *.tar
+    pub folder: PathBuf,
+    /// Number of classes [default: one more than the largest label]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub classes: Option<u32>,
+}
 
 /// Runs `lcsl data index` and returns the exit code.
 pub(super) fn run(asked: &Index) -> Result<u8, Fault> {

@@ -3,18 +3,28 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use lcsl_data::survey::counts::{groups, histogram};
 use lcsl_data::survey::open::{Part, Spread, Survey, open};
 use lcsl_data::survey::sheet::{self, Sheet};
 
-use super::arguments::Inspect;
-use super::bad_data;
+use super::fault::bad_data;
 use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+
+/// Arguments of `lcsl data inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Folder of a prepared dataset, or of one set of shards
+    pub path: PathBuf,
+    /// Draw images of the largest and smallest classes of the first part into this PNG
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
+}
 
 /// Runs `lcsl data inspect` and returns the exit code.
 pub(super) fn run(asked: &Inspect) -> Result<u8, Fault> {

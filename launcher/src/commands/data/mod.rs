@@ -1,7 +1,8 @@
 //! `lcsl data …`: datasets on disk. The work is done by `lcsl-data`; here it is asked for and shown.
 
-pub mod arguments;
 mod bench;
+mod dataset;
+mod fault;
 pub mod fetch;
 mod index;
 mod inspect;
@@ -9,10 +10,26 @@ mod prepare;
 mod progress;
 mod verify;
 
-use arguments::Data;
+use clap::Subcommand;
 
-use crate::exit;
 use crate::fault::Fault;
+
+/// The commands about datasets.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Fetch a dataset that may be had without a login; for others, say where they are
+    Fetch(fetch::Fetch),
+    /// Make shards, an index and a manifest from a dataset as it is published
+    Prepare(prepare::Prepare),
+    /// Write an index for WebDataset shards that were made elsewhere
+    Index(index::Index),
+    /// Compare every checksum, and tell everything that is wrong
+    Verify(verify::Verify),
+    /// Show what is inside: counts, groups, sizes, and a contact sheet
+    Inspect(inspect::Inspect),
+    /// Time the loader that training uses, on images that are there
+    Bench(bench::Bench),
+}
 
 /// Runs one of the commands and returns the exit code.
 pub fn run(asked: &Data) -> Result<u8, Fault> {
@@ -24,9 +41,4 @@ pub fn run(asked: &Data) -> Result<u8, Fault> {
         Data::Inspect(asked) => inspect::run(asked),
         Data::Bench(asked) => bench::run(asked),
     }
-}
-
-/// A fault in data.
-fn bad_data(error: &lcsl_data::DataError) -> Fault {
-    Fault { hint: error.hint(), ..Fault::new(error.to_string(), exit::BAD_DATA) }
 }

@@ -1,19 +1,96 @@
 //! `lcsl data prepare`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use lcsl_data::prepare::error::Blame;
 use lcsl_data::prepare::{Kind, Manifest, PrepareError, Progress, Request, prepare};
 
-use super::arguments::{Dataset, Form, Prepare};
+use super::dataset::Dataset;
 use super::progress::{Position, show_while};
 use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+
+/// Arguments of `lcsl data prepare`.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// What to prepare
+    #[arg(value_enum)]
+    pub dataset: Dataset,
+    /// Folder that holds the dataset as it is published
+    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    pub root: PathBuf,
+    /// Folder to write: `datasets/imagenet_lt`, say
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What is stored of an image
+    #[arg(long, value_enum, default_value = "jpeg")]
+    pub form: Form,
+    /// Width and height of raw images, in pixels
+    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub raw_side: u32,
+    /// Make JPEGs with a longer side than this smaller [default: as they come]
+    #[arg(long = "max_side", alias = "max-side", value_name = "PIXELS",
+          value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub max_side: Option<u32>,
+    /// Quality of JPEGs that are encoded again
+    #[arg(long, value_name = "1-100", default_value_t = 95,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: u8,
+    /// Draws the stored order, and which images are selected
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Images of a shard
+    #[arg(long = "images_per_shard", alias = "images-per-shard", value_name = "N",
+          default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub images_per_shard: u32,
+    /// Refuse anything but the official files, instead of a warning
+    #[arg(long)]
+    pub official: bool,
+    /// Threads that write shards [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// folder: cut a long-tailed training set, smallest class over largest
+    #[arg(long = "imb_factor", alias = "imb-factor", value_name = "FACTOR")]
+    pub imb_factor: Option<f64>,
+    /// folder, synthetic: validation images of each class
+    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N", default_value_t = 0)]
+    pub val_per_class: usize,
+    /// synthetic: test images of each class
+    #[arg(
+        long = "test_per_class",
+        alias = "test-per-class",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub test_per_class: usize,
+    /// synthetic: file with the number of training images of each class, one a line
+    #[arg(long, value_name = "FILE")]
+    pub counts: Option<PathBuf>,
+    /// synthetic: width and height of an image, in pixels
+    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub image_size: u32,
+    /// Answer with the manifest on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is stored of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// The JPEG as it comes, wherever possible
+    Jpeg,
+    /// Pixels: resized, and the middle square cut out
+    Raw,
+}
 
 /// Runs `lcsl data prepare` and returns the exit code.
 pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {

@@ -1,18 +1,29 @@
 //! `lcsl data verify`.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use lcsl_data::verify::{Progress, verify};
 
-use super::arguments::Verify;
-use super::bad_data;
+use super::fault::bad_data;
 use super::progress::{Position, show_while};
 use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+
+/// Arguments of `lcsl data verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Folder of a prepared dataset, or of one set of shards
+    pub path: PathBuf,
+    /// Threads that read [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+}
 
 /// Runs `lcsl data verify` and returns the exit code.
 pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {

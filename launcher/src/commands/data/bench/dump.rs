@@ -15,7 +15,7 @@ use lcsl_data::sampler::Order;
 use serde_json::{Value, json};
 
 use super::{Setting, refused};
-use crate::commands::data::bad_data;
+use crate::commands::data::fault::bad_data;
 use crate::fault::Fault;
 
 /// Writes the first `count` images of the first epoch as PPM (or PGM) files, and `windows.jsonl`: where each

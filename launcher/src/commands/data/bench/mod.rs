@@ -3,16 +3,16 @@
 mod dump;
 mod measure;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use lcsl_config::{DataAugmentation, DatasetName};
 use lcsl_data::augment::Recipe;
 use lcsl_data::augment::recipes::{photographs, small};
 use lcsl_data::loader::{LoadError, Opened, opened};
 use serde_json::json;
 
-use super::arguments::Bench;
-use super::bad_data;
+use super::fault::bad_data;
 use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
@@ -33,6 +33,40 @@ struct Setting {
     seed: u64,
     /// What `--data_aug` calls the recipe, and the recipe.
     recipe: (&'static str, Recipe),
+}
+
+/// Arguments of `lcsl data bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Prepared dataset, folder of indexed shards, or folder of JPEG files
+    pub path: PathBuf,
+    /// Threads that decode [default: 2; arrays are copied by the loop itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Images of a batch
+    #[arg(long = "batch_size", alias = "batch-size", value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch_size: u32,
+    /// Side in pixels of the squares that come out [default: 224; that of the arrays]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub size: Option<u16>,
+    /// Augmentation recipe, as training has it for such images
+    #[arg(long = "data_aug", alias = "data-aug", value_name = "RECIPE", default_value = "crop_flip",
+          value_parser = clap::builder::PossibleValuesParser::new(DataAugmentation::WORDS))]
+    pub data_aug: String,
+    /// Passes over all images that are measured, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub epochs: u16,
+    /// Seed of the order and of the windows
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the first N images as they come out to DIR, with where they come from
+    #[arg(long, num_args = 2, value_names = ["N", "DIR"])]
+    pub dump: Option<Vec<String>>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs `lcsl data bench` and returns the exit code.

@@ -4,14 +4,30 @@
 pub mod download;
 
 use std::fs;
+use std::path::PathBuf;
 
+use clap::Args;
 use lcsl_data::datasets::{cifar, fashion_mnist};
 
 use self::download::{Download, Wanted};
-use super::arguments::{Dataset, Fetch};
+use super::dataset::Dataset;
 use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+
+/// Arguments of `lcsl data fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// What to fetch
+    #[arg(value_enum)]
+    pub dataset: Dataset,
+    /// Folder to put it into
+    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    pub root: PathBuf,
+    /// Take the files from this address, a mirror; they are checked all the same
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+}
 
 /// Runs `lcsl data fetch` and returns the exit code.
 pub(super) fn run(asked: &Fetch) -> Result<u8, Fault> {

@@ -1,0 +1,61 @@
+//! A run that was trained, read by a rank alone: its configuration, and the command for that rank.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use lcsl_config::RunConfig;
+
+use crate::exit;
+use crate::fault::Fault;
+use crate::machine;
+use crate::ranks::command::{self, Circumstances, LaunchCommand};
+use crate::ranks::programs::{Surroundings, look};
+
+/// The configuration of a run that has something to look at.
+pub(super) fn open(run_dir: &Path) -> Result<RunConfig, Fault> {
+    if !run_dir.join("config.toml").exists() {
+        return Err(Fault::usage(
+            format!("{} is no run directory: it has no config.toml", run_dir.display()),
+            "give the directory of a run that `lcsl train` has started",
+        ));
+    }
+    let config = lcsl_config::load(&run_dir.join("config.toml")).map_err(|problems| {
+        let title = format!("{} holds a configuration that cannot be used", run_dir.display());
+        Fault::several(&title, &problems.0, exit::USAGE)
+    })?;
+    let checkpoints = run_dir.join("checkpoints");
+    let is_checkpoint =
+        |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"step-");
+    let mut entries = fs::read_dir(&checkpoints).into_iter().flatten().flatten();
+    if !entries.any(is_checkpoint) {
+        return Err(Fault::usage(
+            format!("the run in {} has no checkpoint yet", run_dir.display()),
+            "the first one is saved after the first epoch",
+        ));
+    }
+    Ok(config)
+}
+
+/// The command of the one rank that reads a run: `verb` is `eval` or `export`, `rest` what follows the
+/// run directory.
+pub(super) fn prepare(
+    config: &RunConfig,
+    verb: &str,
+    run_dir: &Path,
+    rest: Vec<OsString>,
+) -> Result<LaunchCommand, Fault> {
+    let around = Surroundings::here();
+    let (rank, libtorch) = look(&around, 1).complete()?;
+    let devices = machine::visible_devices();
+    let on = Circumstances {
+        rank: &rank,
+        libtorch: Some(&libtorch),
+        control: "",
+        secret: "",
+        inherited_library_path: around.libtorch.library_path.as_deref(),
+        inherited_devices: devices.as_deref(),
+        is_root: false,
+    };
+    Ok(command::inspect(config, &on, verb, run_dir, rest))
+}
