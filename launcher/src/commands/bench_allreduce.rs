@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::fault::Fault;
 use crate::ranks::answer::measure;
-use crate::ranks::command::{self, Circumstances};
+use crate::ranks::command;
+use crate::ranks::environment::Circumstances;
 use crate::ranks::programs::{Surroundings, look};
 
 /// Arguments of `lcsl bench allreduce`.

@@ -10,7 +10,8 @@ use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::answer::measure;
-use crate::ranks::command::{self, Circumstances};
+use crate::ranks::command;
+use crate::ranks::environment::Circumstances;
 use crate::ranks::programs::{Surroundings, look};
 use crate::terminal;
 

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
-use crate::ranks::command::{self, Circumstances};
+use crate::ranks::command;
+use crate::ranks::environment::Circumstances;
 use crate::ranks::programs::{Installed, Surroundings};
 use crate::terminal;
 

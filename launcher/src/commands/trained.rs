@@ -9,7 +9,8 @@ use lcsl_config::RunConfig;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
-use crate::ranks::command::{self, Circumstances, LaunchCommand};
+use crate::ranks::command::{self, LaunchCommand};
+use crate::ranks::environment::Circumstances;
 use crate::ranks::programs::{Surroundings, look};
 
 /// The configuration of a run that has something to look at.

@@ -5,29 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
-use lcsl_collective::placement;
-use lcsl_config::{Devices, RunConfig};
+use lcsl_config::RunConfig;
 
-use super::libtorch::library_path;
-
-/// What the command depends on besides the configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
-    /// The program of one rank.
-    pub rank: &'a Path,
-    /// The directory of libtorch's libraries, when it was found.
-    pub libtorch: Option<&'a Path>,
-    /// `host:port` where the launcher listens.
-    pub control: &'a str,
-    /// What a rank has to show there.
-    pub secret: &'a str,
-    /// `LD_LIBRARY_PATH` of the launcher.
-    pub inherited_library_path: Option<&'a OsStr>,
-    /// `CUDA_VISIBLE_DEVICES` of the launcher, as a scheduler may have set it.
-    pub inherited_devices: Option<&'a str>,
-    /// Whether the launcher runs as root, which mpirun refuses unless told otherwise.
-    pub is_root: bool,
-}
+use super::environment::{self, Circumstances, Variables};
 
 /// A program with its arguments and the variables that are set for it, on top of the launcher's
 /// own.
@@ -39,22 +19,12 @@ pub struct LaunchCommand {
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// Variables, in the order in which they are shown.
-    pub environment: Vec<(&'static str, OsString)>,
+    pub environment: Variables,
 }
-
-/// Names of Open MPI's settings that every multi-rank run gets, with the reason for each.
-const MPIRUN_SETTINGS: &[(&str, &str)] = &[
-    ("OMPI_MCA_rmaps_base_oversubscribe", "1"), // more ranks than cores are allowed
-    ("OMPI_MCA_hwloc_base_binding_policy", "none"), // bound ranks of several jobs share core 0
-    // A host that is cut off is noticed after 5 + 3 × 2 seconds instead of after eight minutes.
-    ("OMPI_MCA_oob_tcp_keepalive_time", "5"),
-    ("OMPI_MCA_oob_tcp_keepalive_intvl", "2"),
-    ("OMPI_MCA_oob_tcp_keepalive_probes", "3"),
-];
 
 /// The command for a training run: one rank is started directly, several through mpirun.
 pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
-    let mut environment = rank_environment(config, on);
+    let mut environment = environment::of_rank(config, on);
     environment.push((ADDRESS_VARIABLE, on.control.into()));
     environment.push((SECRET_VARIABLE, on.secret.into()));
     let arguments = vec!["train".into(), config.run.run_dir.clone().into()];
@@ -73,7 +43,7 @@ pub fn bench_step(
         ["bench-step", "--steps", &steps.to_string(), "--delay-ms", &delay_ms.to_string(), "--"]
             .map(OsString::from);
     let arguments = own.into_iter().chain(flags.iter().cloned()).collect();
-    ranks(config, on, arguments, rank_environment(config, on))
+    ranks(config, on, arguments, environment::of_rank(config, on))
 }
 
 /// As many ranks as the configuration says, each with these arguments.
@@ -81,7 +51,7 @@ fn ranks(
     config: &RunConfig,
     on: &Circumstances<'_>,
     rank_arguments: Vec<OsString>,
-    environment: Vec<(&'static str, OsString)>,
+    environment: Variables,
 ) -> LaunchCommand {
     if config.run.nproc == 1 {
         return LaunchCommand { program: on.rank.into(), arguments: rank_arguments, environment };
@@ -96,7 +66,7 @@ pub fn bench_allreduce<const N: usize>(
     on: &Circumstances<'_>,
     words: [OsString; N],
 ) -> LaunchCommand {
-    through_mpirun(nproc, hosts, on, words.into(), libtorch_environment(on))
+    through_mpirun(nproc, hosts, on, words.into(), environment::of_libtorch(on))
 }
 
 /// Starts `nproc` ranks with these arguments.
@@ -105,7 +75,7 @@ fn through_mpirun(
     hosts: &str,
     on: &Circumstances<'_>,
     rank_arguments: Vec<OsString>,
-    mut environment: Vec<(&'static str, OsString)>,
+    mut environment: Variables,
 ) -> LaunchCommand {
     let mut arguments: Vec<OsString> =
         ["-np", &nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
@@ -118,11 +88,7 @@ fn through_mpirun(
     }
     arguments.push(on.rank.into());
     arguments.extend(rank_arguments);
-    environment.extend(MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())));
-    if on.is_root {
-        environment.push(("OMPI_ALLOW_RUN_AS_ROOT", "1".into()));
-        environment.push(("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1".into()));
-    }
+    environment.extend(environment::of_mpirun(on));
     LaunchCommand { program: "mpirun".into(), arguments, environment }
 }
 
@@ -137,28 +103,8 @@ pub fn inspect(
 ) -> LaunchCommand {
     let mut arguments: Vec<OsString> = vec![verb.into(), run_dir.into()];
     arguments.extend(rest);
-    let environment = rank_environment(config, on);
+    let environment = environment::of_rank(config, on);
     LaunchCommand { program: on.rank.into(), arguments, environment }
-}
-
-/// What every rank needs, wherever it runs.
-fn rank_environment(config: &RunConfig, on: &Circumstances<'_>) -> Vec<(&'static str, OsString)> {
-    let threads = config.run.threads.to_string();
-    let mut environment: Vec<(&'static str, OsString)> =
-        vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
-    if let Devices::Gpus(ordinals) = &config.run.gpu {
-        let devices = placement::visible_devices(ordinals, on.inherited_devices);
-        environment.push(("CUDA_VISIBLE_DEVICES", devices.into()));
-        environment.push((placement::NARROWED_VARIABLE, "1".into()));
-    }
-    environment.extend(libtorch_environment(on));
-    environment
-}
-
-/// Where a rank finds libtorch.
-fn libtorch_environment(on: &Circumstances<'_>) -> Vec<(&'static str, OsString)> {
-    let path = on.libtorch.map(|libtorch| library_path(libtorch, on.inherited_library_path));
-    path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
 }
 
 impl LaunchCommand {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::state::ChildEnd;
+use super::facts::ChildEnd;
 use super::verdict::describe;
 use crate::exit;
 use crate::fault::Fault;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use lcsl_collective::control::{Hello, Phase};
 
-use super::state::{ChildEnd, LastWord, Seat, Supervision};
+use super::facts::{ChildEnd, Facts, LastWord, Misfit, Seat};
 use crate::exit;
 
 /// How a run ended.
@@ -35,9 +35,11 @@ pub enum Verdict {
 ///
 /// A rank that failed by itself beats one whose connection was lost, which beats one that fell over
 /// another; among equals the first to be heard of counts.
-pub(super) fn of(run: &Supervision) -> Verdict {
-    if let Some(misfit) = &run.misfit {
-        return misfit.clone();
+pub(super) fn of(run: &Facts) -> Verdict {
+    match &run.misfit {
+        Some(Misfit::Version { hello, ours }) => return other_version(hello, ours),
+        Some(Misfit::World { hello }) => return other_world(hello, run.seats.len()),
+        None => {}
     }
     if let Some(&rank) = run.culprits.first() {
         return failed(run, rank);
@@ -63,7 +65,7 @@ pub(super) fn of(run: &Supervision) -> Verdict {
 }
 
 /// A rank of another version of the program.
-pub(super) fn other_version(hello: &Hello, ours: &str) -> Verdict {
+fn other_version(hello: &Hello, ours: &str) -> Verdict {
     Verdict::Failed {
         what: format!(
             "lcsl-rank on host {} is version {}, but lcsl is version {ours}",
@@ -76,7 +78,7 @@ pub(super) fn other_version(hello: &Hello, ours: &str) -> Verdict {
 }
 
 /// A rank that counts itself into another world: the launch did not do what was asked.
-pub(super) fn other_world(hello: &Hello, expected: usize) -> Verdict {
+fn other_world(hello: &Hello, expected: usize) -> Verdict {
     Verdict::Failed {
         what: format!(
             "the process {} on host {} is rank {} of {}, but one of {expected} different ranks was \
@@ -93,7 +95,7 @@ pub(super) fn other_world(hello: &Hello, expected: usize) -> Verdict {
     }
 }
 
-fn failed(run: &Supervision, rank: usize) -> Verdict {
+fn failed(run: &Facts, rank: usize) -> Verdict {
     let seat = &run.seats[rank];
     let Some(LastWord::Failed(failure)) = &seat.last_word else {
         unreachable!("rank {rank} is listed as failed because it said so");
@@ -106,7 +108,7 @@ fn failed(run: &Supervision, rank: usize) -> Verdict {
     }
 }
 
-fn lost(run: &Supervision, rank: usize) -> Verdict {
+fn lost(run: &Facts, rank: usize) -> Verdict {
     let seat = &run.seats[rank];
     // The only rank is our own child, so how it ended is known; of others only mpirun knows.
     let alone = run.seats.len() == 1;
@@ -161,7 +163,7 @@ fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
 }
 
 /// The child is gone, nobody complained, and yet not all ranks finished.
-fn left_alone(run: &Supervision) -> Verdict {
+fn left_alone(run: &Facts) -> Verdict {
     let absent = run.seats.iter().position(|seat| seat.hello.is_none());
     let what = match (absent, run.child) {
         (Some(rank), _) => format!("rank {rank} never reached the launcher"),

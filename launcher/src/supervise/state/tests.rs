@@ -2,6 +2,8 @@
 
 mod story;
 
+use lcsl_collective::control::Phase;
+
 use self::story::{Story, beat, hello, story as story_of};
 use super::*;
 
