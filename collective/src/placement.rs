@@ -65,7 +65,7 @@ pub fn device_name(ordinal: usize, listed: &[u32], narrowed: bool) -> String {
 
 /// Where a rank sits: its host, and the GPUs that it may use there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seat {
+pub struct RankPlacement {
     /// Name of the host.
     pub host: String,
     /// GPUs that this rank sees, or why it cannot use any.
@@ -77,31 +77,31 @@ pub struct Seat {
 /// # Errors
 /// [`CollectiveError::Unsupported`] names every host that has too few, or cannot use them; else what
 /// the world reports.
-pub fn check(world: &mut dyn Communicator, mine: &Seat) -> Result<(), CollectiveError> {
+pub fn check(world: &mut dyn Communicator, mine: &RankPlacement) -> Result<(), CollectiveError> {
     let message = serde_json::to_string(mine).expect("plain values become JSON");
     let everyone = world.all_gather(message.as_bytes())?;
-    let seats = everyone.iter().enumerate().map(|(rank, bytes)| {
+    let placements = everyone.iter().enumerate().map(|(rank, bytes)| {
         serde_json::from_slice(bytes).map_err(|_| CollectiveError::Mismatch {
             rank,
             found: format!("{} bytes", bytes.len()),
             expected: "its number of GPUs and its host".to_owned(),
         })
     });
-    verdict(&seats.collect::<Result<Vec<_>, _>>()?)
+    verdict(&placements.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// A host has as many GPUs as one of its ranks sees; where a scheduler shows each rank one GPU of
 /// its own, that is one GPU a rank, and enough.
-fn verdict(seats: &[Seat]) -> Result<(), CollectiveError> {
+fn verdict(placements: &[RankPlacement]) -> Result<(), CollectiveError> {
     let mut hosts: Vec<Host> = Vec::new();
-    for seat in seats {
-        let place = hosts.iter().position(|host| host.name == seat.host).unwrap_or_else(|| {
-            hosts.push(Host { name: &seat.host, ..Host::default() });
+    for placement in placements {
+        let at = hosts.iter().position(|host| host.name == placement.host).unwrap_or_else(|| {
+            hosts.push(Host { name: &placement.host, ..Host::default() });
             hosts.len() - 1
         });
-        let host = &mut hosts[place];
+        let host = &mut hosts[at];
         host.ranks += 1;
-        match &seat.gpus {
+        match &placement.gpus {
             Ok(gpus) => host.gpus = host.gpus.max(*gpus),
             Err(trouble) => host.trouble = Some(trouble),
         }
@@ -145,17 +145,17 @@ mod tests {
 
     use super::*;
 
-    fn seats(hosts: &[(&str, usize, usize)]) -> Vec<Seat> {
-        let seats = hosts.iter().flat_map(|(host, ranks, gpus)| {
-            vec![Seat { host: (*host).to_owned(), gpus: Ok(*gpus) }; *ranks]
+    fn placements(hosts: &[(&str, usize, usize)]) -> Vec<RankPlacement> {
+        let placements = hosts.iter().flat_map(|(host, ranks, gpus)| {
+            vec![RankPlacement { host: (*host).to_owned(), gpus: Ok(*gpus) }; *ranks]
         });
-        seats.collect()
+        placements.collect()
     }
 
     #[test]
     fn hosts_may_differ_but_each_needs_a_gpu_per_rank() {
-        assert!(verdict(&seats(&[("a", 8, 8), ("b", 4, 4), ("c", 2, 8)])).is_ok());
-        let refused = verdict(&seats(&[("a", 4, 8), ("b", 4, 2), ("c", 1, 0)])).unwrap_err();
+        assert!(verdict(&placements(&[("a", 8, 8), ("b", 4, 4), ("c", 2, 8)])).is_ok());
+        let refused = verdict(&placements(&[("a", 4, 8), ("b", 4, 2), ("c", 1, 0)])).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "host b has 2 GPUs for 4 ranks; host c has 0 GPUs for 1 rank"
@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn a_host_that_cannot_use_its_gpus_says_why() {
-        let mut seats = seats(&[("a", 2, 2), ("b", 2, 2)]);
-        seats[3].gpus = Err("NCCL cannot be loaded".to_owned());
-        let refused = verdict(&seats).unwrap_err().to_string();
+        let mut placements = placements(&[("a", 2, 2), ("b", 2, 2)]);
+        placements[3].gpus = Err("NCCL cannot be loaded".to_owned());
+        let refused = verdict(&placements).unwrap_err().to_string();
         assert_eq!(refused, "host b: NCCL cannot be loaded");
     }
 
     #[test]
     fn a_scheduler_may_show_each_rank_its_own_gpu() {
-        assert!(verdict(&seats(&[("a", 4, 1)])).is_ok());
+        assert!(verdict(&placements(&[("a", 4, 1)])).is_ok());
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let ranks: Vec<_> = crate::threads::world(3)
             .into_iter()
             .map(|mut world| {
-                let mine = Seat { host: "deep thought".to_owned(), gpus: Ok(2) };
+                let mine = RankPlacement { host: "deep thought".to_owned(), gpus: Ok(2) };
                 std::thread::spawn(move || check(&mut world, &mine).unwrap_err().to_string())
             })
             .collect();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// Story: `--gpu=0,2` put both ranks on one card and `--gpu=1,2` swapped them, because the list was
-    /// applied twice: the launcher narrowed CUDA_VISIBLE_DEVICES to it, and the rank looked its ordinals
+    /// applied twice: the launcher narrowed `CUDA_VISIBLE_DEVICES` to it, and the rank looked its ordinals
     /// up among the GPUs that were left.
     #[test]
     fn rank_r_uses_the_rth_gpu_listed() {
@@ -240,7 +240,7 @@ mod tests {
         let listing = |cards: &[String], order: &[usize]| -> String {
             order.iter().map(|&card| cards[card].as_str()).collect::<Vec<_>>().join(",")
         };
-        let surroundings = [
+        let environments = [
             (&numbers, None, &straight),
             (&numbers, Some(listing(&numbers, &straight)), &straight),
             (&numbers, Some(listing(&numbers, &mixed)), &mixed),
@@ -249,7 +249,7 @@ mod tests {
         let lists = lists();
         assert_eq!(lists.len(), 8 + 8 * 7 + 8 * 7 * 6 + 8 * 7 * 6 * 5);
         for listed in &lists {
-            for (cards, inherited, order) in &surroundings {
+            for (cards, inherited, order) in &environments {
                 for ranks in 1..=2 * listed.len() {
                     let used = used(ranks, listed, cards, inherited.as_deref());
                     for (rank, (card, name)) in used.iter().enumerate() {

@@ -42,7 +42,7 @@ pub enum Opened {
 
 /// One line of `ranks.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RankPlace {
+pub struct RankRecord {
     /// Number of the rank.
     pub rank: usize,
     /// Its host.
@@ -98,7 +98,7 @@ impl RunDir {
     }
 
     /// Writes `ranks.json`.
-    pub fn write_ranks(&self, ranks: &[RankPlace]) -> Result<(), Fault> {
+    pub fn write_ranks(&self, ranks: &[RankRecord]) -> Result<(), Fault> {
         let text = serde_json::to_vec_pretty(ranks).expect("names and numbers are valid JSON");
         replace(&self.root.join("ranks.json"), &text)
     }

@@ -22,7 +22,7 @@ use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
 use lcsl_trainer::engine::{bench, cuda, failure};
 use lcsl_trainer::last_words;
-use lcsl_trainer::likeness;
+use lcsl_trainer::preflight;
 use lcsl_trainer::run_dir::RunDir;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
@@ -230,11 +230,11 @@ fn train(run_dir: &RunDir) -> ExitCode {
     last_words::prepare(&control);
     let trained = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
-        .and_then(|()| device)
+        .and(device)
         .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
         .map_err(|error| failure::of_training(&error))
         .and_then(|mut run| {
-            likeness::compare_data(run.rank.world.as_mut(), &run.material)
+            preflight::compare_data(run.rank.world.as_mut(), &run.material)
                 .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
                 run.rank.leave()?;
@@ -286,10 +286,10 @@ fn join_world(config: &RunConfig) -> Result<(Box<dyn Communicator>, usize), Coll
     if config.run.check_collectives {
         world = Box::new(Checked::new(world));
     }
-    let version = likeness::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
-    likeness::compare_start(world.as_mut(), &version, config)?;
+    let version = preflight::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
+    preflight::compare_start(world.as_mut(), &version, config)?;
     if config.run.gpu != Devices::Cpu {
-        cuda::check_places(world.as_mut(), &host_name())?;
+        cuda::check_placement(world.as_mut(), &host_name())?;
     }
     Ok((world, local_rank))
 }

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_trainer::engine::network::weights::{Role, initialise};
@@ -38,7 +38,8 @@ fn on_two_ranks<T: Send + 'static>(rank: fn(ThreadRank) -> T) -> Vec<T> {
 fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     let times = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reduction =
+            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut times = Vec::new();
         for _ in 0..20 {
             reduction.begin();
@@ -68,7 +69,8 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
 fn a_rank_with_nothing_to_learn_adds_nothing() {
     let gradients = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reduction =
+            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut norms = Vec::new();
         for busy in [true, false] {
             reduction.begin();
@@ -92,7 +94,8 @@ fn a_rank_with_nothing_to_learn_adds_nothing() {
 fn a_rank_that_is_gone_ends_the_sum_with_an_error() {
     let outcomes = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction = Reduction::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reduction =
+            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         if world.rank() == 1 {
             return Ok(()); // without a word
         }

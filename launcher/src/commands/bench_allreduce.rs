@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::fault::Fault;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
-use crate::ranks::environment::Circumstances;
-use crate::ranks::programs::{Surroundings, look};
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::{SearchPaths, look};
 
 /// Arguments of `lcsl bench allreduce`.
 #[derive(Debug, Args)]
@@ -51,15 +51,15 @@ struct Figures {
 
 /// Runs `lcsl bench allreduce` and returns the exit code, which is that of the ranks.
 pub fn run(asked: &AllreduceBench) -> Result<u8, Fault> {
-    let around = Surroundings::here();
+    let paths = SearchPaths::here();
     // mpirun is needed for one rank, too: the bare call is MPI's.
-    let (rank, libtorch) = look(&around, asked.nproc.max(2)).complete()?;
-    let on = Circumstances {
+    let (rank, libtorch) = look(&paths, asked.nproc.max(2)).complete()?;
+    let on = LaunchEnvironment {
         rank: &rank,
         libtorch: Some(&libtorch),
         control: "",
         secret: "",
-        inherited_library_path: around.libtorch.library_path.as_deref(),
+        inherited_library_path: paths.libtorch.library_path.as_deref(),
         inherited_devices: None,
         is_root: rustix::process::getuid().is_root(),
     };

@@ -11,8 +11,8 @@ use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
-use crate::ranks::environment::Circumstances;
-use crate::ranks::programs::{Surroundings, look};
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::{SearchPaths, look};
 use crate::terminal;
 
 /// Arguments of `lcsl bench step`.
@@ -77,15 +77,15 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
             return Ok(exit::DONE);
         }
     };
-    let around = Surroundings::here();
-    let (rank, libtorch) = look(&around, config.run.nproc).complete()?;
+    let paths = SearchPaths::here();
+    let (rank, libtorch) = look(&paths, config.run.nproc).complete()?;
     let devices = machine::visible_devices();
-    let on = Circumstances {
+    let on = LaunchEnvironment {
         rank: &rank,
         libtorch: Some(&libtorch),
         control: "",
         secret: "",
-        inherited_library_path: around.libtorch.library_path.as_deref(),
+        inherited_library_path: paths.libtorch.library_path.as_deref(),
         inherited_devices: devices.as_deref(),
         is_root: rustix::process::getuid().is_root(),
     };

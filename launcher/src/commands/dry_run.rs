@@ -9,27 +9,27 @@ use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command;
-use crate::ranks::environment::Circumstances;
-use crate::ranks::programs::{Installed, Surroundings};
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::{Installed, SearchPaths};
 use crate::terminal;
 
-/// Shows what would be done, and does nothing. What is missing is only warned of: the plan may be
+/// Shows what would be done, and does nothing. What is missing is only warned of: it may be asked
 /// for another machine.
 pub fn show(
     command: &TrainCommand,
-    around: &Surroundings,
+    paths: &SearchPaths,
     installed: Installed,
 ) -> Result<u8, Fault> {
     let config = &command.config;
     let devices = machine::visible_devices();
     let launch = command::train(
         config,
-        &Circumstances {
+        &LaunchEnvironment {
             rank: installed.rank.as_deref().unwrap_or(Path::new("lcsl-rank")),
             libtorch: installed.libtorch.as_deref(),
             control: "127.0.0.1:PORT",
             secret: "SECRET",
-            inherited_library_path: around.libtorch.library_path.as_deref(),
+            inherited_library_path: paths.libtorch.library_path.as_deref(),
             inherited_devices: devices.as_deref(),
             is_root: rustix::process::getuid().is_root(),
         },
@@ -44,12 +44,12 @@ pub fn show(
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.to_string_lossy().into()))
             .collect();
-        let plan = json!({
+        let shown = json!({
             "run_dir": run_dir.to_string(),
             "command": launch.shell_line(),
             "environment": environment,
         });
-        terminal::print(&format!("{plan}\n"))?;
+        terminal::print(&format!("{shown}\n"))?;
     } else {
         let (toml, lines) = (to_toml(config, &command.origins), launch.environment_lines());
         let line = launch.shell_line();

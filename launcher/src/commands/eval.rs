@@ -20,7 +20,7 @@ pub struct Eval {
     pub run_dir: PathBuf,
     /// Which images to measure on
     #[arg(long, value_enum, default_value = "test")]
-    pub split: Split,
+    pub split: EvalSplit,
     /// Average the logits of an image and its mirror image [default: as the run was configured]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
@@ -38,7 +38,7 @@ pub struct Eval {
 
 /// The images of `lcsl eval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Split {
+pub enum EvalSplit {
     /// The test set
     Test,
     /// The images that the model was selected on
@@ -49,8 +49,8 @@ pub enum Split {
 pub fn run(asked: &Eval) -> Result<u8, Fault> {
     let config = open(&asked.run_dir)?;
     let split = match asked.split {
-        Split::Test => "test",
-        Split::Val => "val",
+        EvalSplit::Test => "test",
+        EvalSplit::Val => "val",
     };
     let tta = asked.tta.unwrap_or(config.evaluation.tta).to_string();
     let mut rest: Vec<OsString> = ["--split", split, "--tta", &tta].map(Into::into).into();

@@ -11,8 +11,8 @@ use crate::commands::dry_run;
 use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
-use crate::ranks::group::{Crew, system_fault};
-use crate::ranks::programs::{Surroundings, look};
+use crate::ranks::group::{WorkerGroup, system_fault};
+use crate::ranks::programs::{SearchPaths, look};
 use crate::report::table;
 use crate::run_dir::{self, Opened};
 use crate::terminal;
@@ -30,10 +30,10 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     for note in &command.notes {
         terminal::show_note(note);
     }
-    let around = Surroundings::here();
-    let installed = look(&around, command.config.run.nproc);
+    let paths = SearchPaths::here();
+    let installed = look(&paths, command.config.run.nproc);
     if command.dry_run {
-        return dry_run::show(&command, &around, installed);
+        return dry_run::show(&command, &paths, installed);
     }
     let (rank, libtorch) = installed.complete()?;
     let config = &command.config;
@@ -45,13 +45,13 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         }
     };
     run_dir.write_config(&to_toml(config, &command.origins))?;
-    let crew = Crew { config, rank, libtorch, around, run_dir, json: command.json };
+    let group = WorkerGroup { config, rank, libtorch, paths, run_dir, json: command.json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| system_fault("start the event loop", &error))?;
-    let code = runtime.block_on(crew.train())?;
-    if code == exit::DONE { report(crew.run_dir.root(), command.json) } else { Ok(code) }
+    let code = runtime.block_on(group.train())?;
+    if code == exit::DONE { report(group.run_dir.root(), command.json) } else { Ok(code) }
 }
 
 /// `--resume PATH` goes on with the run in that directory, which is then the run directory.

@@ -10,8 +10,8 @@ use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command::{self, LaunchCommand};
-use crate::ranks::environment::Circumstances;
-use crate::ranks::programs::{Surroundings, look};
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::{SearchPaths, look};
 
 /// The configuration of a run that has something to look at.
 pub(super) fn open(run_dir: &Path) -> Result<RunConfig, Fault> {
@@ -46,17 +46,17 @@ pub(super) fn prepare(
     run_dir: &Path,
     rest: Vec<OsString>,
 ) -> Result<LaunchCommand, Fault> {
-    let around = Surroundings::here();
-    let (rank, libtorch) = look(&around, 1).complete()?;
+    let paths = SearchPaths::here();
+    let (rank, libtorch) = look(&paths, 1).complete()?;
     let devices = machine::visible_devices();
-    let on = Circumstances {
+    let on = LaunchEnvironment {
         rank: &rank,
         libtorch: Some(&libtorch),
         control: "",
         secret: "",
-        inherited_library_path: around.libtorch.library_path.as_deref(),
+        inherited_library_path: paths.libtorch.library_path.as_deref(),
         inherited_devices: devices.as_deref(),
         is_root: false,
     };
-    Ok(command::inspect(config, &on, verb, run_dir, rest))
+    Ok(command::read_run(config, &on, verb, run_dir, rest))
 }

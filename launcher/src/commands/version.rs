@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use crate::ranks::libtorch::{self, Places};
-use crate::ranks::programs::{self, Surroundings};
+use crate::ranks::programs::{self, SearchPaths};
 
 /// NCCL's library, under the name that programs load it by.
 const NCCL: &str = "libnccl.so.2";
@@ -28,11 +28,10 @@ struct Library {
 /// What `lcsl --version` prints: a line for the program, then one for each library. Starts
 /// `mpirun --version`; loads nothing.
 pub fn text() -> String {
-    let around = Surroundings::here();
-    let libtorch = find_libtorch(&around.libtorch);
-    let nccl =
-        find_nccl(&around.libtorch, libtorch.found.as_ref().ok().map(|(_, at)| at.as_path()));
-    shown(&[libtorch, find_mpi(around.path.as_deref()), nccl])
+    let paths = SearchPaths::here();
+    let libtorch = find_libtorch(&paths.libtorch);
+    let nccl = find_nccl(&paths.libtorch, libtorch.found.as_ref().ok().map(|(_, at)| at.as_path()));
+    shown(&[libtorch, find_mpi(paths.path.as_deref()), nccl])
 }
 
 fn shown(libraries: &[Library]) -> String {

@@ -7,7 +7,7 @@ use std::path::Path;
 use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
 use lcsl_config::RunConfig;
 
-use super::environment::{self, Circumstances, Variables};
+use super::environment::{self, LaunchEnvironment, Variables};
 
 /// A program with its arguments and the variables that are set for it, on top of the launcher's
 /// own.
@@ -23,7 +23,7 @@ pub struct LaunchCommand {
 }
 
 /// The command for a training run: one rank is started directly, several through mpirun.
-pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
+pub fn train(config: &RunConfig, on: &LaunchEnvironment<'_>) -> LaunchCommand {
     let mut environment = environment::of_rank(config, on);
     environment.push((ADDRESS_VARIABLE, on.control.into()));
     environment.push((SECRET_VARIABLE, on.secret.into()));
@@ -35,7 +35,7 @@ pub fn train(config: &RunConfig, on: &Circumstances<'_>) -> LaunchCommand {
 /// delay before each sum over ranks.
 pub fn bench_step(
     config: &RunConfig,
-    on: &Circumstances<'_>,
+    on: &LaunchEnvironment<'_>,
     [steps, delay_ms]: [u64; 2],
     flags: &[OsString],
 ) -> LaunchCommand {
@@ -49,7 +49,7 @@ pub fn bench_step(
 /// As many ranks as the configuration says, each with these arguments.
 fn ranks(
     config: &RunConfig,
-    on: &Circumstances<'_>,
+    on: &LaunchEnvironment<'_>,
     rank_arguments: Vec<OsString>,
     environment: Variables,
 ) -> LaunchCommand {
@@ -63,7 +63,7 @@ fn ranks(
 pub fn bench_allreduce<const N: usize>(
     nproc: usize,
     hosts: &str,
-    on: &Circumstances<'_>,
+    on: &LaunchEnvironment<'_>,
     words: [OsString; N],
 ) -> LaunchCommand {
     through_mpirun(nproc, hosts, on, words.into(), environment::of_libtorch(on))
@@ -73,7 +73,7 @@ pub fn bench_allreduce<const N: usize>(
 fn through_mpirun(
     nproc: usize,
     hosts: &str,
-    on: &Circumstances<'_>,
+    on: &LaunchEnvironment<'_>,
     rank_arguments: Vec<OsString>,
     mut environment: Variables,
 ) -> LaunchCommand {
@@ -94,9 +94,9 @@ fn through_mpirun(
 
 /// A command of a single rank that reads a run: `verb` is `eval` or `export`, `rest` what follows
 /// the run directory.
-pub fn inspect(
+pub fn read_run(
     config: &RunConfig,
-    on: &Circumstances<'_>,
+    on: &LaunchEnvironment<'_>,
     verb: &str,
     run_dir: &Path,
     rest: Vec<OsString>,
@@ -136,11 +136,11 @@ mod tests {
 
     use super::*;
 
-    fn shown(flags: &[&str], change: impl Fn(&mut Circumstances<'_>)) -> String {
+    fn shown(flags: &[&str], change: impl Fn(&mut LaunchEnvironment<'_>)) -> String {
         let machine = Machine { cores: 8, gpus: Some(4) };
         let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
         let config = parse_train(&flags, &machine).unwrap().config;
-        let mut on = Circumstances {
+        let mut on = LaunchEnvironment {
             rank: Path::new("/opt/lcsl/lcsl-rank"),
             libtorch: Some(Path::new("/opt/libtorch/lib")),
             control: "127.0.0.1:4000",
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn sums_are_timed_under_the_settings_of_a_run() {
-        let on = Circumstances {
+        let on = LaunchEnvironment {
             rank: Path::new("/opt/lcsl/lcsl-rank"),
             libtorch: Some(Path::new("/opt/libtorch/lib")),
             control: "",

@@ -13,7 +13,7 @@ pub type Variables = Vec<(&'static str, OsString)>;
 
 /// What the command and its variables depend on besides the configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct LaunchEnvironment<'a> {
     /// The program of one rank.
     pub rank: &'a Path,
     /// The directory of libtorch's libraries, when it was found.
@@ -41,7 +41,7 @@ const MPIRUN_SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// What every rank needs, wherever it runs.
-pub(super) fn of_rank(config: &RunConfig, on: &Circumstances<'_>) -> Variables {
+pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variables {
     let threads = config.run.threads.to_string();
     let mut environment: Variables =
         vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
@@ -55,13 +55,13 @@ pub(super) fn of_rank(config: &RunConfig, on: &Circumstances<'_>) -> Variables {
 }
 
 /// Where a rank finds libtorch.
-pub(super) fn of_libtorch(on: &Circumstances<'_>) -> Variables {
+pub(super) fn of_libtorch(on: &LaunchEnvironment<'_>) -> Variables {
     let path = on.libtorch.map(|libtorch| library_path(libtorch, on.inherited_library_path));
     path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
 }
 
 /// What mpirun needs itself.
-pub(super) fn of_mpirun(on: &Circumstances<'_>) -> Variables {
+pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>) -> Variables {
     let mut environment: Variables =
         MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())).collect();
     if on.is_root {

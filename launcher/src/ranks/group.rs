@@ -1,5 +1,5 @@
-//! The ranks of one run and their lives: started, watched, and started again after a failure if
-//! that was asked for.
+//! The group of ranks that trains: started, watched, and started again after a failure, an attempt
+//! each, if that was asked for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -11,8 +11,8 @@ use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command;
-use crate::ranks::environment::Circumstances;
-use crate::ranks::programs::Surroundings;
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::SearchPaths;
 use crate::run_dir::RunDir;
 use crate::supervise::display::{Display, Words};
 use crate::supervise::state::Supervision;
@@ -24,47 +24,47 @@ use crate::terminal;
 /// More of a log is not read to explain a launch that came to nothing.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// Everything that the lives of one run have in common.
-pub struct Crew<'a> {
+/// Everything that the attempts of one run have in common.
+pub struct WorkerGroup<'a> {
     /// What they train.
     pub config: &'a RunConfig,
     /// The program of one rank.
     pub rank: PathBuf,
     /// The directory of libtorch's libraries.
     pub libtorch: PathBuf,
-    /// What was found around us.
-    pub around: Surroundings,
+    /// Where programs and libraries were looked for.
+    pub paths: SearchPaths,
     /// Where they work.
     pub run_dir: RunDir,
     /// Whether a script wants to hear how it ended.
     pub json: bool,
 }
 
-impl Crew<'_> {
+impl WorkerGroup<'_> {
     /// Lets the ranks train, again after a failure as often as was asked for, and returns the exit
     /// code.
     pub async fn train(&self) -> Result<u8, Fault> {
         let mut interrupts =
             Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
         let restarts = self.config.run.max_restarts;
-        let mut life = 0;
+        let mut attempt = 0;
         loop {
-            let (end, interrupted) = self.live(&mut interrupts).await?;
-            if end.code != exit::RANK_FAILED || interrupted || life == restarts {
+            let (end, interrupted) = self.attempt(&mut interrupts).await?;
+            if end.code != exit::RANK_FAILED || interrupted || attempt == restarts {
                 if let Some(fault) = end.fault.filter(|_| self.json) {
                     terminal::print_fault(&fault);
                 }
                 return Ok(end.code);
             }
-            life += 1;
+            attempt += 1;
             terminal::show_note(&format!(
-                "starting the ranks again from the newest whole checkpoint ({life} of {restarts})"
+                "starting the ranks again from the newest whole checkpoint ({attempt} of {restarts})"
             ));
         }
     }
 
-    /// One life of all ranks: how it ended, and whether somebody asked to stop.
-    async fn live(&self, interrupts: &mut Interrupts) -> Result<(End, bool), Fault> {
+    /// One attempt of all ranks: how it ended, and whether somebody asked to stop.
+    async fn attempt(&self, interrupts: &mut Interrupts) -> Result<(End, bool), Fault> {
         let secret =
             processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
         let everywhere = !self.config.run.hosts.is_empty();
@@ -98,12 +98,12 @@ impl Crew<'_> {
 
     fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
         let devices = machine::visible_devices();
-        let on = Circumstances {
+        let on = LaunchEnvironment {
             rank: &self.rank,
             libtorch: Some(&self.libtorch),
             control,
             secret,
-            inherited_library_path: self.around.libtorch.library_path.as_deref(),
+            inherited_library_path: self.paths.libtorch.library_path.as_deref(),
             inherited_devices: devices.as_deref(),
             is_root: rustix::process::getuid().is_root(),
         };
@@ -111,13 +111,13 @@ impl Crew<'_> {
     }
 }
 
-/// How a life ended.
+/// How an attempt ended.
 struct End {
     code: u8,
     fault: Option<Fault>,
 }
 
-/// Says how a life ended.
+/// Says how an attempt ended.
 fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> End {
     let fault = match verdict {
         Verdict::Done => return End { code: exit::DONE, fault: None },

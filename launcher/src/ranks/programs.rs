@@ -15,7 +15,7 @@ const RANK: &str = "lcsl-rank";
 
 /// Where to look.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct SearchPaths {
     /// The folder of our own executable.
     pub own_folder: Option<PathBuf>,
     /// `PATH`.
@@ -24,8 +24,8 @@ pub struct Surroundings {
     pub libtorch: Places,
 }
 
-impl Surroundings {
-    /// The surroundings of this process.
+impl SearchPaths {
+    /// The paths of this process.
     pub fn here() -> Self {
         let own = std::env::current_exe().ok();
         Self {
@@ -61,46 +61,46 @@ impl Installed {
 }
 
 /// Looks for everything that `nproc` ranks need. Costs a few file accesses and starts no process.
-pub fn look(around: &Surroundings, nproc: usize) -> Installed {
+pub fn look(paths: &SearchPaths, nproc: usize) -> Installed {
     let mut installed = Installed::default();
-    match find_rank(around) {
+    match find_rank(paths) {
         Ok(rank) => installed.rank = Some(rank),
         Err(problem) => installed.problems.push(problem),
     }
-    if nproc > 1 && in_path("mpirun", around.path.as_deref()).is_none() {
+    if nproc > 1 && in_path("mpirun", paths.path.as_deref()).is_none() {
         installed.problems.push(Problem {
             what: format!("mpirun was not found, and {nproc} ranks need it"),
-            place: searched_path(around),
+            place: searched_path(paths),
             hint: Some(
                 "on Debian: apt-get install openmpi-bin libopenmpi-dev; --nproc=1 does without"
                     .to_owned(),
             ),
         });
     }
-    match libtorch::find(&around.libtorch) {
+    match libtorch::find(&paths.libtorch) {
         Ok(directory) => installed.libtorch = Some(directory),
         Err(problem) => installed.problems.push(problem),
     }
     installed
 }
 
-fn find_rank(around: &Surroundings) -> Result<PathBuf, Problem> {
-    let beside = around.own_folder.as_ref().map(|folder| folder.join(RANK));
+fn find_rank(paths: &SearchPaths) -> Result<PathBuf, Problem> {
+    let beside = paths.own_folder.as_ref().map(|folder| folder.join(RANK));
     if let Some(beside) = beside.as_ref().filter(|path| is_program(path)) {
         return Ok(beside.clone());
     }
-    in_path(RANK, around.path.as_deref()).ok_or_else(|| Problem {
+    in_path(RANK, paths.path.as_deref()).ok_or_else(|| Problem {
         what: format!("{RANK}, the program of one rank, was not found"),
         place: match beside {
-            Some(beside) => format!("{}, then {}", beside.display(), searched_path(around)),
-            None => searched_path(around),
+            Some(beside) => format!("{}, then {}", beside.display(), searched_path(paths)),
+            None => searched_path(paths),
         },
         hint: Some("run `make build`, which puts lcsl and lcsl-rank side by side".to_owned()),
     })
 }
 
-fn searched_path(around: &Surroundings) -> String {
-    match &around.path {
+fn searched_path(paths: &SearchPaths) -> String {
+    match &paths.path {
         Some(path) => format!("PATH={}", path.to_string_lossy()),
         None => "PATH, which is not set".to_owned(),
     }
@@ -130,8 +130,8 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn around(folder: &Path) -> Surroundings {
-        Surroundings {
+    fn paths(folder: &Path) -> SearchPaths {
+        SearchPaths {
             own_folder: Some(folder.join("own")),
             path: Some(folder.join("path").into()),
             libtorch: Places { variable: Some(folder.join("torch")), ..Places::default() },
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn everything_that_is_missing_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let fault = look(&around(folder.path()), 2).complete().unwrap_err();
+        let fault = look(&paths(folder.path()), 2).complete().unwrap_err();
         assert_eq!(fault.exit_code, exit::USAGE);
         let text = fault.to_string().replace(folder.path().to_str().unwrap(), "DIR");
         insta::assert_snapshot!(text, @r"
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn one_rank_needs_no_mpirun() {
         let folder = tempfile::tempdir().unwrap();
-        let problems = look(&around(folder.path()), 1).problems;
+        let problems = look(&paths(folder.path()), 1).problems;
         assert!(problems.iter().all(|problem| !problem.what.contains("mpirun")), "{problems:?}");
     }
 
@@ -172,8 +172,8 @@ mod tests {
             (folder.path().join("own/lcsl-rank"), folder.path().join("path/lcsl-rank"));
         program(&elsewhere, 0o755);
         program(&beside, 0o644);
-        assert_eq!(look(&around(folder.path()), 1).rank, Some(elsewhere));
+        assert_eq!(look(&paths(folder.path()), 1).rank, Some(elsewhere));
         program(&beside, 0o755);
-        assert_eq!(look(&around(folder.path()), 1).rank, Some(beside));
+        assert_eq!(look(&paths(folder.path()), 1).rank, Some(beside));
     }
 }

@@ -6,7 +6,7 @@ use lcsl_collective::control::{Failure, Hello, Phase};
 #[derive(Debug)]
 pub(super) struct Facts {
     /// A status for each rank.
-    pub(super) seats: Vec<Seat>,
+    pub(super) ranks: Vec<RankStatus>,
     /// Ranks that failed by themselves, the first first.
     pub(super) culprits: Vec<usize>,
     /// Ranks that failed because of another rank.
@@ -23,7 +23,7 @@ impl Facts {
     /// Of a run of so many ranks, of which nothing was heard yet.
     pub(super) fn of(ranks: usize) -> Self {
         Self {
-            seats: vec![Seat::default(); ranks],
+            ranks: vec![RankStatus::default(); ranks],
             culprits: Vec::new(),
             bystanders: Vec::new(),
             lost: Vec::new(),
@@ -35,7 +35,7 @@ impl Facts {
 
 /// What is known of one rank.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seat {
+pub(super) struct RankStatus {
     /// Who it said it is, once it has connected.
     pub(super) hello: Option<Hello>,
     /// Optimiser steps that it had made when it was last heard of.

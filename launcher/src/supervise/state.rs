@@ -14,11 +14,11 @@
 
 use std::time::Duration;
 
-use lcsl_collective::control::{FromRank, Hello, Progress, Score};
+use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
 
-use super::facts::{ChildEnd, Facts, LastWord, Misfit, Seat};
+use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::verdict::{self, Verdict};
-use crate::run_dir::RankPlace;
+use crate::run_dir::RankRecord;
 
 /// How long others may speak after the first sign of trouble.
 const GRACE: Duration = Duration::from_secs(1);
@@ -65,13 +65,13 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Show how training goes.
-    ShowProgress(Progress),
+    ShowProgress(TrainProgress),
     /// Show an evaluation.
     ShowEvaluation(Score),
     /// Show a sentence.
     Say(String),
     /// All ranks are there: write down where.
-    RecordRanks(Vec<RankPlace>),
+    RecordRanks(Vec<RankRecord>),
     /// Ask a rank to stop at the next step boundary.
     AskToStop {
         /// Which rank.
@@ -140,28 +140,28 @@ impl Supervision {
     }
 
     fn join(&mut self, hello: Hello, actions: &mut Vec<Action>) {
-        let taken = self.facts.seats.get(hello.rank).is_none_or(|seat| seat.hello.is_some());
+        let taken = self.facts.ranks.get(hello.rank).is_none_or(|status| status.hello.is_some());
         if hello.version != self.version {
             let ours = self.version;
             self.facts.misfit.get_or_insert(Misfit::Version { hello: hello.clone(), ours });
-        } else if hello.world_size != self.facts.seats.len() || taken {
+        } else if hello.world_size != self.facts.ranks.len() || taken {
             self.facts.misfit.get_or_insert(Misfit::World { hello: hello.clone() });
         }
         let rank = hello.rank;
-        let Some(seat) = self.facts.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
-        *seat = Seat { hello: Some(hello), connected: true, ..Seat::default() };
+        *status = RankStatus { hello: Some(hello), connected: true, ..RankStatus::default() };
         if self.interrupts > 0 {
             actions.push(Action::AskToStop { rank });
         }
-        let places: Option<Vec<RankPlace>> =
-            self.facts.seats.iter().map(|seat| seat.hello.as_ref().map(place)).collect();
-        actions.extend(places.map(Action::RecordRanks));
+        let records: Option<Vec<RankRecord>> =
+            self.facts.ranks.iter().map(|status| status.hello.as_ref().map(record)).collect();
+        actions.extend(records.map(Action::RecordRanks));
     }
 
     fn hear(&mut self, rank: usize, message: FromRank, actions: &mut Vec<Action>) {
-        let Some(seat) = self.facts.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
         match message {
@@ -169,7 +169,7 @@ impl Supervision {
             // After the verdict it would only confuse how far a dying rank still came.
             _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
             FromRank::Heartbeat { step, phase, .. } => {
-                (seat.step, seat.phase) = (step, Some(phase));
+                (status.step, status.phase) = (step, Some(phase));
             }
             FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),
             FromRank::Evaluation(score) => actions.push(Action::ShowEvaluation(score)),
@@ -180,20 +180,20 @@ impl Supervision {
                 } else {
                     self.facts.culprits.push(rank);
                 }
-                seat.last_word = Some(LastWord::Failed(failure));
+                status.last_word = Some(LastWord::Failed(failure));
             }
             FromRank::Finished { exit_code } => {
-                seat.last_word = Some(LastWord::Finished(exit_code));
+                status.last_word = Some(LastWord::Finished(exit_code));
             }
         }
     }
 
     fn close(&mut self, rank: usize) {
-        let Some(seat) = self.facts.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
-        seat.connected = false;
-        if seat.last_word.is_none() && !self.facts.lost.contains(&rank) {
+        status.connected = false;
+        if status.last_word.is_none() && !self.facts.lost.contains(&rank) {
             self.facts.lost.push(rank);
         }
     }
@@ -203,7 +203,7 @@ impl Supervision {
         match self.stage {
             Stage::Running if self.interrupts == 1 => {
                 let connected =
-                    (0..self.facts.seats.len()).filter(|rank| self.facts.seats[*rank].connected);
+                    (0..self.facts.ranks.len()).filter(|rank| self.facts.ranks[*rank].connected);
                 actions.extend(connected.map(|rank| Action::AskToStop { rank }));
                 actions.push(Action::Say(
                     "stopping at the next step boundary; a checkpoint will be saved \
@@ -267,7 +267,7 @@ impl Supervision {
             Some(LAST_MESSAGES)
         } else if trouble {
             Some(GRACE)
-        } else if self.facts.seats.iter().all(|seat| seat.last_word.is_some()) {
+        } else if self.facts.ranks.iter().all(|status| status.last_word.is_some()) {
             Some(GOODBYE)
         } else {
             None
@@ -276,16 +276,16 @@ impl Supervision {
 
     /// Whether every rank came and went, and the child with them: then no word can be under way.
     fn all_have_left(&self) -> bool {
-        self.nobody_is_left() && self.facts.seats.iter().all(|seat| seat.hello.is_some())
+        self.nobody_is_left() && self.facts.ranks.iter().all(|status| status.hello.is_some())
     }
 
     fn nobody_is_left(&self) -> bool {
-        self.facts.child.is_some() && !self.facts.seats.iter().any(|seat| seat.connected)
+        self.facts.child.is_some() && !self.facts.ranks.iter().any(|status| status.connected)
     }
 }
 
-fn place(hello: &Hello) -> RankPlace {
-    RankPlace {
+fn record(hello: &Hello) -> RankRecord {
+    RankRecord {
         rank: hello.rank,
         host: hello.host.clone(),
         pid: hello.pid,

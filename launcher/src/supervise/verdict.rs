@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use lcsl_collective::control::{Hello, Phase};
 
-use super::facts::{ChildEnd, Facts, LastWord, Misfit, Seat};
+use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use crate::exit;
 
 /// How a run ended.
@@ -38,18 +38,18 @@ pub enum Verdict {
 pub(super) fn of(run: &Facts) -> Verdict {
     match &run.misfit {
         Some(Misfit::Version { hello, ours }) => return other_version(hello, ours),
-        Some(Misfit::World { hello }) => return other_world(hello, run.seats.len()),
+        Some(Misfit::World { hello }) => return other_world(hello, run.ranks.len()),
         None => {}
     }
     if let Some(&rank) = run.culprits.first() {
         return failed(run, rank);
     }
-    let several = run.seats.len() > 1;
+    let several = run.ranks.len() > 1;
     match (run.child, several) {
         // mpirun passes signals on and then exits; when one ends mpirun itself, the ranks only
         // follow.
         (Some(ChildEnd::Signal(signal)), true) => return mpirun_killed(signal),
-        (Some(end), _) if run.seats.iter().all(|seat| seat.hello.is_none()) => {
+        (Some(end), _) if run.ranks.iter().all(|status| status.hello.is_none()) => {
             return Verdict::NeverStarted(end);
         }
         _ => {}
@@ -60,8 +60,8 @@ pub(super) fn of(run: &Facts) -> Verdict {
     if let Some(&rank) = run.bystanders.first() {
         return failed(run, rank);
     }
-    let codes: Vec<i32> = run.seats.iter().filter_map(finished_with).collect();
-    if codes.len() == run.seats.len() { all_finished(run.child, &codes) } else { left_alone(run) }
+    let codes: Vec<i32> = run.ranks.iter().filter_map(finished_with).collect();
+    if codes.len() == run.ranks.len() { all_finished(run.child, &codes) } else { left_alone(run) }
 }
 
 /// A rank of another version of the program.
@@ -96,12 +96,12 @@ fn other_world(hello: &Hello, expected: usize) -> Verdict {
 }
 
 fn failed(run: &Facts, rank: usize) -> Verdict {
-    let seat = &run.seats[rank];
-    let Some(LastWord::Failed(failure)) = &seat.last_word else {
+    let status = &run.ranks[rank];
+    let Some(LastWord::Failed(failure)) = &status.last_word else {
         unreachable!("rank {rank} is listed as failed because it said so");
     };
     Verdict::Failed {
-        what: format!("{} failed{}: {}", name(seat, rank), place(seat), failure.what),
+        what: format!("{} failed{}: {}", name(status, rank), place(status), failure.what),
         hint: failure.hint.clone(),
         rank: Some(rank),
         exit_code: u8::try_from(failure.exit_code).unwrap_or(exit::BUG),
@@ -109,9 +109,9 @@ fn failed(run: &Facts, rank: usize) -> Verdict {
 }
 
 fn lost(run: &Facts, rank: usize) -> Verdict {
-    let seat = &run.seats[rank];
+    let status = &run.ranks[rank];
     // The only rank is our own child, so how it ended is known; of others only mpirun knows.
-    let alone = run.seats.len() == 1;
+    let alone = run.ranks.len() == 1;
     let how = match run.child {
         Some(ChildEnd::Signal(signal)) if alone => {
             format!("was killed by {} (no last word)", signal_name(signal))
@@ -119,9 +119,9 @@ fn lost(run: &Facts, rank: usize) -> Verdict {
         Some(ChildEnd::Code(code)) if alone => format!("ended with code {code} (no last word)"),
         _ => "was killed (no last word)".to_owned(),
     };
-    let mut what = format!("{} {how}{}", name(seat, rank), place(seat));
-    let absent: Vec<String> = (0..run.seats.len())
-        .filter(|rank| run.seats[*rank].hello.is_none())
+    let mut what = format!("{} {how}{}", name(status, rank), place(status));
+    let absent: Vec<String> = (0..run.ranks.len())
+        .filter(|rank| run.ranks[*rank].hello.is_none())
         .map(|rank| rank.to_string())
         .collect();
     if !absent.is_empty() {
@@ -164,7 +164,7 @@ fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
 
 /// The child is gone, nobody complained, and yet not all ranks finished.
 fn left_alone(run: &Facts) -> Verdict {
-    let absent = run.seats.iter().position(|seat| seat.hello.is_none());
+    let absent = run.ranks.iter().position(|status| status.hello.is_none());
     let what = match (absent, run.child) {
         (Some(rank), _) => format!("rank {rank} never reached the launcher"),
         (None, Some(end)) => format!("{} while ranks were at work", describe(end)),
@@ -177,8 +177,8 @@ fn plain_failure(what: String) -> Verdict {
     Verdict::Failed { what, hint: None, rank: None, exit_code: exit::RANK_FAILED }
 }
 
-fn finished_with(seat: &Seat) -> Option<i32> {
-    match seat.last_word {
+fn finished_with(status: &RankStatus) -> Option<i32> {
+    match status.last_word {
         Some(LastWord::Finished(code)) => Some(code),
         _ => None,
     }
@@ -194,18 +194,18 @@ pub(super) fn describe(end: ChildEnd) -> String {
     }
 }
 
-fn name(seat: &Seat, rank: usize) -> String {
-    match &seat.hello {
+fn name(status: &RankStatus, rank: usize) -> String {
+    match &status.hello {
         Some(hello) => format!("rank {rank} on host {}", hello.host),
         None => format!("rank {rank}"),
     }
 }
 
 /// Where a rank was when it was last heard of.
-fn place(seat: &Seat) -> String {
-    match seat.phase {
+fn place(status: &RankStatus) -> String {
+    match status.phase {
         None | Some(Phase::Starting) => " while starting".to_owned(),
-        Some(phase) => format!(" at step {} while {phase}", seat.step),
+        Some(phase) => format!(" at step {} while {phase}", status.step),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use lcsl_collective::control::{Control, FromRank, Progress, Score};
+use lcsl_collective::control::{Control, FromRank, Score, TrainProgress};
 
 use super::step::StepReport;
 use crate::clock::Lap;
@@ -152,7 +152,7 @@ impl Journal {
         }
         self.told = Some(Instant::now());
         let window = &self.since_line;
-        self.control.send(&FromRank::Progress(Progress {
+        self.control.send(&FromRank::Progress(TrainProgress {
             epoch: standing.epoch.0,
             epochs: standing.epoch.1,
             step: standing.step.0,

@@ -5,7 +5,7 @@
 //! * [`Reduction::Ordered`]: every part's gradient apart, added in the shape of one tree over all logical
 //!   ranks when the backward pass is over (`--deterministic`).
 
-use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
+use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
@@ -24,7 +24,7 @@ pub enum Reduction {
 /// Gradients that are added in order.
 #[derive(Debug)]
 pub struct Ordered {
-    order: Order,
+    order: SumOrder,
     /// Of the micro-batch at hand, over the logical ranks of this rank.
     parts: BinaryCounter<Tensor>,
     /// Of the micro-batches before (flat).
@@ -37,10 +37,10 @@ impl Reduction {
     pub fn new(
         student: &Network,
         world: &mut dyn Communicator,
-        order: Order,
+        order: SumOrder,
         settings: Settings,
     ) -> Result<Self, CollectiveError> {
-        if order == Order::Library {
+        if order == SumOrder::Library {
             return Ok(Self::Overlapped(Overlap::new(&student.parameters, world, settings)?));
         }
         let gradient = student.parameters.buffer.zeros_like();
@@ -133,7 +133,7 @@ fn add(earlier: &mut Tensor, later: Tensor) {
 /// Sums a flat tensor over all ranks, in place, wherever it lies.
 fn sum_flat(
     world: &mut dyn Communicator,
-    order: Order,
+    order: SumOrder,
     flat: &mut Tensor,
 ) -> Result<(), CollectiveError> {
     if world.world_size() == 1 {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lcsl_collective::control::{Control, Phase};
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
@@ -240,7 +240,7 @@ pub(super) fn rank(
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
-    let order = if config.run.deterministic { Order::Tree } else { Order::Library };
+    let order = if config.run.deterministic { SumOrder::Tree } else { SumOrder::Library };
     let mib = |mib: usize| mib << 20;
     let buckets = overlap::Settings {
         ends_bytes: mib(config.run.first_bucket_mib),

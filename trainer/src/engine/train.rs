@@ -151,7 +151,7 @@ impl Run<'_> {
         self.tally.epoch_loss += loss * report.images as f64;
         self.corrupt.resize(epoch as usize + 1, 0);
         self.corrupt[epoch as usize] += report.left_out;
-        self.rank.clock.control().place().advance(epoch, self.position.step);
+        self.rank.clock.control().heartbeat().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
     }

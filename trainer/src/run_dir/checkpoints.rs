@@ -74,10 +74,10 @@ pub struct Best {
     pub accuracy: f64,
 }
 
-/// Sums over the life of a run.
+/// Sums over a whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tally {
-    /// Seconds since the first step, waits between lives left out.
+    /// Seconds since the first step, waits between attempts left out.
     pub seconds: f64,
     /// Seconds of them spent in optimiser steps.
     pub step_seconds: f64,

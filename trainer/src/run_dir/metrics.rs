@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: one JSON object per line and event.
 //!
-//! Every object has `event` and `seconds` (since the run began, over all its lives). Lines are
+//! Every object has `event` and `seconds` (since the run began, over all its attempts). Lines are
 //! flushed, so that a reader who follows the file is at most one event behind. On resume the file
 //! is cut back to what it was at the checkpoint: no step is there twice.
 

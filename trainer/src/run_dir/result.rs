@@ -97,7 +97,7 @@ pub struct RunResult {
     /// Training images per second while training, over the world, evaluations and checkpoints left
     /// out.
     pub images_per_second: f64,
-    /// Seconds from the first step to the last evaluation, over all lives of the run.
+    /// Seconds from the first step to the last evaluation, over all attempts of the run.
     pub train_seconds: f64,
     /// Digest of the selected model: of what `lcsl export` writes.
     pub weights_digest: String,

@@ -1,7 +1,7 @@
 //! Drives the training step through a case and checks everything that comes out.
 
 use lcsl_collective::control::Control;
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::{Communicator, threads};
 use lcsl_trainer::admission::{Ledger, Rules};
 use lcsl_trainer::clock::Clock;
@@ -41,7 +41,8 @@ where
 /// step.
 pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), String> {
     let block = block(case.logical_ranks, world.world_size(), world.rank());
-    let order = if world.world_size().is_power_of_two() { Order::Tree } else { Order::Library };
+    let order =
+        if world.world_size().is_power_of_two() { SumOrder::Tree } else { SumOrder::Library };
     let mut rank = rank(case, world, order)?;
     let mut feed = StoredFeed { case, block: block.clone() };
     for (step, expected) in case.steps.iter().enumerate() {
@@ -72,7 +73,7 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
 /// The optimiser alone, fed with the stored gradients.
 pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
     for step in 0..case.steps.len() {
-        let mut rank = rank(case, Box::new(lcsl_collective::solo::Solo), Order::Library)?;
+        let mut rank = rank(case, Box::new(lcsl_collective::solo::Solo), SumOrder::Library)?;
         if step > 0 {
             load_state(case, &mut rank, step - 1)?;
         }
@@ -93,7 +94,7 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
 /// Small enough that even these networks have several buckets.
 const BUCKETS: Settings = Settings { ends_bytes: 1 << 10, bytes: 1 << 12 };
 
-fn rank(case: &Case, mut world: Box<dyn Communicator>, order: Order) -> Result<Rank, String> {
+fn rank(case: &Case, mut world: Box<dyn Communicator>, order: SumOrder) -> Result<Rank, String> {
     let student = network(case, "student.init.", true)?;
     let teacher = Teacher::of(&network(case, "teacher.init.", false)?, true);
     let normalised = case.tensor("teacher.normalised.fc.weight")?;

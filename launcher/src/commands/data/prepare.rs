@@ -31,7 +31,7 @@ pub struct Prepare {
     pub out: PathBuf,
     /// What is stored of an image
     #[arg(long, value_enum, default_value = "jpeg")]
-    pub form: Form,
+    pub form: StoredForm,
     /// Width and height of raw images, in pixels
     #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -85,7 +85,7 @@ pub struct Prepare {
 
 /// What is stored of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum StoredForm {
     /// The JPEG as it comes, wherever possible
     Jpeg,
     /// Pixels: resized, and the middle square cut out
@@ -135,8 +135,8 @@ fn request(asked: &Prepare) -> Request {
         root: asked.root.clone(),
         out: asked.out.clone(),
         form: match asked.form {
-            Form::Jpeg => lcsl_data::shard::Form::Jpeg,
-            Form::Raw => lcsl_data::shard::Form::Raw { side: asked.raw_side },
+            StoredForm::Jpeg => lcsl_data::shard::Form::Jpeg,
+            StoredForm::Raw => lcsl_data::shard::Form::Raw { side: asked.raw_side },
         },
         max_side: asked.max_side,
         quality: asked.quality,

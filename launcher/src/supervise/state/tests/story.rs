@@ -35,7 +35,7 @@ impl Story {
     }
 
     pub(super) fn joined(self, rank: usize) -> Self {
-        let world_size = self.run.facts.seats.len();
+        let world_size = self.run.facts.ranks.len();
         self.happens(Event::Joined(hello(rank, world_size)))
     }
 

@@ -1,25 +1,25 @@
-//! Ranks that say the same, and the words for them.
+//! Groups of ranks that differ: each says the same, and the words for them.
 
 /// Ranks that said the same thing, and what they said.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Camp<'a, T> {
+pub(crate) struct Group<'a, T> {
     /// At least one, in ascending order.
     pub(crate) ranks: Vec<usize>,
     pub(crate) says: &'a T,
 }
 
-/// Sorts ranks by what they said (`said[rank]`), the smallest camp first: it is the one to look at.
-/// Camps of one size stand in the order of their first ranks.
-pub(crate) fn camps<T: PartialEq>(said: &[T]) -> Vec<Camp<'_, T>> {
-    let mut camps: Vec<Camp<'_, T>> = Vec::new();
+/// Sorts ranks by what they said (`said[rank]`), the smallest group first: it is the one to look at.
+/// Groups of one size stand in the order of their first ranks.
+pub(crate) fn groups<T: PartialEq>(said: &[T]) -> Vec<Group<'_, T>> {
+    let mut groups: Vec<Group<'_, T>> = Vec::new();
     for (rank, says) in said.iter().enumerate() {
-        match camps.iter_mut().find(|camp| camp.says == says) {
-            Some(camp) => camp.ranks.push(rank),
-            None => camps.push(Camp { ranks: vec![rank], says }),
+        match groups.iter_mut().find(|group| group.says == says) {
+            Some(group) => group.ranks.push(rank),
+            None => groups.push(Group { ranks: vec![rank], says }),
         }
     }
-    camps.sort_by_key(|camp| camp.ranks.len());
-    camps
+    groups.sort_by_key(|group| group.ranks.len());
+    groups
 }
 
 /// `rank 3`, `ranks 0 and 4`, `ranks 0-6 and 8-1023`.
@@ -61,16 +61,16 @@ mod tests {
     proptest! {
         #[test]
         fn every_rank_is_in_the_camp_of_its_word(said in prop::collection::vec(0_u8..4, 1..40)) {
-            let camps = camps(&said);
+            let groups = groups(&said);
             let mut seen = vec![false; said.len()];
-            for camp in &camps {
-                for rank in &camp.ranks {
-                    prop_assert_eq!(said[*rank], *camp.says);
+            for group in &groups {
+                for rank in &group.ranks {
+                    prop_assert_eq!(said[*rank], *group.says);
                     prop_assert!(!std::mem::replace(&mut seen[*rank], true));
                 }
             }
             prop_assert!(seen.into_iter().all(|seen| seen));
-            prop_assert!(camps.is_sorted_by_key(|camp| camp.ranks.len()));
+            prop_assert!(groups.is_sorted_by_key(|group| group.ranks.len()));
         }
     }
 }

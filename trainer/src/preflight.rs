@@ -1,4 +1,4 @@
-//! What makes two ranks alike: one program, one configuration, one dataset.
+//! The preflight check: one program, one configuration, one dataset on all ranks.
 //!
 //! Everything that training does rests on all ranks computing the same from the same; a host with an
 //! older binary or another copy of the dataset would break that without a word. So ranks compare

@@ -1,4 +1,4 @@
-//! How `lcsl train` lives with its ranks, which are played by a script.
+//! `lcsl train` and its ranks, which are played by a script, from the start to the verdict.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -100,7 +100,7 @@ fn a_script_that_asks_for_json_learns_how_the_run_failed_once() {
     let error = &json(&outcome.ended(4).out)["error"];
     assert_eq!((&error["exit_code"], &error["hint"]), (&json("4"), &json("\"mend it\"")));
     assert!(error["what"].as_str().unwrap().starts_with("rank 0 on host h1 failed at step 57"));
-    assert_eq!(outcome.err.matches("error: ").count(), 2, "a person reads of both lives");
+    assert_eq!(outcome.err.matches("error: ").count(), 2, "a person reads of both attempts");
 }
 
 #[test]
