@@ -9,9 +9,9 @@ use clap_complete::Shell;
 #[cfg(feature = "data")]
 use crate::commands::data;
 use crate::commands::{bench_allreduce, bench_step, documents, eval, export, train, version};
-use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]

@@ -12,12 +12,10 @@
 //!   [`run_dir`]: whether a run may begin there, and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
 //! - [`report`]: the figures of a finished run as a table.
-//! - [`fault`], [`exit`], [`terminal`]: how all of them say what is wrong, with which exit code,
-//!   and where it is written.
+//! - [`fault`], [`terminal`]: how all of them say what is wrong, and where it is written.
 
 pub mod cli;
 pub mod commands;
-pub mod exit;
 pub mod fault;
 pub mod machine;
 pub mod ranks;

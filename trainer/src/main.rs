@@ -17,6 +17,7 @@ use lcsl_collective::control::{
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, Machine, RunConfig};
+use lcsl_run_dir::exit::{BAD_DATA, BUG, DONE, RANK_FAILED, STOPPED, USAGE};
 use lcsl_trainer::engine::inspect::{self, InspectError, Question, Split};
 use lcsl_trainer::engine::run::{self, Run};
 use lcsl_trainer::engine::train::{Ending, TrainError};
@@ -100,12 +101,6 @@ enum SplitName {
     Val,
 }
 
-const INTERRUPTED: i32 = 75;
-const BUG: i32 = 70;
-const USAGE: u8 = 2;
-const BAD_DATA: i32 = 3;
-const RANK_FAILED: u8 = 4;
-
 /// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
 /// anyone's way.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
@@ -157,7 +152,7 @@ fn eval(run_dir: &RunDir, question: Question<'_>) -> ExitCode {
                 println!("{text}");
                 ExitCode::SUCCESS
             }
-            Err(error) => refuse(&error, None, BUG as u8),
+            Err(error) => refuse(&error, None, BUG),
         },
         Err(error) => explain(&error),
     }
@@ -243,8 +238,8 @@ fn train(run_dir: &RunDir) -> ExitCode {
             ended.map_err(|error| failure::of_training(&error))
         });
     let (exit_code, last_word) = match trained {
-        Ok(Ending::Finished) => (0, FromRank::Finished { exit_code: 0 }),
-        Ok(Ending::Stopped) => (INTERRUPTED, FromRank::Finished { exit_code: INTERRUPTED }),
+        Ok(Ending::Finished) => (DONE.into(), FromRank::Finished { exit_code: DONE.into() }),
+        Ok(Ending::Stopped) => (STOPPED.into(), FromRank::Finished { exit_code: STOPPED.into() }),
         Err(failure) => {
             tracing::error!("{}", failure.what);
             (failure.exit_code, FromRank::Failed(failure))
@@ -311,7 +306,7 @@ fn data_differs(error: &CollectiveError) -> Failure {
     Failure {
         what: error.to_string(),
         hint: differs.then(|| hint.to_owned()),
-        exit_code: if differs { BAD_DATA } else { RANK_FAILED.into() },
+        exit_code: if differs { BAD_DATA } else { RANK_FAILED }.into(),
         bystander: !differs,
     }
 }
@@ -344,7 +339,7 @@ fn connect(world: &dyn Communicator, device: String) -> anyhow::Result<Control> 
     let orphaned = || {
         std::thread::sleep(ORPHAN_GRACE);
         tracing::error!("the launcher has gone; this rank ends too");
-        std::process::exit(4);
+        std::process::exit(RANK_FAILED.into());
     };
     Ok(Control::connect(&address, hello, orphaned)?)
 }
@@ -367,13 +362,13 @@ fn report_panics() {
                 bystander: false,
             }));
         }
-        std::process::exit(BUG);
+        std::process::exit(BUG.into());
     }));
 }
 
 fn explain(error: &InspectError) -> ExitCode {
     let (code, hint) = failure::of_inspection(error);
-    refuse(error, hint, code as u8)
+    refuse(error, hint, code)
 }
 
 fn refuse(error: &dyn std::fmt::Display, hint: Option<String>, code: u8) -> ExitCode {

@@ -58,7 +58,7 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     }
     // Other work on the machine may delay the thread in some steps, not in all of them.
     let early = |buckets: &&Vec<_>| {
-        let buckets: &[lcsl_trainer::run_dir::metrics::BucketTimes] = buckets;
+        let buckets: &[lcsl_collective::buckets::BucketTimes] = buckets;
         buckets[0].start < buckets[buckets.len() - 1].hook
     };
     assert!(times.iter().all(|steps| steps.iter().filter(early).count() > 0), "{times:?}");

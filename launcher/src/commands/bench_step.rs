@@ -6,7 +6,6 @@ use clap::Args;
 use lcsl_config::{Machine, Stop, parse_train};
 use serde::Deserialize;
 
-use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::answer::measure;
@@ -14,6 +13,7 @@ use crate::ranks::command;
 use crate::ranks::environment::LaunchEnvironment;
 use crate::ranks::programs::{SearchPaths, look};
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl bench step`.
 #[derive(Debug, Args)]

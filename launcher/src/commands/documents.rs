@@ -9,9 +9,9 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Prints the completions of `command`, which holds all commands, for a shell.
 pub fn completions(command: Command, shell: Shell) -> Result<u8, Fault> {

@@ -5,13 +5,13 @@ use std::path::Path;
 use lcsl_config::{TrainCommand, to_toml};
 use serde_json::json;
 
-use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command;
 use crate::ranks::environment::LaunchEnvironment;
 use crate::ranks::programs::{Installed, SearchPaths};
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Shows what would be done, and does nothing. What is missing is only warned of: it may be asked
 /// for another machine.

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::trained::{open, prepare};
-use crate::exit;
 use crate::fault::Fault;
 use crate::ranks::answer::{self, Answer, not_understood};
-use crate::report::figures::Evaluated;
 use crate::report::table;
 use crate::terminal;
+use lcsl_run_dir::exit;
+use lcsl_run_dir::result::Evaluated;
 
 /// Arguments of `lcsl eval`.
 #[derive(Debug, Args)]

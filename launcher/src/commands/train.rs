@@ -8,7 +8,6 @@ use std::path::Path;
 use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, parse_train, to_toml};
 
 use crate::commands::dry_run;
-use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::group::{WorkerGroup, system_fault};
@@ -16,6 +15,7 @@ use crate::ranks::programs::{SearchPaths, look};
 use crate::report::table;
 use crate::run_dir::{self, Opened};
 use crate::terminal;
+use lcsl_run_dir::{RunDir, exit};
 
 /// Runs `lcsl train` with the arguments behind that word, and returns the exit code.
 pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
@@ -41,7 +41,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         Opened::Ready(run_dir) => run_dir,
         Opened::Finished => {
             terminal::show_note(&format!("already finished: {}", config.run.run_dir.display()));
-            return report(&config.run.run_dir, command.json);
+            return report(&RunDir::at(&config.run.run_dir), command.json);
         }
     };
     run_dir.write_config(&to_toml(config, &command.origins))?;
@@ -51,7 +51,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         .build()
         .map_err(|error| system_fault("start the event loop", &error))?;
     let code = runtime.block_on(group.train())?;
-    if code == exit::DONE { report(group.run_dir.root(), command.json) } else { Ok(code) }
+    if code == exit::DONE { report(group.run_dir.at(), command.json) } else { Ok(code) }
 }
 
 /// `--resume PATH` goes on with the run in that directory, which is then the run directory.
@@ -79,8 +79,8 @@ fn settle_run_dir(config: &mut RunConfig, origins: &Origins) -> Result<(), Fault
 }
 
 /// Shows the figures of a finished run.
-fn report(run_dir: &Path, json: bool) -> Result<u8, Fault> {
-    let path = run_dir.join("result.json");
+fn report(run_dir: &RunDir, json: bool) -> Result<u8, Fault> {
+    let path = run_dir.result();
     let unusable = |why: String| Fault {
         hint: Some("please report this, with logs/ of the run directory".to_owned()),
         ..Fault::new(format!("training ended, but {} {why}", path.display()), exit::BUG)
@@ -90,12 +90,12 @@ fn report(run_dir: &Path, json: bool) -> Result<u8, Fault> {
     if json {
         let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_understood)?;
         if let Some(figures) = value.as_object_mut() {
-            figures.insert("run_dir".to_owned(), run_dir.to_string_lossy().into());
+            figures.insert("run_dir".to_owned(), run_dir.root().to_string_lossy().into());
         }
         terminal::print(&format!("{value}\n"))?;
     } else {
         let result = serde_json::from_slice(&text).map_err(not_understood)?;
-        terminal::print(&table::of_run(&result, run_dir))?;
+        terminal::print(&table::of_run(&result, run_dir.root()))?;
     }
     Ok(exit::DONE)
 }

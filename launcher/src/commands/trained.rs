@@ -6,29 +6,29 @@ use std::path::Path;
 
 use lcsl_config::RunConfig;
 
-use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command::{self, LaunchCommand};
 use crate::ranks::environment::LaunchEnvironment;
 use crate::ranks::programs::{SearchPaths, look};
+use lcsl_run_dir::{RunDir, exit, names};
 
 /// The configuration of a run that has something to look at.
 pub(super) fn open(run_dir: &Path) -> Result<RunConfig, Fault> {
-    if !run_dir.join("config.toml").exists() {
+    let at = RunDir::at(run_dir);
+    if !at.config().exists() {
         return Err(Fault::usage(
             format!("{} is no run directory: it has no config.toml", run_dir.display()),
             "give the directory of a run that `lcsl train` has started",
         ));
     }
-    let config = lcsl_config::load(&run_dir.join("config.toml")).map_err(|problems| {
+    let config = lcsl_config::load(&at.config()).map_err(|problems| {
         let title = format!("{} holds a configuration that cannot be used", run_dir.display());
         Fault::several(&title, &problems.0, exit::USAGE)
     })?;
-    let checkpoints = run_dir.join("checkpoints");
     let is_checkpoint =
-        |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"step-");
-    let mut entries = fs::read_dir(&checkpoints).into_iter().flatten().flatten();
+        |entry: fs::DirEntry| names::is_checkpoint(&entry.file_name().to_string_lossy());
+    let mut entries = fs::read_dir(at.checkpoints()).into_iter().flatten().flatten();
     if !entries.any(is_checkpoint) {
         return Err(Fault::usage(
             format!("the run in {} has no checkpoint yet", run_dir.display()),

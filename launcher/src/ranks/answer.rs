@@ -7,9 +7,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use serde::de::DeserializeOwned;
 
 use super::command::LaunchCommand;
-use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// What came of ranks that answer with one JSON object.
 pub enum Answer {

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use lcsl_config::{Method, Protocol, RunConfig};
 
-use crate::exit;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command;
 use crate::ranks::environment::LaunchEnvironment;
 use crate::ranks::programs::SearchPaths;
-use crate::run_dir::RunDir;
+use crate::run_dir::LockedRunDir;
 use crate::supervise::display::{Display, Words};
 use crate::supervise::state::Supervision;
 use crate::supervise::verdict::Verdict;
 use crate::supervise::watch::{Interrupts, Watch, watch};
 use crate::supervise::{explain, processes, server};
 use crate::terminal;
+use lcsl_run_dir::{RunDir, exit};
 
 /// More of a log is not read to explain a launch that came to nothing.
 const LOG_BYTES_MAX: u64 = 1 << 20;
@@ -35,7 +35,7 @@ pub struct WorkerGroup<'a> {
     /// Where programs and libraries were looked for.
     pub paths: SearchPaths,
     /// Where they work.
-    pub run_dir: RunDir,
+    pub run_dir: LockedRunDir,
     /// Whether a script wants to hear how it ended.
     pub json: bool,
 }
@@ -72,7 +72,7 @@ impl WorkerGroup<'_> {
             .await
             .map_err(|error| system_fault("listen for the ranks", &error))?;
         let command = self.command(&control, &secret);
-        let path = self.run_dir.log_of(Path::new(&command.program));
+        let path = self.run_dir.at().log_of(Path::new(&command.program));
         let (log, log_start) = open_log(&path)?;
         let child = processes::start(&command, &log).map_err(|error| {
             let what = format!("cannot start {}: {error}", command.program.display());
@@ -81,7 +81,7 @@ impl WorkerGroup<'_> {
         let mut display = Display::new(words(self.config));
         let mut end = End { code: exit::DONE, fault: None };
         let mut announce =
-            |verdict: &Verdict| end = announce(verdict, self.run_dir.root(), &path, log_start);
+            |verdict: &Verdict| end = announce(verdict, self.run_dir.at(), &path, log_start);
         let mut at = Watch {
             supervision: Supervision::new(self.config.run.nproc, env!("CARGO_PKG_VERSION")),
             child,
@@ -118,7 +118,7 @@ struct End {
 }
 
 /// Says how an attempt ended.
-fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> End {
+fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> End {
     let fault = match verdict {
         Verdict::Done => return End { code: exit::DONE, fault: None },
         Verdict::Stopped => {
@@ -137,7 +137,7 @@ fn announce(verdict: &Verdict, run_dir: &Path, log: &Path, log_start: u64) -> En
         Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
         Verdict::Failed { what, hint, rank, exit_code } => {
             let log = match rank {
-                Some(rank) => run_dir.join("logs").join(format!("rank-{rank}.log")),
+                Some(rank) => run_dir.log(*rank),
                 None => log.to_owned(),
             };
             let what = format!("{what}\n  log: {}", log.display());

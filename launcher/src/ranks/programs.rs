@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use lcsl_config::Problem;
 
 use super::libtorch::{self, Places};
-use crate::exit;
 use crate::fault::Fault;
+use lcsl_run_dir::exit;
 
 /// The program of one rank.
 const RANK: &str = "lcsl-rank";

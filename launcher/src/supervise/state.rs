@@ -18,7 +18,7 @@ use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::verdict::{self, Verdict};
-use crate::run_dir::RankRecord;
+use lcsl_run_dir::RankRecord;
 
 /// How long others may speak after the first sign of trouble.
 const GRACE: Duration = Duration::from_secs(1);

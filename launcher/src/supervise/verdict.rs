@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use lcsl_collective::control::{Hello, Phase};
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
-use crate::exit;
+use lcsl_run_dir::exit;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,12 +151,13 @@ fn mpirun_killed(signal: i32) -> Verdict {
 
 fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
     let stopped = codes.contains(&i32::from(exit::STOPPED));
-    let good = |code: i32| code == 0 || code == i32::from(exit::STOPPED);
+    let done = i32::from(exit::DONE);
+    let good = |code: i32| code == done || code == i32::from(exit::STOPPED);
     match child {
         // Every rank has said that its checkpoint is saved; mpirun's own code for ranks that end
         // with 75 says no more.
         Some(_) if stopped && codes.iter().all(|code| good(*code)) => Verdict::Stopped,
-        Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == 0) => Verdict::Done,
+        Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == done) => Verdict::Done,
         Some(end) => plain_failure(format!("all ranks finished, but then {}", describe(end))),
         None => plain_failure("all ranks finished, but their processes did not end".to_owned()),
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use lcsl_collective::buckets::BucketTimes;
 use lcsl_collective::control::Control;
 use lcsl_collective::delayed::Delayed;
 use lcsl_collective::{CollectiveError, Communicator};
@@ -16,7 +17,6 @@ use super::run::{self, initial_network};
 use super::step::{StepError, global_step};
 use super::teacher::Teacher;
 use crate::material::{self, MaterialError};
-use crate::run_dir::metrics::BucketTimes;
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;

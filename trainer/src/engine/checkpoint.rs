@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use lcsl_run_dir::names::TENSORS;
 use safetensors::{Dtype, SafeTensorError, View};
 use tch::{Kind, Tensor};
 
 use super::digest;
 use super::network::Network;
-use crate::run_dir::checkpoints::{Found, TENSORS};
+use crate::run_dir::checkpoints::Found;
 
 /// The networks of a run and the state of its optimiser.
 pub struct Tensors<'a> {

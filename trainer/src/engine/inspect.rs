@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lcsl_collective::solo::Solo;
 use lcsl_config::{Protocol, RunConfig};
+use lcsl_run_dir::result::{Evaluated, Variant};
 use tch::Device;
 use thiserror::Error;
 
@@ -19,11 +20,10 @@ use super::pinned::Pinner;
 use super::run::{Run, initial_network};
 use super::teacher::{tau_normalise, with_normalised_classifier};
 use crate::material::{self, Material, MaterialError};
-use crate::metrics::{Accuracy, report};
+use crate::metrics::report;
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints;
 use crate::run_dir::durable::{self, DiskContext, DiskError, sync_directory_of};
-use crate::run_dir::result::{Evaluated, Variant};
 
 /// Why a run cannot be inspected.
 #[derive(Debug, Error)]
@@ -115,7 +115,7 @@ pub(super) fn final_figures(run: &mut Run<'_>) -> Result<Final, EvaluateError> {
     let [plain, normalised] = evaluate_classifiers(network, world, exam, classifiers)?;
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
-        accuracy: Accuracy::of(&measured.confusion, counts),
+        accuracy: report::accuracy(&measured.confusion, counts),
         ece: measured.calibration.error(measured.confusion.images()),
     };
     let selected = if normalised_is_better { &normalised } else { &plain };
@@ -230,7 +230,7 @@ fn evaluated(split: &str, measured: &Measured, material: &Material, admitted: &[
     Evaluated {
         split: split.to_owned(),
         corrupt: *corrupt,
-        accuracy: Accuracy::of(confusion, counts),
+        accuracy: report::accuracy(confusion, counts),
         ece: calibration.error(confusion.images()),
         per_class: report::class_rows(confusion, names, counts, admitted),
     }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lcsl_collective::control::{Control, FromRank, Score, TrainProgress};
+use lcsl_run_dir::Event;
 
 use super::step::StepReport;
 use crate::clock::Lap;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable::DiskError;
-use crate::run_dir::metrics::{Event, MetricsFile};
+use crate::run_dir::metrics::MetricsFile;
 
 /// The terminal is told about progress at most so often.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);

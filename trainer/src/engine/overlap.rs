@@ -20,13 +20,12 @@ use std::time::Instant;
 
 use lcsl_backends::NcclWorld;
 use lcsl_backends::nccl::{Element, Libraries};
-use lcsl_collective::buckets::{self, Arrivals, Bucket, Limits};
+use lcsl_collective::buckets::{self, Arrivals, Bucket, BucketTimes, Limits};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Device, Kind, Tensor};
 
 use super::flat::Flat;
 use super::shim::gradients::{GradientHooks, SharedMemory};
-use crate::run_dir::metrics::BucketTimes;
 
 /// How gradients are cut into buckets.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,13 @@
 //! * [`Reduction::Ordered`]: every part's gradient apart, added in the shape of one tree over all logical
 //!   ranks when the backward pass is over (`--deterministic`).
 
+use lcsl_collective::buckets::BucketTimes;
 use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
 use super::network::Network;
 use super::overlap::{Overlap, Settings};
-use crate::run_dir::metrics::BucketTimes;
 
 /// The gradient of a step while it is being made.
 pub enum Reduction {

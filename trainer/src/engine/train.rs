@@ -6,6 +6,8 @@ use std::time::Instant;
 use lcsl_collective::CollectiveError;
 use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
+use lcsl_run_dir::Event;
+use lcsl_run_dir::result::{Corrupt, RunResult};
 use thiserror::Error;
 
 use super::batch::Moment;
@@ -21,8 +23,7 @@ use super::teacher::{Teacher, with_normalised_classifier};
 use crate::material::{MaterialError, labels_itself};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext, DiskError};
-use crate::run_dir::metrics::Event;
-use crate::run_dir::result::{Corrupt, RunResult};
+use crate::run_dir::metrics;
 use crate::schedule::learning_rate;
 
 /// How training ended.
@@ -398,6 +399,7 @@ impl Run<'_> {
         journal.step(report, loss, standing, every, self.rank.clock.lap(), waiting)?;
         let (step, buckets) = (self.position.step, self.rank.reduction.bucket_times());
         if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
+            let buckets = &metrics::spans(buckets);
             journal.event(self.tally.seconds, Event::Buckets { step, buckets })?;
         }
         Ok(())

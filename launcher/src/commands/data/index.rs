@@ -6,10 +6,10 @@ use clap::Args;
 use lcsl_data::prepare::foreign;
 
 use super::fault::bad_data;
-use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl data index`.
 #[derive(Debug, Args)]

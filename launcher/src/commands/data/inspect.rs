@@ -11,10 +11,10 @@ use lcsl_data::survey::open::{Part, Spread, Survey, open};
 use lcsl_data::survey::sheet::{self, Sheet};
 
 use super::fault::bad_data;
-use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl data inspect`.
 #[derive(Debug, Args)]

@@ -12,10 +12,10 @@ use lcsl_data::prepare::{Kind, Manifest, PrepareError, Progress, Request, prepar
 
 use super::dataset::Dataset;
 use super::progress::{Position, show_while};
-use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl data prepare`.
 #[derive(Debug, Args)]

@@ -10,10 +10,10 @@ use lcsl_data::verify::{Progress, verify};
 
 use super::fault::bad_data;
 use super::progress::{Position, show_while};
-use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl data verify`.
 #[derive(Debug, Args)]

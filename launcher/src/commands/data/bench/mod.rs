@@ -13,9 +13,9 @@ use lcsl_data::loader::{LoadError, Opened, opened};
 use serde_json::json;
 
 use super::fault::bad_data;
-use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+use lcsl_run_dir::exit;
 use measure::Measured;
 
 /// Side of the square that comes out of pictures, unless another is asked for.

@@ -13,10 +13,10 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
 use crate::commands::data::progress::{Position, show_while};
-use crate::exit;
 use crate::fault::Fault;
 use crate::report::table::grouped;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// No file is longer than this; a server that sends on is not believed.
 const BYTES_MAX: u64 = 4 << 30;

@@ -11,9 +11,9 @@ use lcsl_data::datasets::{cifar, fashion_mnist};
 
 use self::download::{Download, Wanted};
 use super::dataset::Dataset;
-use crate::exit;
 use crate::fault::Fault;
 use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl data fetch`.
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
-//! Exit codes of `lcsl`, a contract with scripts.
+//! Exit codes of `lcsl` and of its ranks, a contract with scripts. A rank says its own to the
+//! launcher, which ends with it.
 
 /// All that was asked for is done.
 pub const DONE: u8 = 0;
@@ -16,3 +17,12 @@ pub const BUG: u8 = 70;
 pub const STOPPED: u8 = 75;
 /// A second Ctrl-C ended everything at once.
 pub const ABANDONED: u8 = 130;
+
+/// The code for a run whose only witness is a rank that ended with `code`: its own, where it is one that
+/// a rank gives for a complaint about its start, else [`RANK_FAILED`].
+pub fn of_a_rank(code: i32) -> u8 {
+    match u8::try_from(code) {
+        Ok(code @ (USAGE | BAD_DATA | DISK | BUG)) => code,
+        _ => RANK_FAILED,
+    }
+}

@@ -1,8 +1,44 @@
-//! `result.json`: the figures of a finished run.
+//! `result.json`: the figures of a finished run; and those that `lcsl eval` measures again.
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Accuracy, ClassRow};
+/// Accuracies in 0..1. Groups are means over their classes; an empty group is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Mean of per-class accuracies over the classes that have test images.
+    pub all: Option<f64>,
+    /// Share of images recognised.
+    pub top1: Option<f64>,
+    /// Classes with more than 100 training images.
+    pub many: Option<f64>,
+    /// Classes with 20 to 100.
+    pub medium: Option<f64>,
+    /// Classes with fewer than 20.
+    pub few: Option<f64>,
+    /// The third of the classes with most training images.
+    pub head_third: Option<f64>,
+    /// The third between.
+    pub middle_third: Option<f64>,
+    /// The third with fewest.
+    pub tail_third: Option<f64>,
+}
+
+/// One class in `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassRow {
+    /// Class id.
+    pub class: u32,
+    /// Its name.
+    pub name: String,
+    /// Training images.
+    pub train_count: u64,
+    /// Pseudo-labels of this class admitted during the run.
+    pub admitted: u64,
+    /// Test images.
+    pub test_count: u64,
+    /// Share of them recognised; null without test images.
+    pub accuracy: Option<f64>,
+}
 
 /// Accuracies on one set of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,11 +53,12 @@ pub struct Evaluated {
     pub per_class: Vec<ClassRow>,
     /// Images that were left out of these figures because their records are corrupt
     /// (`data.on_corrupt`).
+    #[serde(default)]
     pub corrupt: u64,
 }
 
 /// Images that were left out because their records are corrupt, over all ranks (`data.on_corrupt`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Corrupt {
     /// Out of training, by epoch.
     pub training: Vec<u64>,
@@ -89,6 +126,7 @@ pub struct RunResult {
     /// libtorch threads of each rank.
     pub threads: usize,
     /// Images that were left out.
+    #[serde(default)]
     pub corrupt: Corrupt,
     /// Optimiser steps made.
     pub steps: u64,
@@ -105,4 +143,37 @@ pub struct RunResult {
     pub last_weights_digest: String,
     /// Digest of every admission decision.
     pub admission_digest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without `corrupt`, as versions before `--on_corrupt` wrote it, and with a key of a later one.
+    const TEXT: &str = r#"{
+        "version": "0.1.0", "later": 1, "accuracy": {"all": 0.5, "top1": 0.5, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null, "tail_third": null},
+        "per_class": [{"class": 0, "name": "a", "train_count": 1, "admitted": 0, "test_count": 0,
+        "accuracy": null}], "ece": 0.1, "classifier_tau": 0.0,
+        "as_trained": {"tau": 0.0, "accuracy": {"all": 0.5, "top1": null, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null,
+        "tail_third": null}, "ece": 0.1},
+        "tau_normalised": {"tau": 1.9, "accuracy": {"all": 0.5, "top1": null, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null,
+        "tail_third": null}, "ece": 0.1},
+        "selected_on": "validation", "selected_epoch": 3, "selected_accuracy": 0.5,
+        "unscored_classes": [], "protocol": "honest", "method": "ce", "policy": "quota",
+        "dataset": "synthetic", "model": "resnet20", "seed": 0, "train_images": 1, "world_size": 1,
+        "virtual_ranks": 1, "threads": 1, "steps": 1, "admitted_total": 0, "images_per_second": 1.5,
+        "train_seconds": 0.1, "weights_digest": "a", "last_weights_digest": "b",
+        "admission_digest": "c"}"#;
+
+    #[test]
+    fn what_was_written_is_read_and_written_the_same() {
+        let result: RunResult = serde_json::from_str(TEXT).unwrap();
+        assert_eq!((result.per_class[0].accuracy, result.accuracy.all), (None, Some(0.5)));
+        assert_eq!(result.corrupt, Corrupt::default());
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), result);
+    }
 }
