@@ -11,7 +11,7 @@ fn main() {
 fn shim() {
     use std::path::Path;
 
-    const SOURCES: &str = "src/engine/shim";
+    const SOURCES: &str = "src/engine/native";
     println!("cargo::rerun-if-changed={SOURCES}");
     let Some(libtorch) = std::env::var_os("LIBTORCH") else {
         return; // torch-sys says what is missing

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use lcsl_config::Policy;
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_trainer::admission::candidate::{from_ranks, to_bytes};
-use lcsl_trainer::admission::{AdmissionDigest, Candidate, Ledger, Moment, Rules, Settings};
+use lcsl_trainer::admission::{
+    AdmissionDigest, AdmissionSettings, AdmissionStep, Candidate, Ledger, Rules,
+};
 
 const POLICIES: [Policy; 3] = [Policy::Reference, Policy::Quota, Policy::Rate];
 const RANKS: usize = 64;
@@ -39,7 +41,7 @@ fn main() {
 fn rules(policy: Policy, classes: usize) -> Rules {
     let count = |class: usize| (1_280.0 * 0.004_f64.powf(class as f64 / classes as f64)) as u64;
     let counts: Vec<u64> = (0..classes).map(count).collect();
-    let settings = Settings {
+    let settings = AdmissionSettings {
         policy,
         confidence: 0.5,
         quota_rate: None,
@@ -69,10 +71,10 @@ fn time(policy: Policy, classes: usize, count: usize) {
     let mut ledger = Ledger::new(classes);
     let mut times = Vec::new();
     for step in 0..REPEATS as u64 {
-        let moment = Moment { step, steps: REPEATS as u64, batch: count as u64 };
+        let at = AdmissionStep { step, steps: REPEATS as u64, batch: count as u64 };
         let began = Instant::now();
         let candidates = from_ranks(&gathered).expect("whole records");
-        black_box(rules.admit(&candidates, &mut ledger, moment));
+        black_box(rules.admit(&candidates, &mut ledger, at));
         times.push(began.elapsed());
     }
     times.sort_unstable();
@@ -100,9 +102,9 @@ fn digests(policy: Policy) -> usize {
         let gathered: Vec<Vec<u8>> = ranks.iter().map(|rank| to_bytes(rank)).collect();
         let (mut ledger, mut digest) = (Ledger::new(200), AdmissionDigest::default());
         for step in 0..3 {
-            let moment = Moment { step, steps: 3, batch: all.len() as u64 };
+            let at = AdmissionStep { step, steps: 3, batch: all.len() as u64 };
             let everyone = from_ranks(&gathered).expect("whole records");
-            digest.record(0, step, &rules.admit(&everyone, &mut ledger, moment));
+            digest.record(0, step, &rules.admit(&everyone, &mut ledger, at));
         }
         seen.insert(digest.to_hex());
     }

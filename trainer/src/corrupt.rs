@@ -3,20 +3,20 @@
 
 use std::fmt::{self, Display};
 
-/// Records that are named on one occasion; the others are only counted, so that a bad disk does not
+/// Records that are named in one scope; the others are only counted, so that a bad disk does not
 /// fill a good one with sentences.
 const NAMED_MAX: usize = 20;
 
 /// What a record is left out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub enum CorruptScope {
     /// The training of this epoch, from 0.
     Epoch(u64),
     /// An evaluation.
     Evaluation,
 }
 
-impl Display for Occasion {
+impl Display for CorruptScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Epoch(epoch) => write!(f, "epoch {epoch}"),
@@ -25,31 +25,31 @@ impl Display for Occasion {
     }
 }
 
-/// How many were named on the occasion at hand, on one rank.
+/// How many were named in the scope at hand, on one rank.
 #[derive(Debug, Default)]
-pub struct Roll {
-    occasion: Option<Occasion>,
+pub struct CorruptLog {
+    scope: Option<CorruptScope>,
     named: usize,
 }
 
-impl Roll {
+impl CorruptLog {
     /// The sentences for records that are left out now; `errors` say of each where it lies and what is
-    /// wrong with it. A new occasion begins to count anew.
-    pub fn call(
+    /// wrong with it. A new scope begins to count anew.
+    pub fn sentences(
         &mut self,
-        occasion: Occasion,
+        scope: CorruptScope,
         errors: impl IntoIterator<Item = impl Display>,
     ) -> Vec<String> {
-        if self.occasion.replace(occasion) != Some(occasion) {
+        if self.scope.replace(scope) != Some(scope) {
             self.named = 0;
         }
         let mut sentences = Vec::new();
         for error in errors {
             if self.named < NAMED_MAX {
-                sentences.push(format!("a corrupt record is left out of {occasion}: {error}"));
+                sentences.push(format!("a corrupt record is left out of {scope}: {error}"));
             } else if self.named == NAMED_MAX {
                 sentences.push(format!(
-                    "{NAMED_MAX} corrupt records of {occasion} are named above; more of them are \
+                    "{NAMED_MAX} corrupt records of {scope} are named above; more of them are \
                      only counted"
                 ));
             }
@@ -67,27 +67,27 @@ mod tests {
     /// hundred epochs.
     #[test]
     fn twenty_are_named_and_then_it_is_said_once_that_there_are_more() {
-        let mut roll = Roll::default();
-        let mut said = roll.call(Occasion::Epoch(0), 0..18);
-        said.extend(roll.call(Occasion::Epoch(0), 18..21));
-        said.extend(roll.call(Occasion::Epoch(0), 21..40));
+        let mut log = CorruptLog::default();
+        let mut said = log.sentences(CorruptScope::Epoch(0), 0..18);
+        said.extend(log.sentences(CorruptScope::Epoch(0), 18..21));
+        said.extend(log.sentences(CorruptScope::Epoch(0), 21..40));
         assert_eq!(said.len(), 21);
         assert_eq!(said[19], "a corrupt record is left out of epoch 0: 19");
         let more = "20 corrupt records of epoch 0 are named above; more of them are only counted";
         assert_eq!(said[20], more);
         assert_eq!(
-            roll.call(Occasion::Epoch(1), ["shard-00000.tar is damaged"]),
+            log.sentences(CorruptScope::Epoch(1), ["shard-00000.tar is damaged"]),
             ["a corrupt record is left out of epoch 1: shard-00000.tar is damaged"]
         );
     }
 
     #[test]
-    fn an_evaluation_is_an_occasion_of_its_own() {
-        let mut roll = Roll::default();
+    fn an_evaluation_is_a_scope_of_its_own() {
+        let mut log = CorruptLog::default();
         assert_eq!(
-            roll.call(Occasion::Evaluation, ["x"]),
+            log.sentences(CorruptScope::Evaluation, ["x"]),
             ["a corrupt record is left out of an evaluation: x"]
         );
-        assert_eq!(roll.call(Occasion::Evaluation, [""; 0]), [""; 0]);
+        assert_eq!(log.sentences(CorruptScope::Evaluation, [""; 0]), [""; 0]);
     }
 }

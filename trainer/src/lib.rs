@@ -5,7 +5,7 @@
 //!
 //! * `engine::step`: one optimiser step, every stage named in order. The rest is what it calls.
 //! * [`long_tail`]: which classes are minority classes, and the groups that tables report.
-//! * [`material`]: the dataset, cut into training, validation and test images.
+//! * [`data_module`]: the dataset, cut into training, validation and test images.
 //! * [`preflight`]: what ranks compare before they begin.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
@@ -22,13 +22,13 @@
 pub mod admission;
 pub mod clock;
 pub mod corrupt;
+pub mod data_module;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod injection;
 #[cfg(feature = "engine")]
 pub mod last_words;
 pub mod long_tail;
-pub mod material;
 pub mod metrics;
 pub mod plan;
 pub mod preflight;

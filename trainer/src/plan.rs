@@ -1,4 +1,4 @@
-//! Who does which part of an epoch: positions, steps and logical ranks.
+//! Which positions of an epoch belong to which step and logical rank.
 //!
 //! A position is a place in the epoch's global order and, at the same time, the key of the
 //! candidate that may arise there.
@@ -32,11 +32,11 @@ impl EpochPlan {
 
     /// Positions of that batch which `logical_rank` owns; none when there are fewer images than
     /// logical ranks.
-    pub fn part_at(&self, step: u64, logical_rank: usize) -> Range<u64> {
+    pub fn positions_of(&self, step: u64, logical_rank: usize) -> Range<u64> {
         let batch = self.batch_at(step);
-        let part =
+        let share =
             share::range(batch.end - batch.start, self.logical_ranks as u64, logical_rank as u64);
-        batch.start + part.start..batch.start + part.end
+        batch.start + share.start..batch.start + share.end
     }
 }
 
@@ -64,9 +64,9 @@ mod tests {
             for step in 0..plan.steps() {
                 for rank in 0..world {
                     for logical in block(logical_ranks, world, rank) {
-                        let part = plan.part_at(step, logical);
-                        prop_assert_eq!(part.start, next);
-                        next = part.end;
+                        let share = plan.positions_of(step, logical);
+                        prop_assert_eq!(share.start, next);
+                        next = share.end;
                     }
                 }
             }
@@ -75,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn a_last_batch_smaller_than_the_world_leaves_parts_empty() {
+    fn a_last_batch_smaller_than_the_world_leaves_logical_ranks_empty() {
         let plan = EpochPlan { images: 66, batch: 64, logical_ranks: 4 };
-        let parts: Vec<_> = (0..4).map(|logical| plan.part_at(1, logical)).collect();
-        assert_eq!(parts, [64..65, 65..66, 66..66, 66..66]);
+        let shares: Vec<_> = (0..4).map(|logical| plan.positions_of(1, logical)).collect();
+        assert_eq!(shares, [64..65, 65..66, 66..66, 66..66]);
     }
 }

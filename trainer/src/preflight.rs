@@ -12,7 +12,7 @@ use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::RunConfig;
 use lcsl_data::images::ImageSet;
 
-use crate::material::{Images, Material, Selection};
+use crate::data_module::{DataModule, Images, Selection};
 
 /// Images of each set whose pixels enter the digest of a dataset; labels enter for all.
 const SAMPLED_IMAGES: usize = 64;
@@ -30,9 +30,9 @@ pub fn compare_start(
 /// Compares what the ranks found in the dataset. Collective.
 pub fn compare_data(
     world: &mut dyn Communicator,
-    material: &Material,
+    data_module: &DataModule,
 ) -> Result<(), CollectiveError> {
-    agree(world, "the dataset", &of_material(material))
+    agree(world, "the dataset", &of_material(data_module))
 }
 
 /// A release and the beginning of the program's own digest, for example `0.1.0 (build 5f3c09aa)`:
@@ -56,18 +56,20 @@ fn of_config(config: &RunConfig) -> [u8; 32] {
 
 /// Digest of class names, labels, the selection, and the pixels of a sample: a whole dataset takes
 /// longer to hash than a run may take to start. A set in shards has a digest of its own.
-fn of_material(material: &Material) -> [u8; 32] {
+fn of_material(data_module: &DataModule) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    for name in &material.class_names {
+    for name in &data_module.class_names {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
     }
-    if let Images::Memory(set) = &material.train.images {
+    if let Images::Memory(set) = &data_module.train.images {
         let all: Vec<u32> = (0..set.len() as u32).collect();
         add_images(&mut hasher, set, &all);
     }
-    hasher.update(&material.digest.unwrap_or_default());
-    for Selection { images, indices } in [&material.train, &material.validation, &material.test] {
+    hasher.update(&data_module.digest.unwrap_or_default());
+    for Selection { images, indices } in
+        [&data_module.train, &data_module.validation, &data_module.test]
+    {
         match images {
             Images::Memory(set) => add_images(&mut hasher, set, indices),
             Images::Shards(_) => {
@@ -116,14 +118,14 @@ mod tests {
     #[test]
     fn one_label_or_one_pixel_makes_another_dataset() {
         let small = ["--dataset=synthetic", "--batch_size=8", "--set=data.synthetic_classes=4"];
-        let digest = |change: &dyn Fn(&mut Material)| {
-            let mut material = crate::material::open(&config(&small)).unwrap();
-            change(&mut material);
-            of_material(&material)
+        let digest = |change: &dyn Fn(&mut DataModule)| {
+            let mut data_module = crate::data_module::open(&config(&small)).unwrap();
+            change(&mut data_module);
+            of_material(&data_module)
         };
         let changed = |label: u32, pixel: u8| {
-            move |material: &mut Material| {
-                let Images::Memory(test) = &mut material.test.images else { unreachable!() };
+            move |data_module: &mut DataModule| {
+                let Images::Memory(test) = &mut data_module.test.images else { unreachable!() };
                 let (mut pixels, mut labels) = (test.pixels().to_vec(), test.labels().to_vec());
                 labels[1] = (labels[1] + label) % 4;
                 pixels[0] ^= pixel;

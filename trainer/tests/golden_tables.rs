@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use lcsl_config::Policy;
 use lcsl_trainer::admission::{
-    Candidate, Ledger, Moment, Rules, Settings, auto_quota_rate, crest_rates,
+    AdmissionSettings, AdmissionStep, Candidate, Ledger, Rules, auto_quota_rate, crest_rates,
 };
 use lcsl_trainer::long_tail::{ShotGroup, minority, shot_groups};
 use lcsl_trainer::metrics::Calibration;
@@ -161,7 +161,7 @@ fn golden_admission_histories() {
     for history in table::<History>("admission") {
         let rules = Rules::new(
             &history.counts,
-            Settings {
+            AdmissionSettings {
                 policy: history.policy.parse::<Policy>().unwrap(),
                 confidence: history.conf,
                 quota_rate: Some(history.quota_rate),
@@ -183,8 +183,8 @@ fn golden_admission_histories() {
                 .collect();
             let half = candidates.len() / 2;
             candidates.rotate_left(half); // the order of arrival must not matter
-            let moment = Moment { step, steps: history.steps, batch: history.batch };
-            let admitted = rules.admit(&candidates, &mut ledger, moment);
+            let at = AdmissionStep { step, steps: history.steps, batch: history.batch };
+            let admitted = rules.admit(&candidates, &mut ledger, at);
             let keys: Vec<u64> = admitted.iter().map(|one| one.key).collect();
             assert_eq!(keys, row.admitted, "{} step {step}", history.policy);
             assert_eq!(ledger.epoch, row.epoch);
@@ -227,7 +227,7 @@ fn replay(name: &str, sheet: &Value, steps: &Value, tensors: &SafeTensors<'_>) {
     let number = |key: &str| sheet["config"][key].as_f64().unwrap();
     let rules = Rules::new(
         &counts,
-        Settings {
+        AdmissionSettings {
             policy: sheet["config"]["policy"].as_str().unwrap().parse().unwrap(),
             confidence: number("conf") as f32,
             quota_rate: Some(number("quota_rate") as u64),
@@ -261,8 +261,8 @@ fn replay(name: &str, sheet: &Value, steps: &Value, tensors: &SafeTensors<'_>) {
                 }
             }
             let batch = candidates.len() as u64;
-            let moment = Moment { step: step % epoch_steps, steps: epoch_steps, batch };
-            keys.extend(rules.admit(&candidates, &mut ledger, moment).iter().map(|one| one.key));
+            let at = AdmissionStep { step: step % epoch_steps, steps: epoch_steps, batch };
+            keys.extend(rules.admit(&candidates, &mut ledger, at).iter().map(|one| one.key));
         }
         let expected_keys: Vec<u64> =
             serde_json::from_value(expected["admitted_keys"].clone()).unwrap();

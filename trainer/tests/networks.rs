@@ -3,7 +3,9 @@
 use lcsl_config::ModelName;
 use std::collections::HashMap;
 
-use lcsl_trainer::engine::network::{Architecture, Folded, Form, Mode, Network, Shortcut, Stem};
+use lcsl_trainer::engine::network::{
+    Architecture, BlockForm, Folded, Mode, Network, Shortcut, Stem,
+};
 use tch::{Device, Kind, Tensor};
 
 fn parameters(name: ModelName, classes: i64) -> usize {
@@ -32,7 +34,7 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
         Tensor::read_safetensors(path).expect("the file is there").into_iter().collect();
     let architecture = Architecture {
         stem: Stem::Photograph,
-        form: Form::Bottleneck { groups: 2, group_width: 32 },
+        form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
         widths: vec![8, 16],
         blocks: vec![2, 1],
         shortcut: Shortcut::DOWNSAMPLE,
@@ -55,7 +57,7 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
     for (name, parameter) in network.parameters.named() {
         near(name, &parameter.grad(), &file[&format!("gradient.{name}")]);
     }
-    for (name, statistic) in network.statistics.named() {
+    for (name, statistic) in network.running_statistics.named() {
         near(name, statistic, &file[&format!("moved.{name}")]);
     }
     let evaluated = tch::no_grad(|| network.forward(&file["images"], Mode::Evaluate));

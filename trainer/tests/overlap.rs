@@ -1,18 +1,18 @@
 //! Gradients are summed over ranks while the backward pass goes on. That the sums are right is what
-//! the golden tests show, with several buckets, parts without images and gradient accumulation.
+//! the golden tests show, with several buckets, logical batches without images and gradient accumulation.
 
 use std::thread;
 
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_trainer::engine::gradients::overlapped::BucketSettings;
+use lcsl_trainer::engine::gradients::reducer::Reducer;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
-use lcsl_trainer::engine::overlap::Settings;
-use lcsl_trainer::engine::reduction::Reduction;
 use tch::{Device, Kind, Tensor};
 
-const BUCKETS: Settings = Settings { ends_bytes: 4 << 10, bytes: 16 << 10 };
+const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 4 << 10, bytes: 16 << 10 };
 
 fn student() -> Network {
     let architecture = Architecture::cifar(1, 16, Shortcut::Pad, 10);
@@ -38,16 +38,15 @@ fn on_two_ranks<T: Send + 'static>(rank: fn(ThreadRank) -> T) -> Vec<T> {
 fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     let times = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction =
-            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut times = Vec::new();
         for _ in 0..20 {
-            reduction.begin();
-            reduction.backward(&loss(&student, world.rank()), &student, true);
-            reduction.finish(&mut world, &mut vec![1.0], true).unwrap();
-            times.push(reduction.bucket_times().to_vec());
+            reducer.begin();
+            reducer.backward(&loss(&student, world.rank()), &student, true);
+            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            times.push(reducer.bucket_times().to_vec());
         }
-        reduction.leave().unwrap();
+        reducer.leave().unwrap();
         times
     });
     for buckets in times.iter().flatten() {
@@ -69,20 +68,19 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
 fn a_rank_with_nothing_to_learn_adds_nothing() {
     let gradients = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction =
-            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut norms = Vec::new();
         for busy in [true, false] {
-            reduction.begin();
+            reducer.begin();
             if busy || world.rank() == 0 {
-                reduction.backward(&loss(&student, 0), &student, true);
+                reducer.backward(&loss(&student, 0), &student, true);
             } else {
-                reduction.skip();
+                reducer.skip();
             }
-            reduction.finish(&mut world, &mut vec![1.0], true).unwrap();
-            norms.push(reduction.gradient().norm().double_value(&[]));
+            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            norms.push(reducer.gradient().norm().double_value(&[]));
         }
-        reduction.leave().unwrap();
+        reducer.leave().unwrap();
         norms
     });
     for norms in &gradients {
@@ -94,14 +92,13 @@ fn a_rank_with_nothing_to_learn_adds_nothing() {
 fn a_rank_that_is_gone_ends_the_sum_with_an_error() {
     let outcomes = on_two_ranks(|mut world| {
         let student = student();
-        let mut reduction =
-            Reduction::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         if world.rank() == 1 {
             return Ok(()); // without a word
         }
-        reduction.begin();
-        reduction.backward(&loss(&student, 0), &student, true);
-        reduction.finish(&mut world, &mut vec![1.0], true)
+        reducer.begin();
+        reducer.backward(&loss(&student, 0), &student, true);
+        reducer.finish(&mut world, &mut vec![1.0], true)
     });
     assert!(matches!(outcomes[0], Err(CollectiveError::PeerGone { rank: 1, .. })), "{outcomes:?}");
 }

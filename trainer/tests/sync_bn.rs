@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 const PARTS: [i64; 3] = [5, 3, 0];
 const SIDE: i64 = 9;
 
-/// What a training step makes of a part: gradients (flat), running statistics (flat), logits.
+/// What a training step makes of a logical batch: gradients (flat), running statistics (flat), logits.
 struct Made {
     gradient: Vec<f64>,
     statistics: Vec<f64>,
@@ -44,7 +44,7 @@ fn learn(student: &Network, first: i64, count: i64) -> Made {
     let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
     Made {
         gradient: numbers(&Tensor::cat(&flat, 0)),
-        statistics: numbers(&student.statistics.buffer),
+        statistics: numbers(&student.running_statistics.buffer),
         logits: numbers(&logits.detach().reshape([-1])),
     }
 }
@@ -57,10 +57,10 @@ fn numbers(flat: &Tensor) -> Vec<f64> {
 
 fn rank(shortcut: Shortcut, mut world: ThreadRank) -> Made {
     let mut student = student(shortcut);
-    student.normalise_across(world.duplicate().unwrap());
+    student.sync_batch_norm_over(world.duplicate().unwrap());
     let first = PARTS[..world.rank()].iter().sum();
     let made = learn(&student, first, PARTS[world.rank()]);
-    let across = student.across().unwrap();
+    let across = student.sync_batch_norm().unwrap();
     across.outcome().unwrap();
     across.leave().unwrap();
     made
@@ -102,10 +102,10 @@ fn a_rank_that_is_gone_is_reported_after_the_pass() {
     let [mut here, mut gone] = [worlds.next().unwrap(), worlds.next().unwrap()];
     let leaver = thread::spawn(move || drop(gone.duplicate()));
     let mut student = student(Shortcut::Pad);
-    student.normalise_across(here.duplicate().unwrap());
+    student.sync_batch_norm_over(here.duplicate().unwrap());
     leaver.join().unwrap();
     learn(&student, 0, 2);
-    let across = student.across().unwrap();
+    let across = student.sync_batch_norm().unwrap();
     let message = across.outcome().unwrap_err().to_string();
     assert!(message.starts_with("rank 1 has left"), "{message}");
     assert!(across.outcome().is_ok(), "told once");

@@ -17,7 +17,7 @@ pub mod rules;
 pub use candidate::{Admitted, Candidate};
 pub use digest::AdmissionDigest;
 pub use ledger::Ledger;
-pub use rules::{Moment, Rules, Settings, auto_quota_rate, crest_rates};
+pub use rules::{AdmissionSettings, AdmissionStep, Rules, auto_quota_rate, crest_rates};
 
 /// Rates and shares are integers in millionths.
 pub const MILLION: u64 = 1_000_000;

@@ -33,7 +33,7 @@ pub struct Rules {
 
 /// The numbers that a person can set.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct AdmissionSettings {
     /// The policy.
     pub policy: Policy,
     /// Gate: a candidate needs at least this confidence, 0..1.
@@ -52,7 +52,7 @@ pub struct Settings {
 
 /// Which step of which epoch, and how large its global batch is.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct AdmissionStep {
     /// Step in the epoch, from 0.
     pub step: u64,
     /// Steps of the epoch.
@@ -63,7 +63,7 @@ pub struct Moment {
 
 impl Rules {
     /// Prepares the rules for training counts per class.
-    pub fn new(counts: &[u64], settings: Settings) -> Self {
+    pub fn new(counts: &[u64], settings: AdmissionSettings) -> Self {
         let minority = minority(counts);
         let mut place = vec![None; counts.len()];
         for (at, class) in minority.iter().enumerate() {
@@ -107,7 +107,7 @@ impl Rules {
         &self,
         candidates: &[Candidate],
         ledger: &mut Ledger,
-        moment: Moment,
+        at: AdmissionStep,
     ) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         let (mut ordered, ends) = self.by_class(candidates);
@@ -115,7 +115,7 @@ impl Rules {
         for (place, end) in ends.into_iter().enumerate() {
             let rows = &mut ordered[start..end];
             start = end;
-            let granted = self.grant(place, rows.len() as u64, ledger, moment) as usize;
+            let granted = self.grant(place, rows.len() as u64, ledger, at) as usize;
             if granted > 0 && granted < rows.len() {
                 rows.select_nth_unstable_by_key(granted - 1, most_confident_first);
             }
@@ -154,15 +154,15 @@ impl Rules {
     }
 
     /// How many of `candidates` the class at `place` may take now.
-    fn grant(&self, place: usize, candidates: u64, ledger: &mut Ledger, moment: Moment) -> u64 {
+    fn grant(&self, place: usize, candidates: u64, ledger: &mut Ledger, at: AdmissionStep) -> u64 {
         let class = self.minority[place] as usize;
         match self.policy {
             Policy::Reference => candidates,
             Policy::Quota => {
-                let due = |steps: u64| (self.budgets[place] * steps).div_ceil(moment.steps);
-                let refill = due(moment.step + 1) - due(moment.step);
+                let due = |steps: u64| (self.budgets[place] * steps).div_ceil(at.steps);
+                let refill = due(at.step + 1) - due(at.step);
                 let capacity = due(self.burst_steps).max(1);
-                let even = self.share * moment.batch / (MILLION * self.minority.len() as u64);
+                let even = self.share * at.batch / (MILLION * self.minority.len() as u64);
                 let tokens = (ledger.tokens[class] + refill).min(capacity);
                 let granted = candidates.min(tokens).min(even.max(1));
                 ledger.tokens[class] = tokens - granted;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{BUG, USAGE};
-use lcsl_trainer::engine::inspect::{self, Question, Split};
-use lcsl_trainer::engine::{failure, run};
+use lcsl_trainer::engine::evaluation::eval::{self, EvalOptions, EvalSplit};
+use lcsl_trainer::engine::run::{build, failure};
 
 use super::refusal::{explain, refuse};
 use super::start::prepare;
@@ -40,10 +40,10 @@ enum SplitName {
 /// Measures, and returns the exit code.
 pub(crate) fn run(asked: Eval) -> ExitCode {
     let run_dir = &RunDir::at(asked.run_dir);
-    let question = Question {
+    let options = EvalOptions {
         split: match asked.split {
-            SplitName::Test => Split::Test,
-            SplitName::Val => Split::Validation,
+            SplitName::Test => EvalSplit::Test,
+            SplitName::Val => EvalSplit::Validation,
         },
         mirrored: asked.tta,
         tau: asked.tau_norm,
@@ -53,11 +53,11 @@ pub(crate) fn run(asked: Eval) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let device = match run::device(&config, 0) {
+    let device = match build::device(&config, 0) {
         Ok(device) => device,
         Err(error) => return refuse(&error, failure::of_training(&error).hint, USAGE),
     };
-    match inspect::eval(run_dir, &config, device, question) {
+    match eval::eval(run_dir, &config, device, options) {
         Ok(figures) => match serde_json::to_string_pretty(&figures) {
             Ok(text) => {
                 println!("{text}");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use lcsl_run_dir::RunDir;
-use lcsl_trainer::engine::inspect;
+use lcsl_trainer::engine::evaluation::export;
 
 use super::refusal::explain;
 use super::start::prepare;
@@ -26,8 +26,7 @@ pub(crate) struct Export {
 pub(crate) fn run(asked: Export) -> ExitCode {
     let Export { run_dir, out, teacher } = asked;
     let run_dir = RunDir::at(run_dir);
-    let exported =
-        prepare(&run_dir).map(|config| inspect::export(&run_dir, &config, &out, teacher));
+    let exported = prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, teacher));
     match exported {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => explain(&error),

@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use lcsl_trainer::engine::failure;
-use lcsl_trainer::engine::inspect::InspectError;
+use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
+use lcsl_trainer::engine::run::failure;
 
 /// Why a run cannot be measured or exported.
-pub(super) fn explain(error: &InspectError) -> ExitCode {
-    let (code, hint) = failure::of_inspection(error);
+pub(super) fn explain(error: &SavedModelError) -> ExitCode {
+    let (code, hint) = failure::of_saved_model(error);
     refuse(error, hint, code)
 }
 

@@ -9,7 +9,8 @@ use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, RunConfig};
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::USAGE;
-use lcsl_trainer::engine::{cuda, run};
+use lcsl_trainer::engine::cuda;
+use lcsl_trainer::engine::run::build;
 use lcsl_trainer::preflight;
 
 /// Reads the configuration and sets libtorch up for it.
@@ -18,7 +19,7 @@ pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
     })?;
-    run::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(config.run.threads);
     Ok(config)
 }
 

@@ -12,9 +12,10 @@ use lcsl_collective::control::{
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{BAD_DATA, DONE, RANK_FAILED, STOPPED, USAGE};
-use lcsl_trainer::engine::failure;
-use lcsl_trainer::engine::run::{self, Run};
-use lcsl_trainer::engine::train::{Ending, TrainError};
+use lcsl_trainer::engine::run::build::{self, Run};
+use lcsl_trainer::engine::run::error::TrainError;
+use lcsl_trainer::engine::run::failure;
+use lcsl_trainer::engine::run::train::Ending;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 use lcsl_trainer::{last_words, preflight};
 
@@ -46,8 +47,8 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     };
     // Found before the launcher hears of this rank, so that it hears of the device that is used; that
     // there is none is said afterwards, as any other failure.
-    let device = run::device(&config, local_rank);
-    let name = device.as_ref().map_or("none".to_owned(), |it| run::device_name(&config, *it));
+    let device = build::device(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
     let control = match connect(world.as_ref(), name) {
         Ok(control) => control,
         Err(error) => return refuse(&error, None, RANK_FAILED),
@@ -60,10 +61,10 @@ pub(crate) fn run(asked: Train) -> ExitCode {
         .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
         .map_err(|error| failure::of_training(&error))
         .and_then(|mut run| {
-            preflight::compare_data(run.rank.world.as_mut(), &run.material)
+            preflight::compare_data(run.context.world.as_mut(), &run.data_module)
                 .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
-                run.rank.leave()?;
+                run.context.leave()?;
                 Ok(ending)
             });
             ended.map_err(|error| failure::of_training(&error))

@@ -11,12 +11,13 @@ use serde::Serialize;
 use tch::Device;
 use thiserror::Error;
 
-use super::batch::Moment;
-use super::network::weights::Role;
-use super::run::{self, initial_network};
-use super::step::{StepError, global_step};
-use super::teacher::Teacher;
-use crate::material::{self, MaterialError};
+use crate::data_module::{self, DataModuleError};
+use crate::engine::data::local_batch::StepIndex;
+use crate::engine::network::build::initial_network;
+use crate::engine::network::weights::Role;
+use crate::engine::run::build;
+use crate::engine::step::step::{StepError, global_step};
+use crate::engine::step::teacher::Teacher;
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;
@@ -52,9 +53,9 @@ pub struct StepFigures {
     pub precision: String,
     /// Ranks.
     pub world_size: usize,
-    /// Threads of a rank.
+    /// Threads of a context.
     pub threads: usize,
-    /// When the buckets of the last step were summed over ranks, on rank 0; none where there is one rank.
+    /// When the buckets of the last step were summed over ranks, on rank 0; none where there is one context.
     pub buckets: Vec<BucketTimes>,
 }
 
@@ -63,7 +64,7 @@ pub struct StepFigures {
 pub enum BenchError {
     /// There is nothing to learn from.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    DataModule(#[from] DataModuleError),
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -84,35 +85,35 @@ pub fn step(
     if !delay.is_zero() {
         world = Box::new(Delayed::new(world, delay));
     }
-    let material = material::open(config)?;
-    let mut feed = run::feed(config, &material, world.as_ref(), device);
-    let mut rank = run::rank(config, &material, world, Control::absent(), device)?;
-    if material::labels_itself(config.train.method) {
-        let classes = material.class_names.len();
+    let data_module = data_module::open(config)?;
+    let mut source = build::batches(config, &data_module, world.as_ref(), device);
+    let mut context = build::context(config, &data_module, world, Control::absent(), device)?;
+    if data_module::labels_itself(config.train.method) {
+        let classes = data_module.class_names.len();
         let network = initial_network(config, classes, device, Role::FirstTeacher);
-        rank.teacher = Some(Teacher::of(&network, config.model.fc_norm));
+        context.teacher = Some(Teacher::of(&network, config.model.fc_norm));
     }
     // Whole batches only: the last one of an epoch may be smaller.
-    let whole = (feed.plan.images / feed.plan.batch).max(1);
+    let whole = (source.plan.images / source.plan.batch).max(1);
     let mut seconds = Vec::new();
     for number in 0..WARM_UP + steps {
         let (epoch, step) = (number / whole, number % whole);
         if step == 0 {
-            rank.ledger.begin_epoch();
+            context.ledger.begin_epoch();
         }
-        let moment = Moment { epoch, step, steps: feed.plan.steps() };
+        let index = StepIndex { epoch, step, steps: source.plan.steps() };
         let began = Instant::now();
-        global_step(&mut rank, &mut feed, moment, config.train.lr)?;
+        global_step(&mut context, &mut source, index, config.train.lr)?;
         if number + 1 == WARM_UP {
-            rank.clock.lap();
+            context.clock.lap();
         }
         if number >= WARM_UP {
             seconds.push(began.elapsed().as_secs_f64());
         }
     }
-    let lap = rank.clock.lap();
-    let buckets = rank.reduction.bucket_times().to_vec();
-    rank.leave()?;
+    let lap = context.clock.lap();
+    let buckets = context.reducer.bucket_times().to_vec();
+    context.leave()?;
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     Ok(StepFigures {

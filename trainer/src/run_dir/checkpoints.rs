@@ -38,7 +38,8 @@ pub struct Manifest {
     /// The best model so far; its tensors are in the tensor file.
     pub best: Option<Best>,
     /// Sums that reports are made of.
-    pub tally: Tally,
+    #[serde(rename = "tally")]
+    pub totals: RunningTotals,
     /// Training images left out because their records are corrupt, by epoch.
     #[serde(default)]
     pub corrupt: Vec<u64>,
@@ -71,9 +72,9 @@ pub struct Best {
     pub accuracy: f64,
 }
 
-/// Sums over a whole run.
+/// Sums over a run, over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Tally {
+pub struct RunningTotals {
     /// Seconds since the first step, waits between attempts left out.
     pub seconds: f64,
     /// Seconds of them spent in optimiser steps.
@@ -226,7 +227,7 @@ mod tests {
             ledger: Ledger::new(2),
             admission_digest: AdmissionDigest::default(),
             best: None,
-            tally: Tally::default(),
+            totals: RunningTotals::default(),
             corrupt: Vec::new(),
             metrics_bytes: 0,
             tensors_digest: String::new(),

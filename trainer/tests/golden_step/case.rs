@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use lcsl_config::Policy;
 use lcsl_data::DataError;
-use lcsl_trainer::admission::Settings;
-use lcsl_trainer::engine::batch::{Feed, Moment, Part};
+use lcsl_trainer::admission::AdmissionSettings;
+use lcsl_trainer::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use lcsl_trainer::engine::network::{Architecture, Shortcut};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
@@ -153,9 +153,9 @@ impl Case {
         found.ok_or_else(|| format!("{}: there is no tensor {name}", self.name))
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> AdmissionSettings {
         let config = &self.config;
-        Settings {
+        AdmissionSettings {
             policy: config
                 .policy
                 .parse::<Policy>()
@@ -168,9 +168,9 @@ impl Case {
         }
     }
 
-    pub(crate) fn moment(&self, step: usize) -> Moment {
+    pub(crate) fn index(&self, step: usize) -> StepIndex {
         let step = step as u64;
-        Moment {
+        StepIndex {
             epoch: step / self.epoch_steps,
             step: step % self.epoch_steps,
             steps: self.epoch_steps,
@@ -181,13 +181,13 @@ impl Case {
         format!("step{step}.micro{micro}.rank{logical_rank}.")
     }
 
-    fn part_size(&self, step: usize, micro: usize, logical_rank: usize) -> u64 {
+    fn logical_size(&self, step: usize, micro: usize, logical_rank: usize) -> u64 {
         let name = Self::prefix(step, micro, logical_rank) + "labels";
         self.tensors.get(&name).map_or(0, |labels| labels.size()[0] as u64)
     }
 
     fn micro_size(&self, step: usize, micro: usize) -> u64 {
-        (0..self.logical_ranks).map(|rank| self.part_size(step, micro, rank)).sum()
+        (0..self.logical_ranks).map(|rank| self.logical_size(step, micro, rank)).sum()
     }
 
     /// Keys count up from 0 at the start of each epoch, over ranks, micro-batches and steps.
@@ -199,28 +199,33 @@ impl Case {
             .sum();
         let earlier_micros: u64 = (0..micro).map(|micro| self.micro_size(step, micro)).sum();
         let earlier_ranks: u64 =
-            (0..logical_rank).map(|rank| self.part_size(step, micro, rank)).sum();
+            (0..logical_rank).map(|rank| self.logical_size(step, micro, rank)).sum();
         earlier_steps + earlier_micros + earlier_ranks
     }
 }
 
-/// Supplies a rank with the stored parts of its logical ranks.
-pub(crate) struct StoredFeed<'a> {
+/// Supplies a rank with the stored logical batches of its logical ranks.
+pub(crate) struct StoredBatches<'a> {
     pub(crate) case: &'a Case,
     pub(crate) block: std::ops::Range<usize>,
 }
 
-impl StoredFeed<'_> {
-    fn step_of(&self, moment: Moment) -> usize {
-        (moment.epoch * self.case.epoch_steps + moment.step) as usize
+impl StoredBatches<'_> {
+    fn step_of(&self, index: StepIndex) -> usize {
+        (index.epoch * self.case.epoch_steps + index.step) as usize
     }
 
-    fn part(&self, step: usize, micro: usize, logical_rank: usize) -> Result<Part, String> {
+    fn logical_batch(
+        &self,
+        step: usize,
+        micro: usize,
+        logical_rank: usize,
+    ) -> Result<LogicalBatch, String> {
         let prefix = Case::prefix(step, micro, logical_rank);
         let tensor = |name: &str| self.case.tensor(&format!("{prefix}{name}"));
         let labels = tensor("labels")?;
         let first_key = self.case.first_key(step, micro, logical_rank);
-        Ok(Part {
+        Ok(LogicalBatch {
             images: tensor("images")?.permute([0, 2, 3, 1]).contiguous(),
             keys: (first_key..).take(labels.size()[0] as usize).collect(),
             labels,
@@ -230,18 +235,18 @@ impl StoredFeed<'_> {
     }
 }
 
-impl Feed for StoredFeed<'_> {
+impl BatchSource for StoredBatches<'_> {
     fn micro_batches(&self) -> usize {
         self.case.accumulate
     }
 
-    fn global_images(&self, moment: Moment, micro: usize) -> u64 {
-        self.case.micro_size(self.step_of(moment), micro) + self.case.missing
+    fn global_images(&self, index: StepIndex, micro: usize) -> u64 {
+        self.case.micro_size(self.step_of(index), micro) + self.case.missing
     }
 
-    fn parts(&mut self, moment: Moment, micro: usize) -> Result<Vec<Part>, DataError> {
-        let step = self.step_of(moment);
-        let parts = self.block.clone().map(|logical| self.part(step, micro, logical));
+    fn batches(&mut self, index: StepIndex, micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
+        let step = self.step_of(index);
+        let parts = self.block.clone().map(|logical| self.logical_batch(step, micro, logical));
         Ok(parts.collect::<Result<_, _>>().expect("the case was checked to be complete"))
     }
 }

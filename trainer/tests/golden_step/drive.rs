@@ -5,17 +5,17 @@ use lcsl_collective::order::SumOrder;
 use lcsl_collective::{Communicator, threads};
 use lcsl_trainer::admission::{Ledger, Rules};
 use lcsl_trainer::clock::Clock;
-use lcsl_trainer::engine::flat::Flat;
+use lcsl_trainer::engine::gradients::overlapped::BucketSettings;
+use lcsl_trainer::engine::gradients::reducer::Reducer;
 use lcsl_trainer::engine::network::Network;
-use lcsl_trainer::engine::overlap::Settings;
-use lcsl_trainer::engine::reduction::Reduction;
-use lcsl_trainer::engine::sgd::Sgd;
-use lcsl_trainer::engine::step::{Rank, StepReport, global_step};
-use lcsl_trainer::engine::teacher::Teacher;
+use lcsl_trainer::engine::network::flat::Flat;
+use lcsl_trainer::engine::optim::sgd::Sgd;
+use lcsl_trainer::engine::step::step::{StepContext, StepReport, global_step};
+use lcsl_trainer::engine::step::teacher::Teacher;
 use lcsl_trainer::plan::block;
 use tch::{Device, Tensor};
 
-use crate::case::{Case, Expected, Precision, StoredFeed};
+use crate::case::{Case, Expected, Precision, StoredBatches};
 use crate::compare::{distance, relative_distance, same, within};
 
 /// Runs a case on a world of threads. Tensors cannot be shared between threads, so each rank makes
@@ -43,58 +43,63 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
     let block = block(case.logical_ranks, world.world_size(), world.rank());
     let order =
         if world.world_size().is_power_of_two() { SumOrder::Tree } else { SumOrder::Library };
-    let mut rank = rank(case, world, order)?;
-    let mut feed = StoredFeed { case, block: block.clone() };
+    let mut context = context(case, world, order)?;
+    let mut source = StoredBatches { case, block: block.clone() };
     for (step, expected) in case.steps.iter().enumerate() {
         let at = format!("{} {} step {step}", case.name, case.precision);
-        let moment = case.moment(step);
-        if moment.step == 0 {
-            rank.ledger.begin_epoch();
+        let index = case.index(step);
+        if index.step == 0 {
+            context.ledger.begin_epoch();
         }
         if case.precision == Precision::Single && step > 0 {
-            load_state(case, &mut rank, step - 1)?;
+            load_state(case, &mut context, step - 1)?;
         }
-        let report = global_step(&mut rank, &mut feed, moment, case.config.lr)
+        let report = global_step(&mut context, &mut source, index, case.config.lr)
             .map_err(|error| format!("{at}: {error}"))?;
         let check = Check { case, step, at: &at, expected };
         let left_out = case.missing * case.accumulate as u64;
         same(&format!("{at}: images left out"), &report.left_out, &left_out)?;
-        check.decisions(&report, &rank.ledger)?;
+        check.decisions(&report, &context.ledger)?;
         check.losses(&report)?;
-        check.parts(&report, block.clone())?;
-        check.gradients(&report, &rank.student)?;
+        check.logical_batches(&report, block.clone())?;
+        check.gradients(&report, &context.student)?;
         if case.precision == Precision::Double {
-            check.state(&rank)?;
+            check.state(&context)?;
         }
     }
-    rank.reduction.leave().map_err(|error| error.to_string())
+    context.reducer.leave().map_err(|error| error.to_string())
 }
 
 /// The optimiser alone, fed with the stored gradients.
 pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
     for step in 0..case.steps.len() {
-        let mut rank = rank(case, Box::new(lcsl_collective::solo::Solo), SumOrder::Library)?;
+        let mut context = context(case, Box::new(lcsl_collective::solo::Solo), SumOrder::Library)?;
         if step > 0 {
-            load_state(case, &mut rank, step - 1)?;
+            load_state(case, &mut context, step - 1)?;
         }
-        let gradient = stored_flat(case, &rank.student.parameters, &format!("step{step}.grad."))?;
-        let mut parameters = rank.student.parameters.buffer.shallow_clone();
-        rank.optimiser.step(&mut parameters, &gradient, case.config.lr);
-        for (name, view) in rank.student.parameters.named() {
+        let gradient =
+            stored_flat(case, &context.student.parameters, &format!("step{step}.grad."))?;
+        let mut parameters = context.student.parameters.buffer.shallow_clone();
+        context.optimiser.step(&mut parameters, &gradient, case.config.lr);
+        for (name, view) in context.student.parameters.named() {
             let expected = case.tensor(&format!("step{step}.student.{name}"))?;
             within(&format!("step {step} {name}"), distance(view, &expected), 1e-6)?;
         }
         let velocity =
-            stored_flat(case, &rank.student.parameters, &format!("step{step}.momentum."))?;
-        within("momentum", distance(&rank.optimiser.velocity, &velocity), 1e-6)?;
+            stored_flat(case, &context.student.parameters, &format!("step{step}.momentum."))?;
+        within("momentum", distance(&context.optimiser.velocity, &velocity), 1e-6)?;
     }
     Ok(())
 }
 
 /// Small enough that even these networks have several buckets.
-const BUCKETS: Settings = Settings { ends_bytes: 1 << 10, bytes: 1 << 12 };
+const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 1 << 10, bytes: 1 << 12 };
 
-fn rank(case: &Case, mut world: Box<dyn Communicator>, order: SumOrder) -> Result<Rank, String> {
+fn context(
+    case: &Case,
+    mut world: Box<dyn Communicator>,
+    order: SumOrder,
+) -> Result<StepContext, String> {
     let student = network(case, "student.init.", true)?;
     let teacher = Teacher::of(&network(case, "teacher.init.", false)?, true);
     let normalised = case.tensor("teacher.normalised.fc.weight")?;
@@ -102,10 +107,10 @@ fn rank(case: &Case, mut world: Box<dyn Communicator>, order: SumOrder) -> Resul
     let limit = if case.precision == Precision::Double { 1e-12 } else { 1e-6 };
     within("the teacher's normalised classifier", off, limit)?;
     let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
-    let reduction = Reduction::new(&student, world.as_mut(), order, BUCKETS);
-    Ok(Rank {
+    let reducer = Reducer::new(&student, world.as_mut(), order, BUCKETS);
+    Ok(StepContext {
         world,
-        reduction: reduction.map_err(|error| error.to_string())?,
+        reducer: reducer.map_err(|error| error.to_string())?,
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher: Some(teacher),
@@ -125,10 +130,11 @@ fn network(case: &Case, prefix: &str, trains: bool) -> Result<Network, String> {
     Ok(network)
 }
 
-fn load_state(case: &Case, rank: &mut Rank, step: usize) -> Result<(), String> {
-    rank.student.load(|name| case.tensor(&format!("step{step}.student.{name}")).ok())?;
-    let velocity = stored_flat(case, &rank.student.parameters, &format!("step{step}.momentum."))?;
-    rank.optimiser.velocity.copy_(&velocity);
+fn load_state(case: &Case, context: &mut StepContext, step: usize) -> Result<(), String> {
+    context.student.load(|name| case.tensor(&format!("step{step}.student.{name}")).ok())?;
+    let velocity =
+        stored_flat(case, &context.student.parameters, &format!("step{step}.momentum."))?;
+    context.optimiser.velocity.copy_(&velocity);
     Ok(())
 }
 
@@ -177,25 +183,33 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Opinions, masks and logits of the parts that this rank worked on.
-    fn parts(&self, report: &StepReport, block: std::ops::Range<usize>) -> Result<(), String> {
+    /// Pseudo-labels, masks and logits of the logical batches that this rank worked on.
+    fn logical_batches(
+        &self,
+        report: &StepReport,
+        block: std::ops::Range<usize>,
+    ) -> Result<(), String> {
         let places = (0..self.case.accumulate)
             .flat_map(|micro| block.clone().map(move |logical| (micro, logical)));
-        for ((micro, logical), part) in places.zip(&report.parts) {
+        for ((micro, logical), batch) in places.zip(&report.logical) {
             let prefix = Case::prefix(self.step, micro, logical);
-            let opinion = part.opinion.as_ref().ok_or("the teacher was not asked")?;
+            let pseudo_labels = batch.pseudo_labels.as_ref().ok_or("the teacher was not asked")?;
             for (name, found, limit) in [
-                ("teacher_logits", &opinion.logits, self.limit(1e-9, 1e-4)),
-                ("pseudo", &opinion.label, 0.0),
-                ("confidence", &opinion.confidence, self.limit(1e-7, 1e-4)),
-                ("mask", &part.mask, 0.0),
-                ("student_logits", &part.logits, self.limit(1e-9, 1e-4)),
+                ("teacher_logits", &pseudo_labels.logits, self.limit(1e-9, 1e-4)),
+                ("pseudo", &pseudo_labels.label, 0.0),
+                ("confidence", &pseudo_labels.confidence, self.limit(1e-7, 1e-4)),
+                ("mask", &batch.mask, 0.0),
+                ("student_logits", &batch.logits, self.limit(1e-9, 1e-4)),
             ] {
                 let expected = self.case.tensor(&format!("{prefix}{name}"))?;
                 within(&format!("{}: {prefix}{name}", self.at), distance(found, &expected), limit)?;
             }
         }
-        same("parts of the rank", &report.parts.len(), &(self.case.accumulate * block.len()))
+        same(
+            "logical batches of the rank",
+            &report.logical.len(),
+            &(self.case.accumulate * block.len()),
+        )
     }
 
     fn gradients(&self, report: &StepReport, student: &Network) -> Result<(), String> {
@@ -216,14 +230,14 @@ impl Check<'_> {
     }
 
     /// Everything that the step leaves behind, in float64.
-    fn state(&self, rank: &Rank) -> Result<(), String> {
-        for (name, found) in rank.student.state() {
+    fn state(&self, context: &StepContext) -> Result<(), String> {
+        for (name, found) in context.student.state() {
             let expected = self.case.tensor(&format!("step{}.student.{name}", self.step))?;
             within(&format!("{}: {name}", self.at), distance(&found, &expected), 1e-9)?;
         }
         let prefix = format!("step{}.momentum.", self.step);
-        let velocity = stored_flat(self.case, &rank.student.parameters, &prefix)?;
-        let off = distance(&rank.optimiser.velocity, &velocity);
+        let velocity = stored_flat(self.case, &context.student.parameters, &prefix)?;
+        let off = distance(&context.optimiser.velocity, &velocity);
         within(&format!("{}: momentum", self.at), off, 1e-9)
     }
 }

@@ -13,7 +13,7 @@ use lcsl_data::loader::{
     Encoding, Loader, MemorySource, OnRefusal, Options, PinMemory, Request, View,
 };
 use lcsl_data::sampler::Order;
-use lcsl_trainer::engine::pinned::Pinner;
+use lcsl_trainer::engine::data::pinned::Pinner;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Tells a process which part to play, and where the double lies.

@@ -31,7 +31,7 @@ pub enum Stem {
 
 /// What a block computes beside its shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum BlockForm {
     /// Two 3×3 convolutions.
     Basic,
     /// A 1×1 convolution, a 3×3 one in groups, and a 1×1 one that makes four times as many channels as the
@@ -45,7 +45,7 @@ pub enum Form {
     },
 }
 
-impl Form {
+impl BlockForm {
     /// Channels that come out, in widths of the stage.
     fn expansion(self) -> i64 {
         if self == Self::Basic { 1 } else { 4 }
@@ -59,7 +59,7 @@ pub struct Architecture {
     /// How an image enters.
     pub stem: Stem,
     /// What each block computes.
-    pub form: Form,
+    pub form: BlockForm,
     /// Width of each stage; the stem has the channels of the first.
     pub widths: Vec<i64>,
     /// Blocks of each stage.
@@ -73,13 +73,13 @@ pub struct Architecture {
 impl Architecture {
     /// Depth 6n + 2 with three stages of widths w, 2w, 4w.
     pub fn cifar(n: usize, width: i64, shortcut: Shortcut, classes: i64) -> Self {
-        let (stem, form) = (Stem::Small, Form::Basic);
+        let (stem, form) = (Stem::Small, BlockForm::Basic);
         let widths = vec![width, 2 * width, 4 * width];
         Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes }
     }
 
     /// Sixteen blocks in four stages.
-    fn sixteen(stem: Stem, form: Form, shortcut: Shortcut, classes: i64) -> Self {
+    fn sixteen(stem: Stem, form: BlockForm, shortcut: Shortcut, classes: i64) -> Self {
         let (widths, blocks) = (vec![64, 128, 256, 512], vec![3, 4, 6, 3]);
         Self { stem, form, widths, blocks, shortcut, classes }
     }
@@ -87,14 +87,14 @@ impl Architecture {
     /// The model that goes by this name.
     pub fn named(name: ModelName, classes: i64) -> Self {
         let photographs = |groups, group_width| {
-            let form = Form::Bottleneck { groups, group_width };
+            let form = BlockForm::Bottleneck { groups, group_width };
             Self::sixteen(Stem::Photograph, form, Shortcut::DOWNSAMPLE, classes)
         };
         match name {
             ModelName::Resnet20 => Self::cifar(3, 16, Shortcut::Pad, classes),
             ModelName::Resnet32 => Self::cifar(5, 16, Shortcut::Pad, classes),
             ModelName::Resnet34Cifar => {
-                Self::sixteen(Stem::Small, Form::Basic, Shortcut::SHORTCUT, classes)
+                Self::sixteen(Stem::Small, BlockForm::Basic, Shortcut::SHORTCUT, classes)
             }
             ModelName::Resnet50 => photographs(1, 64),
             ModelName::Resnext50 => photographs(32, 4),
@@ -133,11 +133,11 @@ impl Architecture {
     /// The convolutions of a block: channels in and out, and kernel.
     fn body(&self, from: i64, width: i64, stride: i64) -> Vec<([i64; 2], Kernel)> {
         match self.form {
-            Form::Basic => vec![
+            BlockForm::Basic => vec![
                 ([from, width], Kernel { size: 3, stride, groups: 1 }),
                 ([width, width], Kernel { size: 3, stride: 1, groups: 1 }),
             ],
-            Form::Bottleneck { groups, group_width } => {
+            BlockForm::Bottleneck { groups, group_width } => {
                 let inner = width * group_width / 64 * groups;
                 let point = Kernel { size: 1, stride: 1, groups: 1 };
                 vec![

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use tch::Tensor;
 
 use super::{Mode, Shortcut, Stem};
-use crate::engine::flat::Slot;
-use crate::engine::shim::{self, normalisation::Across};
+use crate::engine::native::{self, normalisation::SyncBatchNorm};
+use crate::engine::network::flat::Slot;
 
 /// PyTorch's defaults for batch normalisation.
 const EPSILON: f64 = 1e-5;
@@ -18,9 +18,9 @@ pub struct Slots {
     /// Trained by the optimiser.
     pub parameters: Vec<Slot>,
     /// Moved by batch normalisation.
-    pub statistics: Vec<Slot>,
+    pub running_statistics: Vec<Slot>,
     /// Where all normalisations look for the ranks that they share their statistics with.
-    pub across: Arc<OnceLock<Across>>,
+    pub across: Arc<OnceLock<SyncBatchNorm>>,
 }
 
 impl Slots {
@@ -31,8 +31,8 @@ impl Slots {
     }
 
     fn statistic(&mut self, name: String, channels: i64) -> usize {
-        self.statistics.push(Slot { name, shape: vec![channels] });
-        self.statistics.len() - 1
+        self.running_statistics.push(Slot { name, shape: vec![channels] });
+        self.running_statistics.len() - 1
     }
 }
 
@@ -70,15 +70,15 @@ impl Convolution {
     pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
         let weight = &parameters[self.weight];
         if self.suits_winograd(weight) {
-            return shim::convolution(x, weight);
+            return native::convolution(x, weight);
         }
         self.direct(x, weight, None)
     }
 
-    /// Whether [`shim`] has a faster way for a weight like this one.
+    /// Whether [`native`] has a faster way for a weight like this one.
     pub(super) fn suits_winograd(&self, weight: &Tensor) -> bool {
         self.kernel.groups == 1
-            && shim::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
+            && native::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
     }
 
     /// libtorch's own convolution.
@@ -104,7 +104,7 @@ pub struct Normalisation {
     bias: usize,
     mean: usize,
     variance: usize,
-    across: Arc<OnceLock<Across>>,
+    across: Arc<OnceLock<SyncBatchNorm>>,
 }
 
 impl Normalisation {

@@ -1,12 +1,16 @@
 //! The networks.
 //!
 //! * [`architecture`]: which layers a named model has, and their names in the state dictionary.
+//! * [`build`]: the network of a configuration.
 //! * [`layers`]: convolution, batch normalisation, residual block.
-//! * [`folded`]: the same network when it only answers, several times as fast.
+//! * [`inference`]: the same network when it only answers, several times as fast.
+//! * [`flat`]: one buffer for all parameters.
 //! * [`weights`]: initial weights, from the run's own random streams.
 
 pub mod architecture;
-pub mod folded;
+pub mod build;
+pub mod flat;
+pub mod inference;
 pub mod layers;
 pub mod weights;
 
@@ -15,12 +19,12 @@ use std::sync::{Arc, OnceLock};
 use lcsl_collective::Communicator;
 use tch::{Device, Kind, Tensor};
 
-pub use architecture::{Architecture, Form, Shortcut, Stem};
-pub use folded::Folded;
+pub use architecture::{Architecture, BlockForm, Shortcut, Stem};
+pub use inference::Folded;
 use layers::{Block, Convolution, Normalisation, Slots, entered};
 
-use super::flat::Flat;
-use super::shim::normalisation::Across;
+use crate::engine::native::normalisation::SyncBatchNorm;
+use flat::Flat;
 
 /// Whether batch normalisation uses the batch's statistics (and moves the running ones) or the
 /// running ones.
@@ -39,14 +43,14 @@ pub struct Network {
     /// Weights and biases, in the order in which PyTorch lists them.
     pub parameters: Flat,
     /// Running means and variances of batch normalisation.
-    pub statistics: Flat,
+    pub running_statistics: Flat,
     /// Training forward passes that moved the running statistics: `num_batches_tracked` of every
     /// normalisation layer.
-    pub passes: i64,
+    pub num_batches_tracked: i64,
     stem: (Convolution, Normalisation),
     blocks: Vec<Block>,
     classifier: (usize, usize),
-    across: Arc<OnceLock<Across>>,
+    across: Arc<OnceLock<SyncBatchNorm>>,
 }
 
 impl Network {
@@ -61,8 +65,8 @@ impl Network {
         Self {
             architecture: architecture.clone(),
             parameters: Flat::zeros(slots.parameters, kind, device, trains),
-            statistics: Flat::zeros(slots.statistics, kind, device, false),
-            passes: 0,
+            running_statistics: Flat::zeros(slots.running_statistics, kind, device, false),
+            num_batches_tracked: 0,
             stem,
             blocks,
             classifier: (weight, bias),
@@ -76,13 +80,13 @@ impl Network {
     ///
     /// # Panics
     /// When that was said before.
-    pub fn normalise_across(&mut self, world: Box<dyn Communicator>) {
-        let first = self.across.set(Across::new(world)).is_ok();
+    pub fn sync_batch_norm_over(&mut self, world: Box<dyn Communicator>) {
+        let first = self.across.set(SyncBatchNorm::new(world)).is_ok();
         assert!(first, "a network shares its statistics with one world");
     }
 
     /// The ranks that it shares its batch statistics with.
-    pub fn across(&self) -> Option<&Across> {
+    pub fn sync_batch_norm(&self) -> Option<&SyncBatchNorm> {
         self.across.get()
     }
 
@@ -98,8 +102,8 @@ impl Network {
     /// Overwrites all state with that of a network of the same architecture.
     pub fn copy_from(&mut self, other: &Network) {
         self.parameters.copy_from(&other.parameters.buffer);
-        self.statistics.copy_from(&other.statistics.buffer);
-        self.passes = other.passes;
+        self.running_statistics.copy_from(&other.running_statistics.buffer);
+        self.num_batches_tracked = other.num_batches_tracked;
     }
 
     /// Logits (images × classes) of images given as (N, H, W, C).
@@ -116,13 +120,14 @@ impl Network {
     /// channels-last: on a CPU with few channels per layer that is 1.2 to 1.5 times as fast as the
     /// usual layout.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let (parameters, statistics) = (self.parameters.views(), self.statistics.views());
+        let (parameters, running_statistics) =
+            (self.parameters.views(), self.running_statistics.views());
         let (convolution, normalisation) = &self.stem;
         let x = convolution.forward(&images.permute([0, 3, 1, 2]), parameters);
-        let x = normalisation.forward(&x, parameters, statistics, mode).relu_();
+        let x = normalisation.forward(&x, parameters, running_statistics, mode).relu_();
         let mut x = entered(x, self.architecture.stem);
         for block in &self.blocks {
-            x = block.forward(&x, parameters, statistics, mode);
+            x = block.forward(&x, parameters, running_statistics, mode);
         }
         x.mean_dim([2_i64, 3].as_slice(), false, None)
     }
@@ -147,12 +152,12 @@ impl Network {
     /// `num_batches_tracked`, as PyTorch names them. Floating-point entries share memory with the
     /// network.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        let named = self.parameters.named().chain(self.statistics.named());
+        let named = self.parameters.named().chain(self.running_statistics.named());
         let mut state: Vec<(String, Tensor)> =
             named.map(|(name, view)| (name.to_owned(), view.detach())).collect();
-        for (name, _) in self.statistics.named() {
+        for (name, _) in self.running_statistics.named() {
             if let Some(layer) = name.strip_suffix("running_mean") {
-                let passes = Tensor::from(self.passes);
+                let passes = Tensor::from(self.num_batches_tracked);
                 state.push((format!("{layer}num_batches_tracked"), passes));
             }
         }
@@ -165,7 +170,7 @@ impl Network {
     pub fn load(&mut self, mut find: impl FnMut(&str) -> Option<Tensor>) -> Result<(), String> {
         let _guard = tch::no_grad_guard();
         let mut problems = Vec::new();
-        for flat in [&self.parameters, &self.statistics] {
+        for flat in [&self.parameters, &self.running_statistics] {
             for (name, view) in flat.named() {
                 match find(name) {
                     None => problems.push(format!("{name} is missing")),
@@ -179,7 +184,7 @@ impl Network {
             }
         }
         match find("bn1.num_batches_tracked") {
-            Some(passes) => self.passes = passes.int64_value(&[]),
+            Some(passes) => self.num_batches_tracked = passes.int64_value(&[]),
             None => problems.push("bn1.num_batches_tracked is missing".to_owned()),
         }
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }

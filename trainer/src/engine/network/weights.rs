@@ -40,8 +40,8 @@ pub fn initialise(network: &mut Network, seed: u64, role: Role) {
         };
         view.shallow_clone().copy_(&Tensor::from_slice(&values).view(shape.as_slice()));
     }
-    for (name, view) in network.statistics.named() {
+    for (name, view) in network.running_statistics.named() {
         let _ = view.shallow_clone().fill_(if name.ends_with("running_var") { 1.0 } else { 0.0 });
     }
-    network.passes = 0;
+    network.num_batches_tracked = 0;
 }

@@ -1,0 +1,227 @@
+//! What a run learns from and is measured on: the dataset, cut as the configuration says.
+
+mod recipes;
+mod shards;
+
+use std::sync::Arc;
+
+use lcsl_config::{Data, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName};
+use lcsl_data::DataError;
+use lcsl_data::augment::Recipe;
+use lcsl_data::datasets::cifar::CIFAR10;
+use lcsl_data::datasets::{self, Dataset, Name, Normalisation, synthetic};
+use lcsl_data::images::{ImageSet, Shape};
+use lcsl_data::profile::{self, Kind};
+use lcsl_data::sampler::{self, Sampler};
+use lcsl_data::shard::ShardSet;
+use lcsl_data::split::{self, Order, Request, SplitError};
+use thiserror::Error;
+
+/// Where images are.
+#[derive(Debug, Clone)]
+pub enum Images {
+    /// In memory, all of one size.
+    Memory(Arc<ImageSet>),
+    /// In shards, to be decoded to the size that is wanted.
+    Shards(Arc<ShardSet>),
+}
+
+impl Images {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(set) => set.len(),
+            Self::Shards(set) => set.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Some of the images of a set, in order.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The set.
+    pub images: Images,
+    /// Which of them.
+    pub indices: Arc<[u32]>,
+}
+
+impl Selection {
+    fn whole(images: Images) -> Self {
+        let indices = (0..images.len() as u32).collect();
+        Self { images, indices }
+    }
+}
+
+/// Images, and which of them are for what.
+pub struct DataModule {
+    /// Names of the classes, by class id.
+    pub class_names: Vec<String>,
+    /// Training images, the long-tailed selection.
+    pub train: Selection,
+    /// Training images per class: the real counts, on which minority classes and quotas rest.
+    pub train_counts: Vec<u64>,
+    /// The dataset's validation images, or held-out ones; empty in protocol `paper`.
+    pub validation: Selection,
+    /// Classes with no validation image.
+    pub unscored: Vec<u32>,
+    /// The test set.
+    pub test: Selection,
+    /// The size of the images that a network sees.
+    pub shape: Shape,
+    /// How pixels become numbers.
+    pub normalisation: Normalisation,
+    /// How training images are augmented.
+    pub recipe: Recipe,
+    /// How an epoch draws the training images.
+    pub sampler: Sampler,
+    /// Says whether two ranks have the same dataset, where its images are not read at the start.
+    pub digest: Option<[u8; 32]>,
+    /// What a person should know before training begins.
+    pub notices: Vec<String>,
+}
+
+/// Why there is nothing to learn from.
+#[derive(Debug, Error)]
+pub enum DataModuleError {
+    /// The dataset cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Too few images.
+    #[error("{name} has no {purpose} images left under this selection")]
+    Nothing {
+        /// The dataset.
+        name: String,
+        /// What for: `training`, `validation` or `test`.
+        purpose: &'static str,
+    },
+    /// The selection cannot be made.
+    #[error("the long-tailed selection is impossible: {0}")]
+    Split(#[from] SplitError),
+}
+
+/// Opens the dataset and selects.
+pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
+    let data_module = match name_of(config.data.name) {
+        name @ (Name::ImagenetLt | Name::Inaturalist2018 | Name::Folder) => {
+            shards::open(name, config)?
+        }
+        name => in_memory(name, config)?,
+    };
+    let paper = config.train.protocol == Protocol::Paper;
+    for (purpose, present) in [
+        ("training", !data_module.train.indices.is_empty()),
+        ("validation", paper || !data_module.validation.indices.is_empty()),
+        ("test", !data_module.test.indices.is_empty()),
+    ] {
+        if !present {
+            return Err(DataModuleError::Nothing { name: config.data.name.to_string(), purpose });
+        }
+    }
+    Ok(data_module)
+}
+
+fn in_memory(name: Name, config: &RunConfig) -> Result<DataModule, DataModuleError> {
+    let dataset = open_dataset(name, &config.data)?;
+    let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
+    let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
+    let images = Images::Memory(dataset.train.clone());
+    let paper = config.train.protocol == Protocol::Paper;
+    let train = Selection { images: images.clone(), indices: split.train.into() };
+    Ok(DataModule {
+        sampler: sampler(config, &train)?,
+        class_names: dataset.class_names,
+        train,
+        train_counts: split.train_counts,
+        validation: Selection { images, indices: split.validation.into() },
+        unscored: split.unscored,
+        test: Selection::whole(Images::Memory(dataset.test)),
+        shape: dataset.train.shape(),
+        normalisation: if paper && name == Name::Cifar100 {
+            CIFAR10.normalisation // the published code never changed its constants
+        } else {
+            dataset.normalisation
+        },
+        recipe: recipes::in_memory(config.data.data_aug, dataset.recipe),
+        digest: None,
+        notices: Vec::new(),
+    })
+}
+
+/// Images of each class that the configuration's profile asks for.
+fn profile(data: &Data, classes: usize, largest: u64) -> Vec<u64> {
+    let kind = match data.imb_type {
+        ImbalanceKind::Exp => Kind::Exponential,
+        ImbalanceKind::Step => Kind::Step,
+        ImbalanceKind::Balanced => Kind::Balanced,
+    };
+    profile::counts(kind, classes, largest, data.imb_factor)
+}
+
+/// The split with these targets under the configuration's protocol.
+fn cut(config: &RunConfig, targets: Vec<u64>) -> Request {
+    let paper = config.train.protocol == Protocol::Paper;
+    Request {
+        targets,
+        validation_per_class: if paper { 0 } else { config.data.validation_per_class },
+        order: if paper { Order::First } else { Order::Seeded(config.data.selection_seed) },
+    }
+}
+
+/// The sampler of these training images. Labels are read only where classes make a difference: in shards
+/// that is a walk through the index.
+fn sampler(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
+    let count = train.indices.len();
+    let kind = match config.data.sampler {
+        SamplerName::Random => sampler::Kind::Random,
+        SamplerName::QuasiRandom => sampler::Kind::QuasiRandom,
+        SamplerName::Sequential => sampler::Kind::Sequential,
+        SamplerName::ClassBalanced => sampler::Kind::ClassBalanced,
+        SamplerName::SquareRoot => sampler::Kind::SquareRoot,
+        SamplerName::Progressive => sampler::Kind::Progressive { epochs: config.train.epochs },
+        SamplerName::Reversed => sampler::Kind::Reversed,
+    };
+    let label = |index: &u32| match &train.images {
+        Images::Memory(set) => Ok(set.label(*index as usize)),
+        Images::Shards(set) => set.label(*index as usize),
+    };
+    let labels = match kind {
+        sampler::Kind::Random | sampler::Kind::QuasiRandom | sampler::Kind::Sequential => {
+            vec![0; count]
+        }
+        _ => train.indices.iter().map(label).collect::<Result<_, DataError>>()?,
+    };
+    Ok(Sampler::new(kind, labels.into_iter(), config.run.seed))
+}
+
+fn name_of(name: DatasetName) -> Name {
+    match name {
+        DatasetName::FashionMnist => Name::FashionMnist,
+        DatasetName::Cifar10 => Name::Cifar10,
+        DatasetName::Cifar100 => Name::Cifar100,
+        DatasetName::ImagenetLt => Name::ImagenetLt,
+        DatasetName::Inaturalist2018 => Name::Inaturalist2018,
+        DatasetName::Folder => Name::Folder,
+        DatasetName::Synthetic => Name::Synthetic,
+    }
+}
+
+fn open_dataset(name: Name, data: &Data) -> Result<Dataset, DataError> {
+    let synthetic = synthetic::Options {
+        classes: data.synthetic_classes,
+        train_per_class: data.synthetic_largest,
+        test_per_class: data.synthetic_test_per_class,
+        image_size: data.image_size,
+        ..synthetic::Options::default()
+    };
+    datasets::open(name, &data.root, &datasets::Options { synthetic })
+}
+
+/// Whether this method labels with a teacher.
+pub fn labels_itself(method: Method) -> bool {
+    method == Method::Lcsl
+}

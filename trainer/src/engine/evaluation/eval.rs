@@ -1,0 +1,85 @@
+//! `lcsl eval`: the selected model of a run, measured again.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use lcsl_collective::solo::Solo;
+use lcsl_config::RunConfig;
+use lcsl_run_dir::result::Evaluated;
+use tch::Device;
+
+use super::evaluate::{Prediction, evaluate};
+use super::saved_model::{SavedModelError, selected_model, selected_tau};
+use crate::data_module;
+use crate::engine::data::eval_set::{EvalSet, EvalSets};
+use crate::engine::data::normaliser::Normaliser;
+use crate::engine::data::pinned::Pinner;
+use crate::engine::step::teacher::with_normalised_classifier;
+use crate::run_dir::RunDir;
+use crate::run_dir::durable;
+
+/// Which images `lcsl eval` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvalSplit {
+    /// The test set.
+    Test,
+    /// The images that the model was selected on.
+    Validation,
+}
+
+/// How `lcsl eval` measures.
+#[derive(Debug, Clone, Copy)]
+pub struct EvalOptions<'a> {
+    /// Which images.
+    pub split: EvalSplit,
+    /// Whether logits are averaged with the mirror image.
+    pub mirrored: bool,
+    /// τ of the classifier's normalisation (0: as trained); nothing for what the run has selected.
+    pub tau: Option<f64>,
+    /// Where to write what the model says of each image, if anywhere: CSV with a header, columns `index`
+    /// (position in the set of images), `class`, `predicted`, `confidence`.
+    pub predictions: Option<&'a Path>,
+}
+
+/// Measures the selected model of a run again.
+pub fn eval(
+    run_dir: &RunDir,
+    config: &RunConfig,
+    device: Device,
+    options: EvalOptions<'_>,
+) -> Result<Evaluated, SavedModelError> {
+    let data_module = data_module::open(config)?;
+    let (mut network, admitted) = selected_model(run_dir, config, device)?;
+    let classes = data_module.class_names.len();
+    if admitted.len() != classes {
+        let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
+        return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
+    }
+    let tau = options.tau.unwrap_or_else(|| selected_tau(run_dir));
+    if tau > 0.0 {
+        network = with_normalised_classifier(&network, tau);
+    }
+    let channels = data_module.shape.channels;
+    let pinner = Pinner::of(device);
+    let normaliser = Normaliser::new(&data_module.normalisation, channels, device, pinner);
+    let eval_sets = EvalSets::new(config, data_module.shape, normaliser);
+    let (eval_set, name) = match options.split {
+        EvalSplit::Test => (eval_sets.test(&data_module), "test"),
+        EvalSplit::Validation => eval_sets.selection(&data_module),
+    };
+    let mirrored = options.mirrored;
+    let measured = evaluate(&network, &mut Solo, EvalSet { mirrored, ..eval_set })?;
+    if let Some(path) = options.predictions {
+        durable::write(path, table(&measured.predictions).as_bytes())?;
+    }
+    Ok(measured.figures(name, &data_module, &admitted))
+}
+
+fn table(predictions: &[Prediction]) -> String {
+    let mut text = String::from("index,class,predicted,confidence\n");
+    for Prediction { index, truth, predicted, confidence } in predictions {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{index},{truth},{predicted},{confidence}");
+    }
+    text
+}

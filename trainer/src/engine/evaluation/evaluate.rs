@@ -1,0 +1,167 @@
+//! Measuring a model on held-out images, shared among all ranks.
+
+use lcsl_collective::{CollectiveError, Communicator, Values};
+use lcsl_data::DataError;
+use lcsl_run_dir::result::Evaluated;
+use tch::{Kind, Tensor};
+use thiserror::Error;
+
+use crate::data_module::DataModule;
+use crate::engine::data::eval_set::{EvalBatch, EvalBatches, EvalSet};
+use crate::engine::network::{Folded, Network};
+use crate::metrics::{Calibration, Confusion, report};
+
+/// What the model says of one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// Position in the set of images.
+    pub index: u32,
+    /// The class it belongs to.
+    pub truth: u32,
+    /// The class that the model names.
+    pub predicted: u32,
+    /// Its softmax probability, 0..1.
+    pub confidence: f64,
+}
+
+/// What was measured; the sums are the same on all ranks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Measured {
+    /// What was said of each image that this rank looked at, in its order.
+    pub predictions: Vec<Prediction>,
+    /// Which classes were taken for which.
+    pub confusion: Confusion,
+    /// Whether confidence means what it says.
+    pub calibration: Calibration,
+    /// Images that were left out because their records are corrupt.
+    pub corrupt: u64,
+}
+
+/// Why a measurement failed.
+#[derive(Debug, Error)]
+pub enum EvaluateError {
+    /// An image cannot be read.
+    #[error(transparent)]
+    Data(#[from] Box<DataError>),
+    /// Ranks could not talk.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// Another rank sent nonsense.
+    #[error("rank {rank} sent {bytes} bytes of a confusion matrix, which are not whole records")]
+    Record {
+        /// Who.
+        rank: usize,
+        /// How many bytes.
+        bytes: usize,
+    },
+}
+
+/// Measures `network`. Collective: every rank calls it with the same images and gets the sum over
+/// all.
+pub fn evaluate(
+    network: &Network,
+    world: &mut dyn Communicator,
+    eval_set: EvalSet<'_>,
+) -> Result<Measured, EvaluateError> {
+    let [measured] = evaluate_classifiers(network, world, eval_set, [network.classifier_weight()])?;
+    Ok(measured)
+}
+
+/// Measures `network` with several classifiers (classes × features each) on top, for little more
+/// than the price of one: the features are the same. Collective.
+pub fn evaluate_classifiers<const N: usize>(
+    network: &Network,
+    world: &mut dyn Communicator,
+    eval_set: EvalSet<'_>,
+    classifiers: [&Tensor; N],
+) -> Result<[Measured; N], EvaluateError> {
+    let mut measured = [(); N].map(|()| Measured::default());
+    let (rank, size) = (world.rank(), world.world_size());
+    let folded = Folded::of(network);
+    let mut batches = EvalBatches::new(eval_set, rank, size);
+    let mut corrupt = 0;
+    while let Some(batch) = batches.next().map_err(Box::new)? {
+        corrupt += batch.refused;
+        if batch.labels.is_empty() {
+            continue;
+        }
+        let features = views(&folded, eval_set, &batch);
+        for (classifier, measured) in classifiers.iter().zip(&mut measured) {
+            let logits = average_logits(network, &features, classifier);
+            measured.record(&batch, &logits);
+        }
+    }
+    world.all_reduce_sum(Values::U64(std::slice::from_mut(&mut corrupt)))?;
+    for part in &mut measured {
+        part.sum_over_ranks(world)?;
+        part.corrupt = corrupt;
+    }
+    Ok(measured)
+}
+
+/// Features of a batch of images, and of their mirror images where these count.
+fn views(network: &Folded, eval_set: EvalSet<'_>, batch: &EvalBatch<'_>) -> Vec<Tensor> {
+    let _guard = tch::no_grad_guard();
+    let images = eval_set.normaliser.apply(&batch.pixels, batch.labels.len(), eval_set.shape);
+    let mut views = vec![network.features(&images)];
+    if eval_set.mirrored {
+        views.push(network.features(&images.flip([2])));
+    }
+    views
+}
+
+fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
+    let _guard = tch::no_grad_guard();
+    let logits: Vec<Tensor> =
+        views.iter().map(|features| network.classify(features, classifier)).collect();
+    Tensor::stack(&logits, 0).mean_dim(0_i64, false, None)
+}
+
+impl Measured {
+    /// Counts the images of a batch, whose logits (N × classes) these are.
+    fn record(&mut self, batch: &EvalBatch<'_>, logits: &Tensor) {
+        let (confidences, labels) = predictions(logits);
+        let images = batch.indices.iter().zip(batch.labels.iter());
+        for (((index, truth), predicted), confidence) in images.zip(labels).zip(confidences) {
+            let (index, truth, predicted) = (*index, *truth as u32, predicted as u32);
+            self.confusion.record(truth, predicted);
+            self.calibration.record(confidence, predicted == truth);
+            self.predictions.push(Prediction { index, truth, predicted, confidence });
+        }
+    }
+
+    /// The figures of this measurement on `split` of `data_module`, where each class had so many
+    /// pseudo-labels `admitted`.
+    pub fn figures(&self, split: &str, data_module: &DataModule, admitted: &[u64]) -> Evaluated {
+        let Self { confusion, calibration, corrupt, .. } = self;
+        let (names, counts) = (&data_module.class_names, &data_module.train_counts);
+        Evaluated {
+            split: split.to_owned(),
+            corrupt: *corrupt,
+            accuracy: report::accuracy(confusion, counts),
+            ece: calibration.error(confusion.images()),
+            per_class: report::class_rows(confusion, names, counts, admitted),
+        }
+    }
+
+    fn sum_over_ranks(&mut self, world: &mut dyn Communicator) -> Result<(), EvaluateError> {
+        let mut confusion = Confusion::default();
+        for (rank, bytes) in world.all_gather(&self.confusion.to_bytes())?.iter().enumerate() {
+            let part = Confusion::from_bytes(bytes)
+                .ok_or(EvaluateError::Record { rank, bytes: bytes.len() })?;
+            confusion.add(&part);
+        }
+        self.confusion = confusion;
+        world.all_reduce_sum(Values::U64(self.calibration.as_flattened_mut()))?;
+        Ok(())
+    }
+}
+
+fn predictions(logits: &Tensor) -> (Vec<f64>, Vec<i64>) {
+    let count = logits.size()[0] as usize;
+    let (confidence, label) = logits.to_kind(Kind::Double).softmax(-1, None).max_dim(1, false);
+    let (mut confidences, mut labels) = (vec![0.0; count], vec![0; count]);
+    confidence.copy_data(&mut confidences, count);
+    label.copy_data(&mut labels, count);
+    (confidences, labels)
+}

@@ -1,0 +1,7 @@
+//! Measuring a model: during a run, at its end, and afterwards for `lcsl eval` and `lcsl export`.
+
+pub mod eval;
+pub mod evaluate;
+pub mod export;
+pub mod final_figures;
+pub mod saved_model;

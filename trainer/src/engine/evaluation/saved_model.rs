@@ -1,0 +1,75 @@
+//! The model that a run has selected, read from its newest checkpoint.
+
+use lcsl_config::RunConfig;
+use tch::Device;
+use thiserror::Error;
+
+use super::evaluate::EvaluateError;
+use crate::data_module::DataModuleError;
+use crate::engine::network::Network;
+use crate::engine::network::build::initial_network;
+use crate::engine::network::weights::Role;
+use crate::engine::run::checkpoint;
+use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints;
+use crate::run_dir::durable::DiskError;
+
+/// Why the model of a run cannot be used.
+#[derive(Debug, Error)]
+pub enum SavedModelError {
+    /// Nothing was saved yet, or nothing that is whole.
+    #[error("{} holds no whole checkpoint with a selected model", path.display())]
+    NoModel {
+        /// The run directory.
+        path: std::path::PathBuf,
+    },
+    /// The checkpoint does not fit its configuration.
+    #[error("cannot use the newest checkpoint of {}: {why}", path.display())]
+    Unusable {
+        /// The run directory.
+        path: std::path::PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// The dataset cannot be read.
+    #[error(transparent)]
+    DataModule(#[from] DataModuleError),
+    /// The evaluation failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The disk did not do its part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// The selected model of the newest whole checkpoint, and the admissions of each class. The number of
+/// classes is that of the ledger, so that an export needs no dataset.
+pub(super) fn selected_model(
+    run_dir: &RunDir,
+    config: &RunConfig,
+    device: Device,
+) -> Result<(Network, Vec<u64>), SavedModelError> {
+    let path = || run_dir.root().to_owned();
+    let (found, _) = checkpoints::newest(run_dir)?;
+    let found = found.ok_or_else(|| SavedModelError::NoModel { path: path() })?;
+    let unusable = |why| SavedModelError::Unusable { path: path(), why };
+    let tensors = checkpoint::read(&found).map_err(unusable)?;
+    if !tensors.has("best") {
+        return Err(SavedModelError::NoModel { path: path() });
+    }
+    let admitted = found.manifest.ledger.total;
+    let mut network = initial_network(config, admitted.len(), device, Role::FirstTeacher);
+    tensors.load("best", &mut network).map_err(unusable)?;
+    Ok((network, admitted))
+}
+
+/// τ of the classifier that a finished run has selected; 0 while it is not finished.
+pub(super) fn selected_tau(run_dir: &RunDir) -> f64 {
+    #[derive(serde::Deserialize)]
+    struct Selected {
+        classifier_tau: f64,
+    }
+    let selected = std::fs::read(run_dir.result()).ok();
+    let selected = selected.and_then(|text| serde_json::from_slice::<Selected>(&text).ok());
+    selected.map_or(0.0, |selected| selected.classifier_tau)
+}

@@ -1,0 +1,92 @@
+//! Gradients that are added in the shape of one tree over all logical ranks.
+
+use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
+use lcsl_collective::{CollectiveError, Communicator, Values};
+use tch::{Kind, Tensor};
+
+use crate::engine::network::Network;
+
+/// Gradients that are added in order.
+#[derive(Debug)]
+pub struct OrderedReducer {
+    order: SumOrder,
+    /// Of the micro-batch at hand, over the logical ranks of this rank.
+    sums: BinaryCounter<Tensor>,
+    /// Of the micro-batches before (flat).
+    gradient: Tensor,
+}
+
+impl OrderedReducer {
+    /// For the gradients of `student`.
+    pub fn new(student: &Network, order: SumOrder) -> Self {
+        let gradient = student.parameters.buffer.zeros_like();
+        Self { order, sums: BinaryCounter::default(), gradient }
+    }
+
+    /// Forgets the last step.
+    pub fn begin(&mut self) {
+        let _ = self.gradient.zero_();
+    }
+
+    /// The backward pass of the next logical batch, whose gradient is kept apart.
+    pub fn backward(&mut self, loss: &Tensor, student: &Network) {
+        let views = student.parameters.views();
+        let gradients = Tensor::run_backward(&[loss], views, false, false);
+        let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
+        self.sums.push(Tensor::cat(&flat, 0), add);
+    }
+
+    /// An empty logical batch weighs nothing, but takes its place in the tree of sums.
+    pub fn skip(&mut self) {
+        self.sums.push(self.gradient.zeros_like(), add);
+    }
+
+    /// Ends a micro-batch: sums `tail` over all ranks, and after the last one of a step the gradient too.
+    /// Collective.
+    pub fn finish(
+        &mut self,
+        world: &mut dyn Communicator,
+        tail: &mut [f64],
+        is_last: bool,
+    ) -> Result<(), CollectiveError> {
+        let sums = std::mem::take(&mut self.sums);
+        let sum = sums.finish(add).expect("every rank has a logical rank");
+        let _ = self.gradient.g_add_(&sum);
+        sum_over_ranks(world, self.order, Values::F64(tail))?;
+        if is_last { sum_flat(world, self.order, &mut self.gradient) } else { Ok(()) }
+    }
+
+    /// The gradient (flat): after [`OrderedReducer::finish`] summed over all ranks.
+    pub fn gradient(&self) -> &Tensor {
+        &self.gradient
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // the shape that `BinaryCounter` asks for
+fn add(earlier: &mut Tensor, later: Tensor) {
+    let _ = earlier.g_add_(&later);
+}
+
+/// Sums a flat tensor over all ranks, in place, wherever it lies.
+fn sum_flat(
+    world: &mut dyn Communicator,
+    order: SumOrder,
+    flat: &mut Tensor,
+) -> Result<(), CollectiveError> {
+    if world.world_size() == 1 {
+        return Ok(());
+    }
+    let elements = flat.numel();
+    if flat.kind() == Kind::Double {
+        let mut values = vec![0_f64; elements];
+        flat.copy_data(&mut values, elements);
+        sum_over_ranks(world, order, Values::F64(&mut values))?;
+        flat.copy_(&Tensor::from_slice(&values));
+    } else {
+        let mut values = vec![0_f32; elements];
+        flat.copy_data(&mut values, elements);
+        sum_over_ranks(world, order, Values::F32(&mut values))?;
+        flat.copy_(&Tensor::from_slice(&values));
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! A network that only answers: batch normalisation folded into the convolutions.
+//!
+//! With fixed running statistics, normalisation is a scale and a shift per channel. The scale goes
+//! into the convolution's weight, the shift becomes its bias, and bias, shortcut and `ReLU` are applied
+//! while a result is written (Jacob et al., CVPR 2018, section 3.2).
+
+use tch::Tensor;
+
+use super::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
+use super::{Network, Stem};
+use crate::engine::native::FoldedKernel;
+
+/// The features of a [`Network`] as it is now, in [`super::Mode::Evaluate`]. A copy: the network may move on.
+#[derive(Debug)]
+pub struct Folded {
+    stem: Layer,
+    entrance: Stem,
+    blocks: Vec<FoldedBlock>,
+}
+
+/// A convolution and its normalisation.
+#[derive(Debug)]
+struct Layer {
+    convolution: Convolution,
+    weight: Weight,
+}
+
+#[derive(Debug)]
+enum Weight {
+    /// For the fast kernels.
+    Transformed(FoldedKernel),
+    /// For libtorch: weight and bias.
+    Plain(Tensor, Tensor),
+}
+
+#[derive(Debug)]
+struct FoldedBlock {
+    body: Vec<Layer>,
+    skip: FoldedSkip,
+}
+
+#[derive(Debug)]
+enum FoldedSkip {
+    Identity,
+    Pad(i64),
+    Project(Layer),
+}
+
+impl Folded {
+    /// Folds a network; costs about as much as reading its weights a few times.
+    pub fn of(network: &Network) -> Self {
+        let _guard = tch::no_grad_guard();
+        let layer = |layer: &(Convolution, Normalisation)| Layer::of(network, layer);
+        let block = |block: &Block| FoldedBlock {
+            body: block.body.iter().map(layer).collect(),
+            skip: match &block.skip {
+                Skip::Identity => FoldedSkip::Identity,
+                Skip::Pad(channels) => FoldedSkip::Pad(*channels),
+                Skip::Project(projection) => FoldedSkip::Project(layer(projection)),
+            },
+        };
+        Self {
+            stem: layer(&network.stem),
+            entrance: network.architecture.stem,
+            blocks: network.blocks.iter().map(block).collect(),
+        }
+    }
+
+    /// What the classifier sees (images × features) of images given as (N, H, W, C).
+    pub fn features(&self, images: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let x = self.stem.apply(&images.permute([0, 3, 1, 2])).relu_();
+        let mut x = entered(x, self.entrance);
+        for FoldedBlock { body, skip } in &self.blocks {
+            let skipped = match skip {
+                FoldedSkip::Identity => x.shallow_clone(),
+                FoldedSkip::Pad(channels) => padded(&x, *channels),
+                FoldedSkip::Project(layer) => layer.apply(&x),
+            };
+            for (number, layer) in body.iter().enumerate() {
+                let residual = (number + 1 == body.len()).then_some(&skipped);
+                x = layer.apply_and_rectify(&x, residual);
+            }
+        }
+        x.mean_dim([2_i64, 3].as_slice(), false, None)
+    }
+}
+
+impl Layer {
+    fn of(network: &Network, (convolution, normalisation): &(Convolution, Normalisation)) -> Self {
+        let (parameters, running_statistics) =
+            (network.parameters.views(), network.running_statistics.views());
+        let (scale, shift) = normalisation.folded(parameters, running_statistics);
+        let weight = &parameters[convolution.weight] * scale.view([-1, 1, 1, 1]);
+        let weight = if convolution.suits_winograd(&weight) {
+            Weight::Transformed(FoldedKernel::new(&weight, &shift))
+        } else {
+            Weight::Plain(weight, shift)
+        };
+        Self { convolution: convolution.clone(), weight }
+    }
+
+    /// (N, C, H, W) → (N, C′, H′, W′), for layers that nothing follows or that are not among the fast
+    /// ones.
+    fn apply(&self, x: &Tensor) -> Tensor {
+        match &self.weight {
+            Weight::Transformed(kernel) => kernel.apply(x, None, false),
+            Weight::Plain(weight, bias) => self.convolution.direct(x, weight, Some(bias)),
+        }
+    }
+
+    /// The same, then `residual` added where there is one, then `ReLU`.
+    fn apply_and_rectify(&self, x: &Tensor, residual: Option<&Tensor>) -> Tensor {
+        if let Weight::Transformed(kernel) = &self.weight {
+            return kernel.apply(x, residual, true);
+        }
+        let mut y = self.apply(x);
+        if let Some(residual) = residual {
+            let _ = y.g_add_(residual);
+        }
+        y.relu_()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::engine::network::weights::{Role, initialise};
+    use crate::engine::network::{Architecture, BlockForm, Mode, Shortcut};
+
+    /// Both shortcuts, both forms, widths that suit the fast kernels and widths that do not.
+    #[test]
+    fn a_folded_network_answers_like_the_network() {
+        let cases = [(4, Shortcut::Pad), (16, Shortcut::Pad), (16, Shortcut::SHORTCUT)];
+        let small = cases.map(|(width, shortcut)| Architecture::cifar(1, width, shortcut, 10));
+        let photographs = Architecture {
+            stem: Stem::Photograph,
+            form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
+            ..Architecture::cifar(2, 16, Shortcut::DOWNSAMPLE, 10)
+        };
+        for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {
+            for architecture in small.iter().chain([&photographs]) {
+                let mut network = Network::zeros(architecture, kind, Device::Cpu, false);
+                initialise(&mut network, 3, Role::Student);
+                let count = 5 * 36 * 27 * 3;
+                let images = Tensor::arange(count, (Kind::Double, Device::Cpu)).sin();
+                let images = images.view([5, 36, 27, 3]).to_kind(kind);
+                for _ in 0..3 {
+                    let _ = network.features(&images, Mode::Train); // statistics away from 0 and 1
+                }
+                let expected = network.features(&images, Mode::Evaluate);
+                let found = Folded::of(&network).features(&images);
+                let off = (&found - &expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(off <= limit * scale, "{architecture:?} {kind:?}: {off} of {scale}");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Optimisers: what a gradient does to the parameters.
+
+pub mod sgd;

@@ -1,0 +1,269 @@
+//! A run from its configuration to a rank that is ready for its first step, or for the step after
+//! its checkpoint.
+
+use std::sync::Arc;
+
+use lcsl_collective::control::{Control, Phase};
+use lcsl_collective::order::SumOrder;
+use lcsl_collective::placement;
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
+use tch::Device;
+
+use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
+use crate::clock::Clock;
+use crate::data_module::{self, DataModule};
+use crate::engine::cuda;
+use crate::engine::data::eval_set::EvalSets;
+use crate::engine::data::normaliser::Normaliser;
+use crate::engine::data::pinned::Pinner;
+use crate::engine::data::train_batches::{DatasetBatches, Mixing};
+use crate::engine::data::train_loader::{Decoding, TrainLoader};
+use crate::engine::gradients::overlapped;
+use crate::engine::gradients::reducer::Reducer;
+use crate::engine::native;
+use crate::engine::network::Network;
+use crate::engine::network::build::initial_network;
+use crate::engine::network::weights::Role;
+use crate::engine::optim::sgd::Sgd;
+use crate::engine::run::checkpoint;
+use crate::engine::run::error::TrainError;
+use crate::engine::run::recorder::Recorders;
+use crate::engine::step::step::StepContext;
+use crate::engine::step::teacher::Teacher;
+use crate::injection::Injection;
+use crate::plan::{self, EpochPlan};
+use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints::{self, Best, Position, RunningTotals};
+
+/// Everything that one rank's training consists of.
+pub struct Run<'a> {
+    /// What was asked for.
+    pub config: &'a RunConfig,
+    /// Where it goes.
+    pub run_dir: &'a RunDir,
+    /// Images and classes.
+    pub data_module: DataModule,
+    /// How an epoch is cut.
+    pub plan: EpochPlan,
+    /// Networks, optimiser, admission, world.
+    pub context: StepContext,
+    /// Training images.
+    pub batches: DatasetBatches,
+    /// How models are measured.
+    pub eval_sets: EvalSets,
+    /// The best model so far, as trained.
+    pub best: Option<(Best, Network)>,
+    /// The next step.
+    pub position: Position,
+    /// Sums for the reports.
+    pub totals: RunningTotals,
+    /// Training images left out because their records are corrupt, by epoch and over all ranks.
+    pub corrupt: Vec<u64>,
+    /// Chain of admission decisions.
+    pub admission_digest: AdmissionDigest,
+    /// A fault that a test has asked for.
+    pub injection: Option<Injection>,
+    /// Reports; rank 0 alone.
+    pub recorders: Option<Recorders>,
+}
+
+/// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
+/// keep the memory that it frees between two steps.
+pub fn set_up_libtorch(threads: usize) {
+    if !native::keep_freed_memory() {
+        tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
+    }
+    tch::set_num_threads(threads as i32);
+    tch::set_num_interop_threads(1);
+}
+
+/// The device of a rank: its GPU among those that this process sees.
+pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
+    let Devices::Gpus(listed) = &config.run.gpu else {
+        return Ok(Device::Cpu);
+    };
+    let visible = tch::Cuda::device_count().max(0) as usize;
+    match placement::ordinal(local_rank, listed, visible, is_narrowed()) {
+        Some(ordinal) => Ok(Device::Cuda(ordinal)),
+        None => {
+            Err(TrainError::NoDevice { why: cuda::trouble().unwrap_or("the driver shows none") })
+        }
+    }
+}
+
+/// What a person calls a device: `cpu`, or the number of a GPU in the list that was given.
+pub fn device_name(config: &RunConfig, device: Device) -> String {
+    match (device, &config.run.gpu) {
+        (Device::Cuda(ordinal), Devices::Gpus(listed)) => {
+            placement::device_name(ordinal, listed, is_narrowed())
+        }
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Whether a launcher has left this process only the GPUs listed.
+fn is_narrowed() -> bool {
+    std::env::var_os(placement::NARROWED_VARIABLE).is_some()
+}
+
+impl<'a> Run<'a> {
+    /// Opens data and builds networks; on resume goes back to the newest whole checkpoint.
+    /// Collective in effect: all ranks see the same files and come to the same state.
+    pub fn open(
+        config: &'a RunConfig,
+        run_dir: &'a RunDir,
+        world: Box<dyn Communicator>,
+        control: Control,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let data_module = data_module::open(config)?;
+        let classes = data_module.class_names.len();
+        let batches = batches(config, &data_module, world.as_ref(), device);
+        let exams_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());
+        let is_first = world.rank() == 0;
+        let mut run = Self {
+            config,
+            run_dir,
+            eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
+            context: context(config, &data_module, world, control.clone(), device)
+                .map_err(TrainError::Join)?,
+            plan: batches.plan,
+            batches,
+            best: None,
+            position: Position::default(),
+            totals: RunningTotals::default(),
+            corrupt: Vec::new(),
+            admission_digest: AdmissionDigest::default(),
+            injection: Injection::from_environment(),
+            recorders: None,
+            data_module,
+        };
+        let metrics_bytes = run.restore(classes)?;
+        if is_first {
+            run.recorders = Some(Recorders::open(run_dir, control, metrics_bytes)?);
+        }
+        Ok(run)
+    }
+
+    /// Goes back to the newest whole checkpoint, if there is one. Returns how much of
+    /// `metrics.jsonl` is older than it.
+    fn restore(&mut self, classes: usize) -> Result<u64, TrainError> {
+        let (found, broken) = checkpoints::newest(self.run_dir)?;
+        for sentence in broken {
+            tracing::warn!("{sentence}; going back to an older one");
+        }
+        let Some(found) = found else { return Ok(0) };
+        let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
+        let fits = found.manifest.ledger.fits(classes)
+            && found.manifest.position.step_in_epoch <= self.plan.steps();
+        if !fits {
+            return Err(unusable("its manifest is not of this dataset".to_owned()));
+        }
+        let tensors = checkpoint::read(&found).map_err(unusable)?;
+        tensors.load("student", &mut self.context.student).map_err(unusable)?;
+        let optimiser = &mut self.context.optimiser;
+        tensors.load_velocity(&mut optimiser.velocity, &self.context.student).map_err(unusable)?;
+        if let Some(best) = found.manifest.best {
+            let device = self.context.student.parameters.buffer.device();
+            let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
+            tensors.load("best", &mut network).map_err(unusable)?;
+            if data_module::labels_itself(self.config.train.method) {
+                self.context.teacher = Some(Teacher::of(&network, self.config.model.fc_norm));
+            }
+            self.best = Some((best, network));
+        }
+        self.context.ledger = found.manifest.ledger;
+        self.position = found.manifest.position;
+        self.totals = found.manifest.totals;
+        self.corrupt = found.manifest.corrupt;
+        self.admission_digest = found.manifest.admission_digest;
+        Ok(found.manifest.metrics_bytes)
+    }
+}
+
+fn normaliser(data_module: &DataModule, device: Device, pinner: Option<Arc<Pinner>>) -> Normaliser {
+    Normaliser::new(&data_module.normalisation, data_module.shape.channels, device, pinner)
+}
+
+/// The training images of one rank.
+pub(crate) fn batches(
+    config: &RunConfig,
+    data_module: &DataModule,
+    world: &dyn Communicator,
+    device: Device,
+) -> DatasetBatches {
+    let (logical_ranks, seed) = (config.run.virtual_ranks, config.run.seed);
+    let images = data_module.train.indices.len() as u64;
+    let plan = EpochPlan { images, batch: config.train.batch_size as u64, logical_ranks };
+    let block = plan::block(logical_ranks, world.world_size(), world.rank());
+    let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
+    DatasetBatches {
+        plan,
+        loader: TrainLoader::new(data_module, plan, block.clone(), seed, decoding, pinner.clone()),
+        block,
+        mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
+        seed,
+        normaliser: normaliser(data_module, device, pinner),
+        sent: Vec::new(),
+    }
+}
+
+/// Networks, optimiser and admission of one rank before its first step.
+pub(crate) fn context(
+    config: &RunConfig,
+    data_module: &DataModule,
+    mut world: Box<dyn Communicator>,
+    control: Control,
+    device: Device,
+) -> Result<StepContext, CollectiveError> {
+    let classes = data_module.class_names.len();
+    let mut student = initial_network(config, classes, device, Role::Student);
+    if config.train.sync_bn && world.world_size() > 1 {
+        student.sync_batch_norm_over(world.duplicate()?);
+    }
+    let paper = config.train.protocol == Protocol::Paper;
+    let labels_from_the_start = paper && data_module::labels_itself(config.train.method);
+    let teacher = labels_from_the_start.then(|| {
+        Teacher::of(
+            &initial_network(config, classes, device, Role::FirstTeacher),
+            config.model.fc_norm,
+        )
+    });
+    let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
+    let mut clock = Clock::new(control);
+    clock.enter(Phase::Starting);
+    let order = if config.run.deterministic { SumOrder::Tree } else { SumOrder::Library };
+    let mib = |mib: usize| mib << 20;
+    let buckets = overlapped::BucketSettings {
+        ends_bytes: mib(config.run.first_bucket_mib),
+        bytes: mib(config.run.bucket_mib),
+    };
+    Ok(StepContext {
+        reducer: Reducer::new(&student, world.as_mut(), order, buckets)?,
+        world,
+        optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
+        student,
+        teacher,
+        rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
+        ledger: Ledger::new(classes),
+        alpha: config.train.alpha,
+        temperature: config.admission.temperature,
+        clean_forward: paper,
+        clock,
+    })
+}
+
+fn settings(admission: &Admission) -> AdmissionSettings {
+    AdmissionSettings {
+        policy: admission.policy,
+        confidence: admission.conf,
+        quota_rate: match admission.quota_rate {
+            QuotaRate::Auto => None,
+            QuotaRate::Millionths(rate) => Some(rate),
+        },
+        burst_steps: admission.burst_steps,
+        share: admission.share.0,
+        crest_alpha: admission.crest_alpha,
+    }
+}

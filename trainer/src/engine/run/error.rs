@@ -1,0 +1,68 @@
+//! Why training ended before its time.
+
+use std::path::PathBuf;
+
+use lcsl_collective::CollectiveError;
+use thiserror::Error;
+
+use crate::data_module::DataModuleError;
+use crate::engine::evaluation::evaluate::EvaluateError;
+use crate::engine::step::step::StepError;
+use crate::run_dir::durable::DiskError;
+
+/// Why training ended before its time.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// There is nothing to learn from.
+    #[error(transparent)]
+    DataModule(#[from] DataModuleError),
+    /// A step failed.
+    #[error("step {step} (epoch {epoch}): {source}")]
+    Step {
+        /// Optimiser steps made before.
+        step: u64,
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Why.
+        source: StepError,
+    },
+    /// An evaluation failed.
+    #[error("the evaluation after epoch {epoch}: {source}")]
+    Evaluate {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Why.
+        source: EvaluateError,
+    },
+    /// The disk did not do its part.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The ranks no longer hold the same.
+    #[error("after step {step}: {source}")]
+    Apart {
+        /// Optimiser steps made.
+        step: u64,
+        /// What differs, and where.
+        source: CollectiveError,
+    },
+    /// A checkpoint is whole, but not of this run.
+    #[error("cannot go on from checkpoint {}: {why}", path.display())]
+    Checkpoint {
+        /// Its directory.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// The ranks could not set up their traffic.
+    #[error("before the first step: {0}")]
+    Join(CollectiveError),
+    /// The ranks could not part in good order.
+    #[error("leaving the other ranks: {0}")]
+    Leave(#[from] CollectiveError),
+    /// A GPU was asked for.
+    #[error("libtorch sees no CUDA device on this host ({why})")]
+    NoDevice {
+        /// Why, as far as that is known.
+        why: &'static str,
+    },
+}

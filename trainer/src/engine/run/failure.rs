@@ -1,0 +1,122 @@
+//! From an error to an exit code, a remedy, and the question of who is to blame.
+
+use lcsl_collective::CollectiveError;
+use lcsl_collective::control::Failure;
+use lcsl_data::DataError;
+use lcsl_run_dir::exit::{BAD_DATA, DISK, RANK_FAILED, USAGE};
+
+use crate::data_module::DataModuleError;
+use crate::engine::evaluation::evaluate::EvaluateError;
+use crate::engine::evaluation::saved_model::SavedModelError;
+use crate::engine::run::error::TrainError;
+use crate::engine::step::step::StepError;
+use crate::run_dir::durable::DiskError;
+
+/// What a rank says of an error that ends its training.
+pub fn of_training(error: &TrainError) -> Failure {
+    let (exit_code, hint, bystander) = match error {
+        TrainError::DataModule(error) => (BAD_DATA, material_hint(error), false),
+        TrainError::Step { source, .. } => of_step(source),
+        TrainError::Evaluate { source: EvaluateError::Data(error), .. } => {
+            (BAD_DATA, record_hint(error), false)
+        }
+        TrainError::Evaluate { source, .. } => of_evaluation(source),
+        TrainError::Disk(error) => (DISK, disk_hint(error), false),
+        TrainError::Checkpoint { .. } => {
+            let hint = "remove that checkpoint to go on from the one before, or start a new run";
+            (BAD_DATA, Some(hint.to_owned()), false)
+        }
+        TrainError::Apart { source: CollectiveError::Disagreement { .. }, .. } => {
+            let hint = "a memory, a cable or a library of that host is at fault: leave it out, and go on \
+                        from the newest checkpoint with --resume auto";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
+        TrainError::Apart { .. } | TrainError::Join(_) | TrainError::Leave(_) => {
+            (RANK_FAILED, None, true)
+        }
+        TrainError::NoDevice { .. } => {
+            let hint =
+                "install NVIDIA's driver and set up again, or train on the CPU with --gpu=cpu";
+            (USAGE, Some(hint.to_owned()), false)
+        }
+    };
+    Failure { what: error.to_string(), hint, exit_code: exit_code.into(), bystander }
+}
+
+/// Exit code and remedy of an error of `eval` or `export`.
+pub fn of_saved_model(error: &SavedModelError) -> (u8, Option<String>) {
+    match error {
+        SavedModelError::NoModel { .. } => {
+            let hint = "a model is saved after the first evaluation, at the end of an epoch";
+            (USAGE, Some(hint.to_owned()))
+        }
+        SavedModelError::Unusable { .. } => (BAD_DATA, None),
+        SavedModelError::DataModule(error) => (BAD_DATA, material_hint(error)),
+        SavedModelError::Evaluate(error) => {
+            let (exit_code, hint, _) = of_evaluation(error);
+            (exit_code, hint)
+        }
+        SavedModelError::Disk(error) => (DISK, disk_hint(error)),
+    }
+}
+
+fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
+    match error {
+        StepError::Data(error) => (BAD_DATA, record_hint(error), false),
+        StepError::NotFinite { here, .. } => {
+            let hint = "a lower --lr or a longer --warmup_epochs usually helps; metrics.jsonl shows where it began";
+            (RANK_FAILED, Some(hint.to_owned()), !here)
+        }
+        // Who waits in vain for another rank is not the one to name.
+        StepError::Collective(_) => (RANK_FAILED, None, true),
+        StepError::GradientNotFinite { .. } => {
+            let hint = "a lower --lr or a longer --warmup_epochs usually helps";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
+        StepError::Candidates(_) => (RANK_FAILED, None, false),
+    }
+}
+
+fn of_evaluation(error: &EvaluateError) -> (u8, Option<String>, bool) {
+    if let EvaluateError::Data(error) = error {
+        return (BAD_DATA, data_hint(error), false);
+    }
+    let bystander = matches!(error, EvaluateError::Collective(_));
+    (RANK_FAILED, None, bystander)
+}
+
+fn material_hint(error: &DataModuleError) -> Option<String> {
+    match error {
+        DataModuleError::Data(error) => data_hint(error),
+        DataModuleError::Split(_) | DataModuleError::Nothing { .. } => {
+            Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())
+        }
+    }
+}
+
+fn data_hint(error: &DataError) -> Option<String> {
+    error.hint()
+}
+
+/// The hint of a record that was met on the way, which a run can do without.
+fn record_hint(error: &DataError) -> Option<String> {
+    let hint = data_hint(error);
+    if !error.is_of_one_record() {
+        return hint;
+    }
+    let without = "--on_corrupt=count goes on without such records, and counts them";
+    Some(hint.map_or_else(|| without.to_owned(), |hint| format!("{hint}; {without}")))
+}
+
+fn disk_hint(error: &DiskError) -> Option<String> {
+    let hint = match error.source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "make room, then go on with --resume auto"
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            "choose another place with --run_dir"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,10 @@
+//! A run from its configuration to `result.json`: built, trained, saved, compared, reported.
+
+pub mod build;
+pub mod checkpoint;
+pub mod consistency;
+pub mod digest;
+pub mod error;
+pub mod failure;
+pub mod recorder;
+pub mod train;
