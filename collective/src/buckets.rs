@@ -48,6 +48,15 @@ pub struct BucketTimes {
     pub end: f64,
 }
 
+impl Bucket {
+    /// The same tensors in a buffer in which so many other elements lie before them.
+    #[must_use]
+    pub fn moved_by(mut self, elements: usize) -> Self {
+        self.elements = self.elements.start + elements..self.elements.end + elements;
+        self
+    }
+}
+
 /// Cuts a buffer of tensors with these numbers of elements into buckets, in the order in which they
 /// are summed. A bucket holds as many tensors as its limit allows, and at least one.
 pub fn plan(tensors: &[usize], limits: Limits) -> Vec<Bucket> {

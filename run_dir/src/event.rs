@@ -120,7 +120,7 @@ pub struct Line<'a> {
     pub seconds: f64,
     /// What happened.
     #[serde(flatten)]
-    pub event: Event<'a>,
+    pub event: &'a Event<'a>,
 }
 
 #[cfg(test)]
@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn a_line_begins_with_its_time_and_names_its_event() {
         let span = BucketSpan { bytes: 4, hook: 0.1, start: 0.2, end: 0.3 };
-        let line = Line { seconds: 0.5, event: Event::Buckets { step: 7, buckets: &[span] } };
+        let event = Event::Buckets { step: 7, buckets: &[span] };
+        let line = Line { seconds: 0.5, event: &event };
         assert_eq!(
             serde_json::to_string(&line).unwrap(),
             r#"{"seconds":0.5,"event":"buckets","step":7,"buckets":[{"bytes":4,"hook":0.1,"start":0.2,"end":0.3}]}"#

@@ -5,7 +5,7 @@ mod shards;
 
 use std::sync::Arc;
 
-use lcsl_config::{Data, DatasetName, ImbalanceKind, Method, Protocol, RunConfig, SamplerName};
+use lcsl_config::{Data, DatasetName, ImbalanceKind, Protocol, RunConfig, SamplerName};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
 use lcsl_data::datasets::cifar::CIFAR10;
@@ -219,9 +219,4 @@ fn open_dataset(name: Name, data: &Data) -> Result<Dataset, DataError> {
         ..synthetic::Options::default()
     };
     datasets::open(name, &data.root, &datasets::Options { synthetic })
-}
-
-/// Whether this method labels with a teacher.
-pub fn labels_itself(method: Method) -> bool {
-    method == Method::Lcsl
 }

@@ -10,6 +10,7 @@
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
 //! * [`corrupt`]: records that are left out, by name.
+//! * [`objective`]: what a run minimises, stage by stage.
 //! * [`schedule`]: the learning rate of an epoch.
 //! * [`metrics`]: accuracies from a confusion matrix.
 //! * [`run_dir`]: what a run leaves behind.
@@ -30,6 +31,7 @@ pub mod injection;
 pub mod last_words;
 pub mod long_tail;
 pub mod metrics;
+pub mod objective;
 pub mod plan;
 pub mod preflight;
 pub mod run_dir;

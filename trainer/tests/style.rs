@@ -28,10 +28,10 @@ const UNSAFE: [&str; 22] = [
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
-    "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
-    "trainer/src/engine/native/mod.rs",     // the shim beside libtorch is C++
-    "trainer/src/engine/native/gradients.rs", // the shim again
+    "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
+    "trainer/src/engine/native/gradients.rs", // the shim beside libtorch is C++
+    "trainer/src/engine/native/mod.rs",     // the shim again
     "trainer/src/engine/native/normalisation.rs", // and again
     "trainer/src/last_words.rs",            // handlers of fatal signals
     "trainer/tests/pinned/main.rs",         // memory that a GPU reads by itself

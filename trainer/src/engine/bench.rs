@@ -16,8 +16,10 @@ use crate::engine::data::local_batch::StepIndex;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
 use crate::engine::run::build;
-use crate::engine::step::step::{StepError, global_step};
+use crate::engine::step::error::StepError;
+use crate::engine::step::step::global_step;
 use crate::engine::step::teacher::Teacher;
+use crate::objective::Objective;
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;
@@ -86,9 +88,11 @@ pub fn step(
         world = Box::new(Delayed::new(world, delay));
     }
     let data_module = data_module::open(config)?;
-    let mut source = build::batches(config, &data_module, world.as_ref(), device);
-    let mut context = build::context(config, &data_module, world, Control::absent(), device)?;
-    if data_module::labels_itself(config.train.method) {
+    let objective = Objective::of(config);
+    let mut source = build::batches(config, &objective, &data_module, world.as_ref(), device);
+    let mut context =
+        build::context(config, &objective, &data_module, world, Control::absent(), device)?;
+    if objective.labels_itself() {
         let classes = data_module.class_names.len();
         let network = initial_network(config, classes, device, Role::FirstTeacher);
         context.teacher = Some(Teacher::of(&network, config.model.fc_norm));

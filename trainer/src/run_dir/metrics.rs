@@ -44,7 +44,7 @@ impl MetricsFile {
     }
 
     /// Appends an event.
-    pub fn write(&mut self, seconds: f64, event: Event<'_>) -> Result<(), DiskError> {
+    pub fn write(&mut self, seconds: f64, event: &Event<'_>) -> Result<(), DiskError> {
         let mut line = serde_json::to_vec(&Line { seconds, event })
             .map_err(std::io::Error::from)
             .or_disk("write", &self.path)?;
@@ -68,11 +68,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run_dir = RunDir::at(folder.path());
         let mut metrics = MetricsFile::open(&run_dir, 0).unwrap();
-        metrics.write(0.5, Event::Resume { epoch: 0, step: 1 }).unwrap();
+        metrics.write(0.5, &Event::Resume { epoch: 0, step: 1 }).unwrap();
         let at_checkpoint = metrics.length().unwrap();
-        metrics.write(0.7, Event::Resume { epoch: 0, step: 2 }).unwrap();
+        metrics.write(0.7, &Event::Resume { epoch: 0, step: 2 }).unwrap();
         let mut metrics = MetricsFile::open(&run_dir, at_checkpoint).unwrap();
-        metrics.write(0.9, Event::Resume { epoch: 0, step: 3 }).unwrap();
+        metrics.write(0.9, &Event::Resume { epoch: 0, step: 3 }).unwrap();
         let text = std::fs::read_to_string(run_dir.metrics()).unwrap();
         assert_eq!(
             text,

@@ -228,11 +228,16 @@ impl StoredBatches<'_> {
         Ok(LogicalBatch {
             images: tensor("images")?.permute([0, 2, 3, 1]).contiguous(),
             keys: (first_key..).take(labels.size()[0] as usize).collect(),
-            labels,
             permutation: tensor("perm")?,
-            lambda: tensor("lam")?.double_value(&[]),
+            mixing: mixing(tensor("lam")?.double_value(&[]), labels.size()[0], self.case.precision),
+            labels,
         })
     }
+}
+
+/// Weights of each image and of its partner (N × 2).
+fn mixing(lambda: f64, images: i64, precision: Precision) -> Tensor {
+    Tensor::from_slice(&[lambda, 1.0 - lambda]).expand([images, 2], false).to_kind(precision.kind())
 }
 
 impl BatchSource for StoredBatches<'_> {

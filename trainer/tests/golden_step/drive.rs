@@ -10,8 +10,11 @@ use lcsl_trainer::engine::gradients::reducer::Reducer;
 use lcsl_trainer::engine::network::Network;
 use lcsl_trainer::engine::network::flat::Flat;
 use lcsl_trainer::engine::optim::sgd::Sgd;
-use lcsl_trainer::engine::step::step::{StepContext, StepReport, global_step};
+use lcsl_trainer::engine::step::context::{StepContext, Task};
+use lcsl_trainer::engine::step::report::StepReport;
+use lcsl_trainer::engine::step::step::global_step;
 use lcsl_trainer::engine::step::teacher::Teacher;
+use lcsl_trainer::objective::{Criterion, PseudoLabelling};
 use lcsl_trainer::plan::block;
 use tch::{Device, Tensor};
 
@@ -79,8 +82,9 @@ pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
         }
         let gradient =
             stored_flat(case, &context.student.parameters, &format!("step{step}.grad."))?;
-        let mut parameters = context.student.parameters.buffer.shallow_clone();
-        context.optimiser.step(&mut parameters, &gradient, case.config.lr);
+        let slots = context.student.trainable();
+        let parameters = &mut context.student.parameters;
+        context.optimiser.step(parameters, &slots, &gradient, case.config.lr);
         for (name, view) in context.student.parameters.named() {
             let expected = case.tensor(&format!("step{step}.student.{name}"))?;
             within(&format!("step {step} {name}"), distance(view, &expected), 1e-6)?;
@@ -116,9 +120,15 @@ fn context(
         teacher: Some(teacher),
         rules: Rules::new(&case.counts, case.settings()),
         ledger: Ledger::new(case.counts.len()),
-        alpha: case.config.alpha,
-        temperature: case.config.temperature,
-        clean_forward: case.config.clean_forward,
+        task: Task {
+            criterion: Criterion::CrossEntropy,
+            pseudo_labels: Some(PseudoLabelling {
+                alpha: case.config.alpha,
+                temperature: case.config.temperature,
+            }),
+            class_weights: None,
+            clean_forward: case.config.clean_forward,
+        },
         clock: Clock::new(Control::absent()),
     })
 }
@@ -213,11 +223,7 @@ impl Check<'_> {
     }
 
     fn gradients(&self, report: &StepReport, student: &Network) -> Result<(), String> {
-        let mut start = 0;
-        for (name, view) in student.parameters.named() {
-            let elements = view.numel() as i64;
-            let found = report.gradient.narrow(0, start, elements).view(view.size().as_slice());
-            start += elements;
+        for (name, found) in student.parameters.named_in(&report.gradient) {
             let expected = self.case.tensor(&format!("step{}.grad.{name}", self.step))?;
             let what = format!("{}: gradient of {name}", self.at);
             if self.case.precision == Precision::Double {

@@ -23,8 +23,8 @@ pub struct LogicalBatch {
     pub labels: Tensor,
     /// With which image of the logical batch each image is mixed (N), i64.
     pub permutation: Tensor,
-    /// Weight of the image itself in the mixture, 0..1; the same for the whole step.
-    pub lambda: f64,
+    /// Weights of each image itself and of its partner in the mixture (N × 2), in the images' type.
+    pub mixing: Tensor,
     /// Keys of the images (N), ascending. They are positions in the epoch, and one is missing where an
     /// image was left out.
     pub keys: Vec<u64>,
@@ -39,7 +39,8 @@ impl LogicalBatch {
     /// Mixup (Zhang et al., ICLR 2018): λ·x + (1 − λ)·x∘permutation, shape as `images`.
     pub fn mix(&self) -> Tensor {
         let partners = self.images.index_select(0, &self.permutation);
-        &self.images * self.lambda + partners * (1.0 - self.lambda)
+        let [own, other] = [0, 1].map(|column| self.mixing.select(1, column).view([-1, 1, 1, 1]));
+        &self.images * own + partners * other
     }
 }
 

@@ -4,21 +4,13 @@ use std::ops::Range;
 
 use lcsl_data::DataError;
 use lcsl_data::random::{Purpose, Stream};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader::TrainLoader;
+use crate::objective::Mixing;
 use crate::plan::EpochPlan;
-
-/// How images of a logical batch are mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mixing {
-    /// Not at all: λ = 1.
-    None,
-    /// One λ ~ Beta(1, 1) per step, a permutation per logical rank.
-    Mixup,
-}
 
 /// Supplies the logical ranks of one rank with augmented training images.
 pub struct DatasetBatches {
@@ -50,7 +42,7 @@ impl DatasetBatches {
         let (count, keys) = (bytes.labels.len(), bytes.positions);
         self.sent.clear();
         let device = self.normaliser.device;
-        let labels = send(&bytes.labels, device, &mut self.sent);
+        let labels = send(Tensor::from_slice(&bytes.labels), device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
         let (lambda, permutation) = match self.mixing {
@@ -61,9 +53,12 @@ impl DatasetBatches {
                 (lambda, order.permutation(count))
             }
         };
-        let permutation = send(&permutation, device, &mut self.sent);
+        let permutation = send(Tensor::from_slice(&permutation), device, &mut self.sent);
+        let weights = [lambda, 1.0 - lambda].map(|weight| weight as f32);
+        let mixing = Tensor::from_slice(&vec![weights; count].concat()).view([count as i64, 2]);
+        let mixing = send(mixing, device, &mut self.sent);
         let images = self.normaliser.apply(&bytes.pixels, count, shape);
-        Ok(LogicalBatch { images, labels, permutation, lambda, keys })
+        Ok(LogicalBatch { images, labels, permutation, mixing, keys })
     }
 }
 
@@ -72,9 +67,8 @@ impl DatasetBatches {
 /// `sent` keeps them until the copy is over. It goes into the default stream ahead of the images, so it
 /// is over when theirs is: for that the next [`TrainLoader::next_batch`] waits before it lends the next batch, and
 /// where images are copied from memory that the GPU cannot read by itself, the copy itself waits.
-fn send(numbers: &[i64], device: Device, sent: &mut Vec<Tensor>) -> Tensor {
-    let numbers = Tensor::from_slice(numbers);
-    let there = numbers.to_device_(device, Kind::Int64, true, false);
+fn send(numbers: Tensor, device: Device, sent: &mut Vec<Tensor>) -> Tensor {
+    let there = numbers.to_device_(device, numbers.kind(), true, false);
     sent.push(numbers);
     there
 }

@@ -1,5 +1,7 @@
 //! Gradients that are added in the shape of one tree over all logical ranks.
 
+use std::ops::Range;
+
 use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
@@ -12,15 +14,21 @@ pub struct OrderedReducer {
     order: SumOrder,
     /// Of the micro-batch at hand, over the logical ranks of this rank.
     sums: BinaryCounter<Tensor>,
-    /// Of the micro-batches before (flat).
+    /// Of the micro-batches before (flat). What does not train stays zero.
     gradient: Tensor,
+    /// The part of it that trains, as a view.
+    trained: Tensor,
+    /// The slots of that part.
+    slots: Range<usize>,
 }
 
 impl OrderedReducer {
-    /// For the gradients of `student`.
+    /// For the gradients of what trains in `student`.
     pub fn new(student: &Network, order: SumOrder) -> Self {
         let gradient = student.parameters.buffer.zeros_like();
-        Self { order, sums: BinaryCounter::default(), gradient }
+        let slots = student.trainable();
+        let trained = student.parameters.part_of(&gradient, &slots);
+        Self { order, sums: BinaryCounter::default(), gradient, trained, slots }
     }
 
     /// Forgets the last step.
@@ -30,7 +38,7 @@ impl OrderedReducer {
 
     /// The backward pass of the next logical batch, whose gradient is kept apart.
     pub fn backward(&mut self, loss: &Tensor, student: &Network) {
-        let views = student.parameters.views();
+        let views = &student.parameters.views()[self.slots.clone()];
         let gradients = Tensor::run_backward(&[loss], views, false, false);
         let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
         self.sums.push(Tensor::cat(&flat, 0), add);
@@ -38,7 +46,7 @@ impl OrderedReducer {
 
     /// An empty logical batch weighs nothing, but takes its place in the tree of sums.
     pub fn skip(&mut self) {
-        self.sums.push(self.gradient.zeros_like(), add);
+        self.sums.push(self.trained.zeros_like(), add);
     }
 
     /// Ends a micro-batch: sums `tail` over all ranks, and after the last one of a step the gradient too.
@@ -51,9 +59,9 @@ impl OrderedReducer {
     ) -> Result<(), CollectiveError> {
         let sums = std::mem::take(&mut self.sums);
         let sum = sums.finish(add).expect("every rank has a logical rank");
-        let _ = self.gradient.g_add_(&sum);
+        let _ = self.trained.g_add_(&sum);
         sum_over_ranks(world, self.order, Values::F64(tail))?;
-        if is_last { sum_flat(world, self.order, &mut self.gradient) } else { Ok(()) }
+        if is_last { sum_flat(world, self.order, &mut self.trained) } else { Ok(()) }
     }
 
     /// The gradient (flat): after [`OrderedReducer::finish`] summed over all ranks.

@@ -25,6 +25,7 @@ use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Device, Kind, Tensor};
 
 use crate::engine::native::gradients::{GradientHooks, SharedMemory};
+use crate::engine::network::Network;
 use crate::engine::network::flat::Flat;
 
 /// How gradients are cut into buckets.
@@ -69,17 +70,19 @@ pub struct OverlappedReducer {
 }
 
 impl OverlappedReducer {
-    /// For the gradients of `parameters`. Collective.
+    /// For the gradients of what trains in `student`: the others have no hook, and stay zero. Collective.
     pub fn new(
-        parameters: &Flat,
+        student: &Network,
         world: &mut dyn Communicator,
         settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
+        let (parameters, slots) = (&student.parameters, student.trainable());
         let (kind, device) = (parameters.buffer.kind(), parameters.buffer.device());
         let gradient = Flat::zeros(parameters.slots().to_vec(), kind, device, false);
         let (messages, received) = channel();
         let worker = if world.world_size() > 1 {
-            let tensors: Vec<usize> = gradient.views().iter().map(Tensor::numel).collect();
+            let tensors: Vec<usize> =
+                gradient.views()[slots.clone()].iter().map(Tensor::numel).collect();
             let elements = |bytes: usize| bytes / kind.elt_size_in_bytes();
             let limits =
                 Limits { ends: elements(settings.ends_bytes), others: elements(settings.bytes) };
@@ -87,7 +90,10 @@ impl OverlappedReducer {
             let job = ReduceWorker {
                 transport: Transport::new(world, device, kind)?,
                 memory: SharedMemory::of(&gradient.buffer),
-                plan: buckets::plan(&tensors, limits),
+                plan: buckets::plan(&tensors, limits)
+                    .into_iter()
+                    .map(|bucket| bucket.moved_by(gradient.elements_of(&slots).start))
+                    .collect(),
                 element_bytes: kind.elt_size_in_bytes(),
             };
             let thread = std::thread::spawn(move || job.serve(&received, &done));
@@ -95,7 +101,8 @@ impl OverlappedReducer {
         } else {
             None
         };
-        let hooks = GradientHooks::new(parameters.views(), gradient.views(), move |tensor| {
+        let [leaves, places] = [parameters, &gradient].map(|flat| &flat.views()[slots.clone()]);
+        let hooks = GradientHooks::new(leaves, places, move |tensor| {
             // When the thread is gone, `finish` says so.
             let _ = messages.send(Message::Arrived(tensor, Instant::now()));
         });

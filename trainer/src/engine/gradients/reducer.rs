@@ -23,7 +23,8 @@ pub enum Reducer {
 }
 
 impl Reducer {
-    /// For the gradients of `student`. Collective: where sums overlap, they get a communicator of their
+    /// For the gradients of what trains in `student`; another stage, in which other parameters do, needs
+    /// another reducer. Collective: where sums overlap, they get a communicator of their
     /// own.
     pub fn new(
         student: &Network,
@@ -32,11 +33,7 @@ impl Reducer {
         settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
         if order == SumOrder::Library {
-            return Ok(Self::Overlapped(OverlappedReducer::new(
-                &student.parameters,
-                world,
-                settings,
-            )?));
+            return Ok(Self::Overlapped(OverlappedReducer::new(student, world, settings)?));
         }
         Ok(Self::Ordered(OrderedReducer::new(student, order)))
     }

@@ -1,5 +1,7 @@
 //! One buffer for many tensors.
 
+use std::ops::Range;
+
 use lcsl_backends::pages;
 use tch::{Device, Kind, Tensor};
 
@@ -63,6 +65,30 @@ impl Flat {
     /// Names and views, in buffer order.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.slots.iter().map(|slot| slot.name.as_str()).zip(&self.views)
+    }
+
+    /// Names and views of another flat tensor, which is laid out as this one.
+    pub fn named_in<'a>(&'a self, flat: &'a Tensor) -> impl Iterator<Item = (&'a str, Tensor)> {
+        assert_eq!(flat.size(), self.buffer.size(), "laid out alike");
+        let mut start = 0;
+        self.slots.iter().map(move |slot| {
+            let view = flat.narrow(0, start, slot.elements()).view(slot.shape.as_slice());
+            start += slot.elements();
+            (slot.name.as_str(), view)
+        })
+    }
+
+    /// Where the elements of these slots, neighbours in the buffer, lie.
+    pub fn elements_of(&self, slots: &Range<usize>) -> Range<usize> {
+        let elements = |slots: &[Slot]| slots.iter().map(Slot::elements).sum::<i64>() as usize;
+        let start = elements(&self.slots[..slots.start]);
+        start..start + elements(&self.slots[slots.clone()])
+    }
+
+    /// The elements of these slots in a flat tensor that is laid out as this one, as a view.
+    pub fn part_of(&self, flat: &Tensor, slots: &Range<usize>) -> Tensor {
+        let elements = self.elements_of(slots);
+        flat.narrow(0, elements.start as i64, elements.len() as i64)
     }
 
     /// Overwrites every element in place.

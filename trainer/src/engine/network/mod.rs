@@ -14,6 +14,7 @@ pub mod inference;
 pub mod layers;
 pub mod weights;
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use lcsl_collective::Communicator;
@@ -24,6 +25,7 @@ pub use inference::Folded;
 use layers::{Block, Convolution, Normalisation, Slots, entered};
 
 use crate::engine::native::normalisation::SyncBatchNorm;
+use crate::objective::Trainable;
 use flat::Flat;
 
 /// Whether batch normalisation uses the batch's statistics (and moves the running ones) or the
@@ -44,9 +46,11 @@ pub struct Network {
     pub parameters: Flat,
     /// Running means and variances of batch normalisation.
     pub running_statistics: Flat,
-    /// Training forward passes that moved the running statistics: `num_batches_tracked` of every
-    /// normalisation layer.
-    pub num_batches_tracked: i64,
+    /// Training forward passes that moved the running statistics, as every normalisation layer counts
+    /// them: one i64.
+    pub num_batches_tracked: Tensor,
+    /// Slots of the parameters that move in training, neighbours in the flat buffer.
+    trainable: Range<usize>,
     stem: (Convolution, Normalisation),
     blocks: Vec<Block>,
     classifier: (usize, usize),
@@ -62,11 +66,13 @@ impl Network {
         let classes = architecture.classes;
         let weight = slots.parameter("fc.weight", &[classes, features]);
         let bias = slots.parameter("fc.bias", &[classes]);
+        let trainable = 0..slots.parameters.len();
         Self {
             architecture: architecture.clone(),
             parameters: Flat::zeros(slots.parameters, kind, device, trains),
             running_statistics: Flat::zeros(slots.running_statistics, kind, device, false),
-            num_batches_tracked: 0,
+            num_batches_tracked: Tensor::from(0_i64),
+            trainable,
             stem,
             blocks,
             classifier: (weight, bias),
@@ -103,15 +109,53 @@ impl Network {
     pub fn copy_from(&mut self, other: &Network) {
         self.parameters.copy_from(&other.parameters.buffer);
         self.running_statistics.copy_from(&other.running_statistics.buffer);
-        self.num_batches_tracked = other.num_batches_tracked;
+        self.num_batches_tracked.copy_(&other.num_batches_tracked);
     }
 
     /// Logits (images × classes) of images given as (N, H, W, C).
     ///
-    /// In [`Mode::Train`] the running statistics move; counting the pass in [`Network::passes`] is
-    /// the caller's business.
+    /// In [`Mode::Train`] the running statistics move; [`Network::count_batches`] is the caller's
+    /// business.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
         self.classify(&self.features(images, mode), self.classifier_weight())
+    }
+
+    /// From now on only these parameters move in training; the others take part, and have no gradient.
+    pub fn train_only(&mut self, trainable: Trainable) {
+        let all = 0..self.parameters.views().len();
+        self.trainable = match trainable {
+            Trainable::All => all.clone(),
+            Trainable::Classifier => self.classifier_slots(),
+        };
+        for (slot, view) in self.parameters.views().iter().enumerate() {
+            let _ = view.set_requires_grad(self.trainable.contains(&slot));
+        }
+    }
+
+    /// Slots of the classifier's weight and bias, which lie at the end.
+    pub fn classifier_slots(&self) -> Range<usize> {
+        self.classifier.0..self.classifier.1 + 1
+    }
+
+    /// Slots of the parameters that move in training.
+    pub fn trainable(&self) -> Range<usize> {
+        self.trainable.clone()
+    }
+
+    /// Notes that so many training batches have moved the running statistics.
+    pub fn count_batches(&mut self, batches: i64) {
+        let _ = self.num_batches_tracked.g_add_scalar_(batches);
+    }
+
+    /// Running statistics, and how often they have moved: a copy.
+    pub fn copy_running_statistics(&self) -> (Tensor, Tensor) {
+        (self.running_statistics.buffer.copy(), self.num_batches_tracked.copy())
+    }
+
+    /// Goes back to such a copy.
+    pub fn restore_running_statistics(&mut self, (statistics, batches): &(Tensor, Tensor)) {
+        self.running_statistics.copy_from(statistics);
+        self.num_batches_tracked.copy_(batches);
     }
 
     /// What the classifier sees (images × features) of images given as (N, H, W, C).
@@ -157,8 +201,8 @@ impl Network {
             named.map(|(name, view)| (name.to_owned(), view.detach())).collect();
         for (name, _) in self.running_statistics.named() {
             if let Some(layer) = name.strip_suffix("running_mean") {
-                let passes = Tensor::from(self.num_batches_tracked);
-                state.push((format!("{layer}num_batches_tracked"), passes));
+                let batches = self.num_batches_tracked.shallow_clone();
+                state.push((format!("{layer}num_batches_tracked"), batches));
             }
         }
         state.sort_by(|a, b| a.0.cmp(&b.0));
@@ -184,7 +228,7 @@ impl Network {
             }
         }
         match find("bn1.num_batches_tracked") {
-            Some(passes) => self.num_batches_tracked = passes.int64_value(&[]),
+            Some(batches) => self.num_batches_tracked.copy_(&batches),
             None => problems.push("bn1.num_batches_tracked is missing".to_owned()),
         }
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }

@@ -16,6 +16,8 @@ pub enum Role {
     Student,
     /// The random network that protocol `paper` begins to label with.
     FirstTeacher,
+    /// The student's classifier at the beginning of a stage.
+    RestartedClassifier,
 }
 
 /// Kaiming-normal convolutions and classifier (He et al., ICCV 2015; gain √2, fan-in), unit scales,
@@ -43,5 +45,22 @@ pub fn initialise(network: &mut Network, seed: u64, role: Role) {
     for (name, view) in network.running_statistics.named() {
         let _ = view.shallow_clone().fill_(if name.ends_with("running_var") { 1.0 } else { 0.0 });
     }
-    network.num_batches_tracked = 0;
+    let _ = network.num_batches_tracked.zero_();
+}
+
+/// Draws the classifier anew, from a stream that belongs to `epoch`, the first of a stage: uniform in
+/// ±1/√features, as PyTorch's linear layers begin.
+pub fn draw_classifier(network: &mut Network, seed: u64, epoch: u64) {
+    let _guard = tch::no_grad_guard();
+    let bound = 1.0 / (network.architecture().features() as f64).sqrt();
+    for (position, (_, view)) in network.parameters.named().enumerate() {
+        if !network.classifier_slots().contains(&position) {
+            continue;
+        }
+        let place = (Role::RestartedClassifier as u64, position as u64);
+        let mut stream = Stream::new(seed, Purpose::Weights, place.0, place.1, epoch);
+        let values: Vec<f64> =
+            (0..view.numel()).map(|_| (stream.unit() * 2.0 - 1.0) * bound).collect();
+        view.shallow_clone().copy_(&Tensor::from_slice(&values).view(view.size().as_slice()));
+    }
 }

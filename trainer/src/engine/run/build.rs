@@ -7,7 +7,7 @@ use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
-use lcsl_config::{Admission, Devices, Method, Protocol, QuotaRate, RunConfig};
+use lcsl_config::{Admission, Devices, Protocol, QuotaRate, RunConfig};
 use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
@@ -17,9 +17,9 @@ use crate::engine::cuda;
 use crate::engine::data::eval_set::EvalSets;
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
-use crate::engine::data::train_batches::{DatasetBatches, Mixing};
+use crate::engine::data::train_batches::DatasetBatches;
 use crate::engine::data::train_loader::{Decoding, TrainLoader};
-use crate::engine::gradients::overlapped;
+use crate::engine::gradients::overlapped::BucketSettings;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native;
 use crate::engine::network::Network;
@@ -29,9 +29,11 @@ use crate::engine::optim::sgd::Sgd;
 use crate::engine::run::checkpoint;
 use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
-use crate::engine::step::step::StepContext;
+use crate::engine::run::state::TrainState;
+use crate::engine::step::context::{StepContext, Task};
 use crate::engine::step::teacher::Teacher;
 use crate::injection::Injection;
+use crate::objective::Objective;
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints::{self, Best, Position, RunningTotals};
@@ -42,6 +44,8 @@ pub struct Run<'a> {
     pub config: &'a RunConfig,
     /// Where it goes.
     pub run_dir: &'a RunDir,
+    /// What is minimised.
+    pub objective: Objective,
     /// Images and classes.
     pub data_module: DataModule,
     /// How an epoch is cut.
@@ -64,8 +68,8 @@ pub struct Run<'a> {
     pub admission_digest: AdmissionDigest,
     /// A fault that a test has asked for.
     pub injection: Option<Injection>,
-    /// Reports; rank 0 alone.
-    pub recorders: Option<Recorders>,
+    /// Where reports go.
+    pub recorders: Recorders,
 }
 
 /// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
@@ -117,16 +121,17 @@ impl<'a> Run<'a> {
         control: Control,
         device: Device,
     ) -> Result<Self, TrainError> {
+        let objective = Objective::of(config);
         let data_module = data_module::open(config)?;
         let classes = data_module.class_names.len();
-        let batches = batches(config, &data_module, world.as_ref(), device);
+        let batches = batches(config, &objective, &data_module, world.as_ref(), device);
         let exams_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());
         let is_first = world.rank() == 0;
         let mut run = Self {
             config,
             run_dir,
             eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
-            context: context(config, &data_module, world, control.clone(), device)
+            context: context(config, &objective, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
             plan: batches.plan,
             batches,
@@ -136,12 +141,14 @@ impl<'a> Run<'a> {
             corrupt: Vec::new(),
             admission_digest: AdmissionDigest::default(),
             injection: Injection::from_environment(),
-            recorders: None,
+            recorders: Recorders::default(),
+            objective,
             data_module,
         };
         let metrics_bytes = run.restore(classes)?;
+        let log_every_steps = config.train.log_every_steps as u64;
         if is_first {
-            run.recorders = Some(Recorders::open(run_dir, control, metrics_bytes)?);
+            run.recorders = Recorders::open(run_dir, control, log_every_steps, metrics_bytes)?;
         }
         Ok(run)
     }
@@ -161,17 +168,10 @@ impl<'a> Run<'a> {
             return Err(unusable("its manifest is not of this dataset".to_owned()));
         }
         let tensors = checkpoint::read(&found).map_err(unusable)?;
-        tensors.load("student", &mut self.context.student).map_err(unusable)?;
-        let optimiser = &mut self.context.optimiser;
-        tensors.load_velocity(&mut optimiser.velocity, &self.context.student).map_err(unusable)?;
-        if let Some(best) = found.manifest.best {
-            let device = self.context.student.parameters.buffer.device();
-            let mut network = initial_network(self.config, classes, device, Role::FirstTeacher);
-            tensors.load("best", &mut network).map_err(unusable)?;
-            if data_module::labels_itself(self.config.train.method) {
-                self.context.teacher = Some(Teacher::of(&network, self.config.model.fc_norm));
-            }
-            self.best = Some((best, network));
+        self.best = found.manifest.best.map(|best| (best, self.context.student.frozen_copy()));
+        self.state().restore(&tensors).map_err(unusable)?;
+        if let Some((_, network)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
+            self.context.teacher = Some(Teacher::of(network, self.config.model.fc_norm));
         }
         self.context.ledger = found.manifest.ledger;
         self.position = found.manifest.position;
@@ -182,6 +182,18 @@ impl<'a> Run<'a> {
     }
 }
 
+impl Run<'_> {
+    /// What checkpoints hold and ranks compare.
+    pub fn state(&self) -> TrainState<'_> {
+        TrainState {
+            student: &self.context.student,
+            velocity: &self.context.optimiser.velocity,
+            best: self.best.as_ref().map(|(_, network)| network),
+            teacher: self.context.teacher.as_ref(),
+        }
+    }
+}
+
 fn normaliser(data_module: &DataModule, device: Device, pinner: Option<Arc<Pinner>>) -> Normaliser {
     Normaliser::new(&data_module.normalisation, data_module.shape.channels, device, pinner)
 }
@@ -189,6 +201,7 @@ fn normaliser(data_module: &DataModule, device: Device, pinner: Option<Arc<Pinne
 /// The training images of one rank.
 pub(crate) fn batches(
     config: &RunConfig,
+    objective: &Objective,
     data_module: &DataModule,
     world: &dyn Communicator,
     device: Device,
@@ -202,7 +215,7 @@ pub(crate) fn batches(
         plan,
         loader: TrainLoader::new(data_module, plan, block.clone(), seed, decoding, pinner.clone()),
         block,
-        mixing: if config.train.method == Method::Ce { Mixing::None } else { Mixing::Mixup },
+        mixing: objective.at(0).0.mixing,
         seed,
         normaliser: normaliser(data_module, device, pinner),
         sent: Vec::new(),
@@ -212,6 +225,7 @@ pub(crate) fn batches(
 /// Networks, optimiser and admission of one rank before its first step.
 pub(crate) fn context(
     config: &RunConfig,
+    objective: &Objective,
     data_module: &DataModule,
     mut world: Box<dyn Communicator>,
     control: Control,
@@ -223,7 +237,7 @@ pub(crate) fn context(
         student.sync_batch_norm_over(world.duplicate()?);
     }
     let paper = config.train.protocol == Protocol::Paper;
-    let labels_from_the_start = paper && data_module::labels_itself(config.train.method);
+    let labels_from_the_start = paper && objective.labels_itself();
     let teacher = labels_from_the_start.then(|| {
         Teacher::of(
             &initial_network(config, classes, device, Role::FirstTeacher),
@@ -233,25 +247,33 @@ pub(crate) fn context(
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
-    let order = if config.run.deterministic { SumOrder::Tree } else { SumOrder::Library };
-    let mib = |mib: usize| mib << 20;
-    let buckets = overlapped::BucketSettings {
-        ends_bytes: mib(config.run.first_bucket_mib),
-        bytes: mib(config.run.bucket_mib),
-    };
+    let layout = (student.parameters.buffer.kind(), device);
     Ok(StepContext {
-        reducer: Reducer::new(&student, world.as_mut(), order, buckets)?,
+        reducer: reducer(config, &student, world.as_mut())?,
         world,
         optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
         student,
         teacher,
         rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
         ledger: Ledger::new(classes),
-        alpha: config.train.alpha,
-        temperature: config.admission.temperature,
-        clean_forward: paper,
+        task: Task::of(objective.at(0).0, paper, layout),
         clock,
     })
+}
+
+/// How the gradients of what trains in `student` are summed over ranks. Collective.
+pub(super) fn reducer(
+    config: &RunConfig,
+    student: &Network,
+    world: &mut dyn Communicator,
+) -> Result<Reducer, CollectiveError> {
+    let order = if config.run.deterministic { SumOrder::Tree } else { SumOrder::Library };
+    let mib = |mib: usize| mib << 20;
+    let buckets = BucketSettings {
+        ends_bytes: mib(config.run.first_bucket_mib),
+        bytes: mib(config.run.bucket_mib),
+    };
+    Reducer::new(student, world, order, buckets)
 }
 
 fn settings(admission: &Admission) -> AdmissionSettings {

@@ -11,41 +11,13 @@ use tch::{Kind, Tensor};
 
 use crate::engine::network::Network;
 use crate::engine::run::digest;
+use crate::engine::run::state::TrainState;
 use crate::run_dir::checkpoints::Found;
 
-/// The networks of a run and the state of its optimiser.
-pub struct Tensors<'a> {
-    /// The network that trains.
-    pub student: &'a Network,
-    /// v of the optimiser (flat, in the order of the student's parameters).
-    pub velocity: &'a Tensor,
-    /// The best network so far, as trained.
-    pub best: Option<&'a Network>,
-}
-
-/// Writes all tensors as safetensors: `student.*`, `momentum.*`, and `best.*` where there is one.
-/// The teacher is derived from the best network, or from the seed where there is none yet.
-pub fn write(path: &Path, tensors: &Tensors<'_>) -> io::Result<()> {
-    write_file(path, &tensors.entries())
-}
-
-impl Tensors<'_> {
-    /// All of them with their names, sorted by name in byte order.
-    pub fn entries(&self) -> Vec<(String, Tensor)> {
-        let mut entries: Vec<(String, Tensor)> = prefixed("student", self.student.state());
-        let mut start = 0;
-        for (name, view) in self.student.parameters.named() {
-            let elements = view.numel() as i64;
-            let part = self.velocity.narrow(0, start, elements).view(view.size().as_slice());
-            entries.push((format!("momentum.{name}"), part));
-            start += elements;
-        }
-        if let Some(network) = self.best {
-            entries.extend(prefixed("best", network.state()));
-        }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        entries
-    }
+/// Writes what a checkpoint holds as safetensors: `student.*`, `momentum.*`, and `best.*` where there is
+/// one.
+pub fn write(path: &Path, state: &TrainState<'_>) -> io::Result<()> {
+    write_file(path, &state.saved())
 }
 
 /// Writes one network under its plain names, as `lcsl export` does.
@@ -77,29 +49,13 @@ impl Restored {
 
     /// Overwrites a network with the one under this prefix.
     pub fn load(&self, prefix: &str, network: &mut Network) -> Result<(), String> {
-        network.load(|name| self.find(prefix, name))
+        network.load(|name| self.find(&format!("{prefix}.{name}")))
     }
 
-    /// Overwrites the optimiser's v (flat, in the order of `like`'s parameters).
-    pub fn load_velocity(&self, velocity: &mut Tensor, like: &Network) -> Result<(), String> {
-        let mut parts = Vec::new();
-        for (name, view) in like.parameters.named() {
-            match self.find("momentum", name) {
-                Some(part) if part.size() == view.size() => parts.push(part.reshape([-1])),
-                _ => return Err(format!("momentum.{name} is missing or has another shape")),
-            }
-        }
-        velocity.copy_(&Tensor::cat(&parts, 0));
-        Ok(())
+    /// The tensor of this name.
+    pub fn find(&self, name: &str) -> Option<Tensor> {
+        self.tensors.get(name).map(Tensor::shallow_clone)
     }
-
-    fn find(&self, prefix: &str, name: &str) -> Option<Tensor> {
-        self.tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone)
-    }
-}
-
-fn prefixed(prefix: &str, state: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    state.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
 }
 
 /// libtorch's bindings can write this format too, but hide in a text what the disk said: whether it is

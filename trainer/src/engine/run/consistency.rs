@@ -10,19 +10,9 @@ use lcsl_collective::{CollectiveError, Communicator};
 use tch::Tensor;
 
 use crate::admission::Ledger;
-use crate::engine::run::checkpoint::Tensors;
-use crate::engine::run::digest;
-use crate::engine::step::teacher::Teacher;
 
-/// What all ranks must hold alike.
-pub struct State<'a> {
-    /// Student, momentum and best network.
-    pub tensors: Tensors<'a>,
-    /// The network that labels, where there is one.
-    pub teacher: Option<&'a Teacher>,
-    /// What admission remembers.
-    pub ledger: &'a Ledger,
-}
+use crate::engine::run::digest;
+use crate::engine::run::state::TrainState;
 
 type Digest = [u8; 32];
 
@@ -32,11 +22,15 @@ type Digest = [u8; 32];
 ///
 /// # Errors
 /// [`CollectiveError::Disagreement`] on every rank, in the same words; else what the world reports.
-pub fn compare(world: &mut dyn Communicator, state: &State<'_>) -> Result<(), CollectiveError> {
+pub fn compare(
+    world: &mut dyn Communicator,
+    state: &TrainState<'_>,
+    ledger: &Ledger,
+) -> Result<(), CollectiveError> {
     if world.world_size() == 1 {
         return Ok(());
     }
-    let parts = parts(state);
+    let parts = digests(state, ledger);
     let whole = parts.iter().fold(blake3::Hasher::new(), |mut hasher, (name, digest)| {
         hasher.update(name.as_bytes()).update(digest);
         hasher
@@ -66,16 +60,11 @@ pub fn compare(world: &mut dyn Communicator, state: &State<'_>) -> Result<(), Co
 }
 
 /// Every part of the state with its digest, in the same order on all ranks.
-fn parts(state: &State<'_>) -> Vec<(String, Digest)> {
-    let mut tensors = state.tensors.entries();
-    if let Some(teacher) = state.teacher {
-        let state = teacher.labelling().state().into_iter();
-        tensors.extend(state.map(|(name, tensor)| (format!("teacher.{name}"), tensor)));
-    }
-    let ledger = serde_json::to_vec(state.ledger).expect("a ledger is plain lists");
+fn digests(state: &TrainState<'_>, ledger: &Ledger) -> Vec<(String, Digest)> {
+    let compared = state.tensors().into_iter().filter(|it| it.compared);
     let of = |tensor: &Tensor| blake3::hash(&digest::bytes(tensor)).into();
-    let mut parts: Vec<(String, Digest)> =
-        tensors.iter().map(|(name, tensor)| (name.clone(), of(tensor))).collect();
+    let mut parts: Vec<(String, Digest)> = compared.map(|it| (it.name, of(&it.tensor))).collect();
+    let ledger = serde_json::to_vec(ledger).expect("a ledger is plain lists");
     parts.push(("the admission ledger".to_owned(), blake3::hash(&ledger).into()));
     parts
 }
@@ -89,6 +78,7 @@ mod tests {
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
     use crate::engine::network::{Architecture, Network};
+    use crate::engine::step::teacher::Teacher;
 
     fn network() -> Network {
         let architecture = Architecture::named(ModelName::Resnet20, 10);
@@ -107,10 +97,10 @@ mod tests {
                     let teacher = Teacher::of(&student, true);
                     let mut velocity = student.parameters.buffer.zeros_like();
                     spoil(rank, &mut student, &mut velocity, &mut ledger);
-                    let tensors =
-                        Tensors { student: &student, velocity: &velocity, best: Some(&student) };
-                    let state = State { tensors, teacher: Some(&teacher), ledger: &ledger };
-                    let compared = compare(&mut world, &state);
+                    let (student, velocity) = (&student, &velocity);
+                    let (best, teacher) = (Some(student), Some(&teacher));
+                    let state = TrainState { student, velocity, best, teacher };
+                    let compared = compare(&mut world, &state, &ledger);
                     compared.map_or_else(|error| error.to_string(), |()| "all alike".to_owned())
                 })
             })

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
-use crate::engine::step::step::StepError;
+use crate::engine::step::error::StepError;
 use crate::run_dir::durable::DiskError;
 
 /// Why training ended before its time.

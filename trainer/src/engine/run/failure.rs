@@ -9,7 +9,7 @@ use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
 use crate::engine::evaluation::saved_model::SavedModelError;
 use crate::engine::run::error::TrainError;
-use crate::engine::step::step::StepError;
+use crate::engine::step::error::StepError;
 use crate::run_dir::durable::DiskError;
 
 /// What a rank says of an error that ends its training.
@@ -71,6 +71,12 @@ fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
         StepError::Collective(_) => (RANK_FAILED, None, true),
         StepError::GradientNotFinite { .. } => {
             let hint = "a lower --lr or a longer --warmup_epochs usually helps";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
+        StepError::StatisticsNotFinite { .. } => {
+            let hint = "batch normalisation needs more than one value per channel of each logical rank: a \
+                        larger --batch_size, fewer --virtual_ranks or --sync_bn gives it more; where it has \
+                        many, a lower --lr usually helps";
             (RANK_FAILED, Some(hint.to_owned()), false)
         }
         StepError::Candidates(_) => (RANK_FAILED, None, false),

@@ -7,4 +7,7 @@ pub mod digest;
 pub mod error;
 pub mod failure;
 pub mod recorder;
+mod reports;
+mod stages;
+pub mod state;
 pub mod train;

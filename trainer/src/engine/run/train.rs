@@ -7,22 +7,22 @@ use lcsl_config::Protocol;
 use lcsl_run_dir::Event;
 use lcsl_run_dir::result::{Corrupt, RunResult};
 
-use crate::data_module::labels_itself;
 use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::evaluate::evaluate;
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::run::build::Run;
-use crate::engine::run::checkpoint::{self, Tensors};
-use crate::engine::run::consistency::{State, compare};
+use crate::engine::run::checkpoint;
+use crate::engine::run::consistency::compare;
 use crate::engine::run::digest;
 use crate::engine::run::error::TrainError;
-use crate::engine::run::recorder::StepStatus;
-use crate::engine::step::step::{StepReport, global_step};
+use crate::engine::run::recorder::RunEvent;
+use crate::engine::run::reports::left_out;
+use crate::engine::run::state::TrainState;
+use crate::engine::step::context::StepContext;
+use crate::engine::step::step::global_step;
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext};
-use crate::run_dir::metrics;
-use crate::schedule::learning_rate;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,13 @@ impl Run<'_> {
     /// Trains until all epochs are done, `max_steps` is reached, or someone asks for a stop.
     pub fn train(&mut self) -> Result<Ending, TrainError> {
         self.report_start()?;
-        let (epochs, steps) = (self.config.train.epochs, self.plan.steps());
+        let (epochs, steps) = (self.objective.epochs(), self.plan.steps());
+        self.set_up_stage()?;
         while self.position.epoch < epochs && !self.out_of_steps() {
             if self.position.step_in_epoch == 0 {
+                if self.objective.begins_at(self.position.epoch) {
+                    self.set_up_stage()?;
+                }
                 self.context.ledger.begin_epoch();
             }
             let mut stop = false;
@@ -75,13 +79,12 @@ impl Run<'_> {
         if let Some(injection) = self.injection {
             injection.strike(self.context.world.rank(), step);
         }
-        let train = &self.config.train;
-        let rate = learning_rate(train.lr, epoch, train.epochs, train.warmup_epochs);
+        let rate = self.objective.learning_rate(epoch);
         let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan.steps() };
         let report = global_step(&mut self.context, &mut self.batches, index, rate)
             .map_err(|source| TrainError::Step { step, epoch, source })?;
 
-        let loss = report.loss(self.context.alpha);
+        let loss = report.loss(self.context.task.alpha());
         self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
         self.position.step_in_epoch += 1;
         self.position.step += 1;
@@ -128,50 +131,41 @@ impl Run<'_> {
         });
         if selected {
             let model = self.context.student.frozen_copy();
-            if labels_itself(self.config.train.method) {
+            if self.objective.labels_itself() {
                 self.context.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
             }
             self.best = Some((Best { epoch, accuracy }, model));
         }
         let evaluation_seconds = began.elapsed().as_secs_f64();
         self.totals.seconds += evaluation_seconds;
-        if let Some(recorders) = &mut self.recorders {
-            recorders.score(Score { epoch, accuracy, selected, seconds: evaluation_seconds });
-            let (step, corrupt) = (self.position.step, measured.corrupt);
-            if corrupt > 0 {
-                recorders.remark(left_out(corrupt, eval_set.images.indices.len(), split));
-            }
-            recorders.event(
-                self.totals.seconds,
-                Event::Evaluation {
-                    epoch,
-                    step,
-                    split,
-                    accuracy,
-                    selected,
-                    corrupt,
-                    evaluation_seconds,
-                },
-            )?;
+        let (step, corrupt, at) = (self.position.step, measured.corrupt, self.totals.seconds);
+        let score = Score { epoch, accuracy, selected, seconds: evaluation_seconds };
+        self.recorders.record(at, &RunEvent::Score(score))?;
+        if corrupt > 0 {
+            let text = left_out(corrupt, eval_set.images.indices.len(), split);
+            self.recorders.remark(at, text)?;
         }
-        Ok(())
+        let event = Event::Evaluation {
+            epoch,
+            step,
+            split,
+            accuracy,
+            selected,
+            corrupt,
+            evaluation_seconds,
+        };
+        Ok(self.recorders.line(at, event)?)
     }
 
     /// Compares what the ranks hold. Collective.
     fn compare(&mut self) -> Result<(), TrainError> {
         self.context.clock.enter(Phase::Compare);
-        let state = State {
-            tensors: Tensors {
-                student: &self.context.student,
-                velocity: &self.context.optimiser.velocity,
-                best: self.best.as_ref().map(|(_, network)| network),
-            },
-            teacher: self.context.teacher.as_ref(),
-            ledger: &self.context.ledger,
-        };
         let step = self.position.step;
-        compare(self.context.world.as_mut(), &state)
-            .map_err(|source| TrainError::Apart { step, source })
+        let best = self.best.as_ref().map(|(_, network)| network);
+        let StepContext { world, student, optimiser, teacher, ledger, .. } = &mut self.context;
+        let velocity = &optimiser.velocity;
+        let state = TrainState { student, velocity, best, teacher: teacher.as_ref() };
+        compare(world.as_mut(), &state, ledger).map_err(|source| TrainError::Apart { step, source })
     }
 
     /// Writes a checkpoint; the state is the same on all ranks, which is made sure of, and rank 0
@@ -182,8 +176,10 @@ impl Run<'_> {
         }
         self.context.clock.enter(Phase::Checkpoint);
         let began = Instant::now();
-        let Some(recorders) = &mut self.recorders else { return Ok(()) };
-        recorders.flush()?;
+        if self.context.world.rank() != 0 {
+            return Ok(());
+        }
+        self.recorders.flush()?;
         let manifest = Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,22 +189,17 @@ impl Run<'_> {
             best: self.best.as_ref().map(|(best, _)| *best),
             totals: self.totals,
             corrupt: self.corrupt.clone(),
-            metrics_bytes: recorders.metrics_bytes()?,
+            metrics_bytes: self.recorders.metrics_bytes()?,
             tensors_digest: String::new(), // known once the tensors are on disk
         };
-        let tensors = Tensors {
-            student: &self.context.student,
-            velocity: &self.context.optimiser.velocity,
-            best: self.best.as_ref().map(|(_, network)| network),
-        };
+        let state = self.state();
         let name =
-            checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &tensors))?;
+            checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &state))?;
         checkpoints::prune(self.run_dir, &name, self.config.checkpoint.keep_last)?;
         let checkpoint_seconds = began.elapsed().as_secs_f64();
         self.totals.seconds += checkpoint_seconds;
         let event = Event::Checkpoint { step: self.position.step, name: &name, checkpoint_seconds };
-        recorders.event(self.totals.seconds, event)?;
-        Ok(())
+        Ok(self.recorders.line(self.totals.seconds, event)?)
     }
 
     /// Measures the best model on the test set, read here for the first time in protocol `honest`,
@@ -227,10 +218,13 @@ impl Run<'_> {
         )
         .map_err(|source| TrainError::Evaluate { epoch, source })?;
         self.totals.seconds += began.elapsed().as_secs_f64();
-        let Some(recorders) = &mut self.recorders else { return Ok(()) };
         if figures.test.corrupt > 0 {
             let images = self.data_module.test.indices.len();
-            recorders.remark(left_out(figures.test.corrupt, images, "test"));
+            let text = left_out(figures.test.corrupt, images, "test");
+            self.recorders.remark(self.totals.seconds, text)?;
+        }
+        if self.context.world.rank() != 0 {
+            return Ok(());
         }
         let result = self.result(figures);
         let path = self.run_dir.result();
@@ -297,87 +291,7 @@ impl Run<'_> {
         every > 0 && self.position.step.is_multiple_of(every)
     }
 
-    fn images_per_second(&self) -> f64 {
+    pub(super) fn images_per_second(&self) -> f64 {
         self.totals.images as f64 / self.totals.step_seconds.max(f64::MIN_POSITIVE)
     }
-
-    fn report_start(&mut self) -> Result<(), TrainError> {
-        let Some(recorders) = &mut self.recorders else { return Ok(()) };
-        for notice in &self.data_module.notices {
-            recorders.notice(notice.clone());
-        }
-        if !self.data_module.unscored.is_empty() {
-            let classes = &self.data_module.unscored;
-            let count = classes.len();
-            recorders.notice(format!(
-                "{count} classes have no image to hold out and stay out of the score: {classes:?}"
-            ));
-        }
-        let Position { epoch, step, .. } = self.position;
-        let event = if step > 0 {
-            Event::Resume { epoch, step }
-        } else {
-            Event::Start {
-                train_counts: &self.data_module.train_counts,
-                world_size: self.context.world.world_size(),
-                virtual_ranks: self.config.run.virtual_ranks,
-                steps_per_epoch: self.plan.steps(),
-            }
-        };
-        Ok(recorders.event(self.totals.seconds, event)?)
-    }
-
-    fn report_step(&mut self, report: &StepReport, loss: f64, rate: f64) -> Result<(), TrainError> {
-        let images_per_second = self.images_per_second();
-        let train = &self.config.train;
-        let all_steps = self.plan.steps() * train.epochs;
-        let status = StepStatus {
-            seconds: self.totals.seconds,
-            epoch: (self.position.epoch, train.epochs),
-            step: (self.position.step, train.max_steps.map_or(all_steps, |n| n.min(all_steps))),
-            learning_rate: rate,
-            images_per_second,
-            admitted: self.context.ledger.admitted_total(),
-        };
-        let every = train.log_every_steps as u64;
-        let Some(recorders) = &mut self.recorders else {
-            return Ok(());
-        };
-        let waiting = self.batches.loader.take_waited().as_secs_f64();
-        recorders.step(report, loss, status, every, self.context.clock.lap(), waiting)?;
-        let (step, buckets) = (self.position.step, self.context.reducer.bucket_times());
-        if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
-            let buckets = &metrics::spans(buckets);
-            recorders.event(self.totals.seconds, Event::Buckets { step, buckets })?;
-        }
-        Ok(())
-    }
-
-    fn report_epoch(&mut self) -> Result<(), TrainError> {
-        let Some(recorders) = &mut self.recorders else { return Ok(()) };
-        recorders.flush()?;
-        let Position { epoch, step, .. } = self.position;
-        let collapse = self.context.ledger.collapse(self.context.rules.minority());
-        if let Some(class) = collapse {
-            let name = &self.data_module.class_names[class as usize];
-            recorders.notice(format!(
-                "collapse in epoch {epoch}: class {class} ({name}) took more than half of the admissions"
-            ));
-        }
-        let loss = self.totals.epoch_loss / self.totals.epoch_images.max(1) as f64;
-        let admitted = &self.context.ledger.epoch;
-        let corrupt = self.corrupt.get(epoch as usize).copied().unwrap_or(0);
-        if corrupt > 0 {
-            recorders.remark(left_out(corrupt, self.plan.images as usize, "training"));
-        }
-        let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };
-        Ok(recorders.event(self.totals.seconds, event)?)
-    }
-}
-
-/// That images are missing from training, or from an accuracy.
-fn left_out(corrupt: u64, images: usize, purpose: &str) -> String {
-    format!(
-        "corrupt records are left out: {corrupt} of {images} {purpose} images; logs/rank-N.log names them"
-    )
 }

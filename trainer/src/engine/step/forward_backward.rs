@@ -1,147 +1,89 @@
-//! What one logical rank does with its logical batch: loss and backward pass; and what leaves the rank.
+//! What one logical rank does with its batch: forward pass, loss, backward pass.
 
-use lcsl_collective::CollectiveError;
-use lcsl_collective::order::BinaryCounter;
 use tch::{Kind, Tensor};
 
+use super::context::Task;
+use super::criterion;
+use super::sums::{Scalars, StepSums};
 use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::network::{Mode, Network};
 
-/// Numbers that travel behind the running statistics.
-const EXTRAS: usize = 5;
-
-/// The constants of the loss.
-#[derive(Debug, Clone, Copy)]
-pub struct LossScale {
-    /// Weight of the admitted pseudo-labels.
-    pub alpha: f64,
-    /// Images of the whole step as planned, over all ranks and micro-batches: losses are sums over a
-    /// logical batch divided by this, so that gradients simply add up.
-    pub images: u64,
-    /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
-    /// statistics, as in the published code.
-    pub clean_forward: bool,
+/// One logical batch, mixed, labelled and decided on.
+pub struct LabelledBatch<'a> {
+    /// The images as they were drawn, and their classes.
+    pub batch: &'a LogicalBatch,
+    /// The mixed images (N, H, W, 3).
+    pub mixed: &'a Tensor,
+    /// ŷ, the teacher's labels (N), i64; any classes where there is no teacher.
+    pub pseudo: &'a Tensor,
+    /// 1 for each image that was admitted, else 0 (N).
+    pub mask: &'a Tensor,
 }
 
-/// What a logical batch has taught the student, besides its gradient.
+/// What a logical batch leaves besides its gradient.
 #[derive(Debug)]
 pub struct LogicalOutput {
-    /// Running statistics as this logical batch alone would have left them (flat, float64), then the
-    /// [`EXTRAS`]: 1 for a logical batch that has images, the two losses, room for the wish to stop, and the
-    /// images.
-    tail: Vec<f64>,
+    /// What it adds to the sums over logical batches and ranks.
+    pub sums: StepSums,
     /// Logits (N × classes), for the records of the golden tests.
     pub logits: Tensor,
 }
 
-/// Forward and backward pass of a logical batch: loss = Σ [λ·CE(out, y) + (1 − λ)·CE(out, y∘permutation) +
-/// α·mask·CE(out, ŷ)] / images.
+/// Forward and backward pass of a logical batch: loss = Σ [λ·ℓ(out, y) + (1 − λ)·ℓ(out, y∘permutation) +
+/// α·mask·ℓ(out, ŷ)] / images, where ℓ is the task's criterion (Vu et al., 2024, eq. 8, with
+/// cross-entropy).
 ///
-/// `pseudo` is ŷ and `mask` (0 or 1) says who was admitted; both have one entry per image. `backward`
-/// is given the loss. Leaves the student's running statistics moved.
+/// `images` is the size of the whole step as planned, over all ranks and micro-batches: losses are sums
+/// divided by it, so that gradients simply add up. `backward` is given the loss. Leaves the student's
+/// running statistics moved.
 pub fn forward_backward(
     student: &Network,
-    batch: &LogicalBatch,
-    mixed: &Tensor,
-    pseudo: &Tensor,
-    mask: &Tensor,
-    scale: LossScale,
+    labelled: &LabelledBatch<'_>,
+    task: &Task,
+    images: u64,
     backward: impl FnOnce(&Tensor),
 ) -> LogicalOutput {
-    if scale.clean_forward {
+    let LabelledBatch { batch, mixed, pseudo, mask } = labelled;
+    if task.clean_forward {
         let _guard = tch::no_grad_guard();
         let _ = student.forward(&batch.images, Mode::Train);
     }
     let logits = student.forward(mixed, Mode::Train);
     let partner = batch.labels.index_select(0, &batch.permutation);
     let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
-    let images = scale.images as f64;
-    let cross_entropy = -logits.log_softmax(-1, None).gather(1, &targets, false) / images;
-    let [own, other, pseudo] = [0, 1, 2].map(|column| cross_entropy.select(1, column));
-    let mixture = (own * batch.lambda + other * (1.0 - batch.lambda)).sum(None::<Kind>);
-    let admitted = (pseudo * mask).sum(None::<Kind>);
-    let loss = &mixture + &admitted * scale.alpha;
+    let weights = Tensor::cat(&[&batch.mixing, &mask.unsqueeze(1)], 1);
+    let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
+    let losses = criterion::losses(&task.criterion, &logits, &targets) / images as f64 * weights;
+    let [own, other, admitted] = [0, 1, 2].map(|column| losses.select(1, column));
+    let mixture = (own + other).sum(None::<Kind>);
+    let admitted = admitted.sum(None::<Kind>);
+    let loss = &mixture + &admitted * task.alpha();
     backward(&loss);
     if batch.images() == 0 {
         // It was there because the other ranks waited for it.
-        return LogicalOutput::empty(student, logits.size()[1]);
+        return LogicalOutput::empty(student);
     }
-    let mut tail = to_f64(&student.running_statistics.buffer);
-    let losses = [&mixture, &admitted].map(|loss| loss.double_value(&[]));
-    tail.extend([1.0, losses[0], losses[1], 0.0, batch.images() as f64]);
-    LogicalOutput { tail, logits: logits.detach() }
+    let scalars = Scalars {
+        logical_batches: 1.0,
+        loss_mix: mixture.double_value(&[]),
+        loss_self: admitted.double_value(&[]),
+        stop: 0.0,
+        images: batch.images() as f64,
+    };
+    let running_statistics = to_f64(&student.running_statistics.buffer);
+    LogicalOutput { sums: StepSums { running_statistics, scalars }, logits: logits.detach() }
 }
 
 impl LogicalOutput {
-    /// That of an empty logical batch: it weighs nothing, but takes its place in the tree of sums.
-    pub fn empty(student: &Network, classes: i64) -> Self {
+    /// That of an empty logical batch.
+    pub fn empty(student: &Network) -> Self {
         let (parameters, statistics) =
             (&student.parameters.buffer, &student.running_statistics.buffer);
-        LogicalOutput {
-            tail: vec![0.0; statistics.numel() + EXTRAS],
+        let classes = student.architecture().classes;
+        Self {
+            sums: StepSums::empty(statistics.numel()),
             logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
         }
-    }
-}
-
-/// Statistics and losses of a micro-batch, added over the logical ranks of this rank.
-#[derive(Debug, Default)]
-pub struct Sums {
-    tail: BinaryCounter<Vec<f64>>,
-}
-
-/// What all logical batches of a micro-batch, on all ranks, add up to.
-#[derive(Debug)]
-pub struct Totals {
-    /// Running statistics: the mean over non-empty logical batches (flat, float64); none where all are empty.
-    pub statistics: Option<Vec<f64>>,
-    /// Images.
-    pub images: u64,
-    /// Mixup loss.
-    pub loss_mix: f64,
-    /// Loss of the admitted pseudo-labels, without α.
-    pub loss_self: f64,
-    /// Whether any rank wants to stop after this step.
-    pub stop: bool,
-    /// Whether what this rank contributed was finite; looked at when the sum is not.
-    pub finite_here: bool,
-}
-
-impl Sums {
-    /// Adds the next logical rank's output.
-    pub fn push(&mut self, output: LogicalOutput) {
-        self.tail.push(output.tail, add_lists);
-    }
-
-    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. A rank that
-    /// wants to `stop` says so here, and all ranks learn of it in the same step.
-    pub fn finish(
-        self,
-        stop: bool,
-        sum_over_ranks: impl FnOnce(&mut Vec<f64>) -> Result<(), CollectiveError>,
-    ) -> Result<Totals, CollectiveError> {
-        let mut tail = self.tail.finish(add_lists).expect("every rank has a logical rank");
-        let statistics = tail.len() - EXTRAS;
-        tail[statistics + 3] = f64::from(u8::from(stop));
-        let finite_here = tail.iter().all(|value| value.is_finite());
-        sum_over_ranks(&mut tail)?;
-        let extras = tail.split_off(statistics);
-        let mean = || tail.iter().map(|sum| sum / extras[0]).collect();
-        Ok(Totals {
-            statistics: (extras[0] > 0.0).then(mean),
-            images: extras[4] as u64,
-            loss_mix: extras[1],
-            loss_self: extras[2],
-            stop: extras[3] > 0.0,
-            finite_here,
-        })
-    }
-}
-
-#[allow(clippy::ptr_arg)] // the shape that `BinaryCounter` asks for
-fn add_lists(earlier: &mut Vec<f64>, later: Vec<f64>) {
-    for (sum, value) in earlier.iter_mut().zip(later) {
-        *sum += value;
     }
 }
 

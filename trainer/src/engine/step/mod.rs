@@ -1,6 +1,18 @@
-//! One optimiser step: the walk through the program ([`step`]), and the two networks that work in it.
+//! One optimiser step. Begin with [`step`], the walk; the rest in the order in which it is met:
+//!
+//! * [`teacher`]: labels mixed images.
+//! * [`pass`]: forward and backward over all logical batches, and the sums over ranks.
+//! * [`forward_backward`]: one logical batch; [`criterion`]: the loss of a target.
+//! * [`sums`]: what is added up besides gradients.
+//! * [`context`]: what a rank holds; [`report`]: what a step did; [`error`]: why it could not.
 
+pub mod context;
+pub mod criterion;
+pub mod error;
 pub mod forward_backward;
+pub mod pass;
+pub mod report;
 #[allow(clippy::module_inception)] // the walk bears the name of its room
 pub mod step;
+pub mod sums;
 pub mod teacher;

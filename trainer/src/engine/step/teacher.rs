@@ -26,6 +26,16 @@ pub struct PseudoLabels {
     pub confidence: Tensor,
 }
 
+impl PseudoLabels {
+    /// The same tensors once more.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let Self { logits, label, confidence } = self;
+        let [logits, label, confidence] = [logits, label, confidence].map(Tensor::shallow_clone);
+        Self { logits, label, confidence }
+    }
+}
+
 impl Teacher {
     /// Takes a copy of `model`. With `normalise` off, it labels with the classifier as it is.
     pub fn of(model: &Network, normalise: bool) -> Self {

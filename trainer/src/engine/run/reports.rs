@@ -1,0 +1,101 @@
+//! What the training loop reports, in its own words.
+
+use super::build::Run;
+use super::error::TrainError;
+use super::recorder::{RunEvent, StepStatus};
+use lcsl_run_dir::Event;
+
+use crate::engine::step::report::StepReport;
+use crate::run_dir::checkpoints::Position;
+use crate::run_dir::metrics;
+
+impl Run<'_> {
+    pub(super) fn report_start(&mut self) -> Result<(), TrainError> {
+        let at = self.totals.seconds;
+        for notice in &self.data_module.notices {
+            self.recorders.notice(at, notice)?;
+        }
+        let unscored = &self.data_module.unscored;
+        if !unscored.is_empty() {
+            let count = unscored.len();
+            let text = format!(
+                "{count} classes have no image to hold out and stay out of the score: {unscored:?}"
+            );
+            self.recorders.notice(at, &text)?;
+        }
+        let Position { epoch, step, .. } = self.position;
+        let event = if step > 0 {
+            Event::Resume { epoch, step }
+        } else {
+            Event::Start {
+                train_counts: &self.data_module.train_counts,
+                world_size: self.context.world.world_size(),
+                virtual_ranks: self.config.run.virtual_ranks,
+                steps_per_epoch: self.plan.steps(),
+            }
+        };
+        Ok(self.recorders.line(at, event)?)
+    }
+
+    pub(super) fn report_step(
+        &mut self,
+        report: &StepReport,
+        loss: f64,
+        learning_rate: f64,
+    ) -> Result<(), TrainError> {
+        let epochs = self.objective.epochs();
+        let all_steps = self.plan.steps() * epochs;
+        let most = self.config.train.max_steps.map_or(all_steps, |most| most.min(all_steps));
+        let status = StepStatus {
+            epoch: (self.position.epoch, epochs),
+            step: (self.position.step, most),
+            learning_rate,
+            images_per_second: self.images_per_second(),
+            admitted_total: self.context.ledger.admitted_total(),
+            loss,
+            images: report.images,
+            admitted: report.admitted.len() as u64,
+            lap: self.context.clock.lap(),
+            waiting: self.batches.loader.take_waited().as_secs_f64(),
+        };
+        let at = self.totals.seconds;
+        self.recorders.record(at, &RunEvent::Step(&status))?;
+        let every = self.config.train.log_every_steps as u64;
+        let (step, buckets) = (self.position.step, self.context.reducer.bucket_times());
+        if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
+            let buckets = &metrics::spans(buckets);
+            self.recorders.line(at, Event::Buckets { step, buckets })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn report_epoch(&mut self) -> Result<(), TrainError> {
+        self.recorders.flush()?;
+        let at = self.totals.seconds;
+        let Position { epoch, step, .. } = self.position;
+        let collapse = self.context.ledger.collapse(self.context.rules.minority());
+        if let Some(class) = collapse {
+            let name = &self.data_module.class_names[class as usize];
+            let text = format!(
+                "collapse in epoch {epoch}: class {class} ({name}) took more than half of the admissions"
+            );
+            self.recorders.notice(at, &text)?;
+        }
+        let loss = self.totals.epoch_loss / self.totals.epoch_images.max(1) as f64;
+        let admitted = &self.context.ledger.epoch;
+        let corrupt = self.corrupt.get(epoch as usize).copied().unwrap_or(0);
+        if corrupt > 0 {
+            let text = left_out(corrupt, self.plan.images as usize, "training");
+            self.recorders.remark(at, text)?;
+        }
+        let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };
+        Ok(self.recorders.line(at, event)?)
+    }
+}
+
+/// That images are missing from training, or from an accuracy.
+pub(super) fn left_out(corrupt: u64, images: usize, purpose: &str) -> String {
+    format!(
+        "corrupt records are left out: {corrupt} of {images} {purpose} images; logs/rank-N.log names them"
+    )
+}

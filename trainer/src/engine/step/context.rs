@@ -1,0 +1,81 @@
+//! Everything that a rank holds while it makes steps.
+
+use lcsl_collective::{CollectiveError, Communicator};
+use tch::{Device, Kind, Tensor};
+
+use super::teacher::Teacher;
+use crate::admission::{Ledger, Rules};
+use crate::clock::Clock;
+use crate::engine::gradients::reducer::Reducer;
+use crate::engine::native::normalisation::SyncBatchNorm;
+use crate::engine::network::Network;
+use crate::engine::optim::sgd::Sgd;
+use crate::objective::{Criterion, PseudoLabelling, Stage};
+
+/// Everything that a rank holds while it makes steps.
+pub struct StepContext {
+    /// The ranks it trains with.
+    pub world: Box<dyn Communicator>,
+    /// How gradients are summed over logical batches and ranks.
+    pub reducer: Reducer,
+    /// The network that trains.
+    pub student: Network,
+    /// The network that labels; none before the first evaluation of protocol `honest`, and none in
+    /// methods without self-labelling.
+    pub teacher: Option<Teacher>,
+    /// The optimiser.
+    pub optimiser: Sgd,
+    /// Who is admitted.
+    pub rules: Rules,
+    /// What admission remembers.
+    pub ledger: Ledger,
+    /// What the stage at hand minimises.
+    pub task: Task,
+    /// Where the rank is, and where its time goes.
+    pub clock: Clock,
+}
+
+/// What a stage says of the loss, as a step needs it.
+#[derive(Debug)]
+pub struct Task {
+    /// The loss of a target.
+    pub criterion: Criterion,
+    /// How the teacher labels, if it does.
+    pub pseudo_labels: Option<PseudoLabelling>,
+    /// Weight of each class's targets (C), in the type of the logits; none for equal weights.
+    pub class_weights: Option<Tensor>,
+    /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
+    /// statistics, as in the published code.
+    pub clean_forward: bool,
+}
+
+impl Task {
+    /// Of `stage`, for logits of this type on this device.
+    pub fn of(stage: &Stage, clean_forward: bool, (kind, device): (Kind, Device)) -> Self {
+        let weights =
+            |values: &Vec<f64>| Tensor::from_slice(values).to_kind(kind).to_device(device);
+        Self {
+            criterion: stage.criterion.clone(),
+            pseudo_labels: stage.pseudo_labels,
+            class_weights: stage.class_weights.as_ref().map(weights),
+            clean_forward,
+        }
+    }
+
+    /// Weight α of the admitted pseudo-labels; without self-labelling there are none to be weighed.
+    pub fn alpha(&self) -> f64 {
+        self.pseudo_labels.map_or(0.0, |labelling| labelling.alpha)
+    }
+}
+
+impl StepContext {
+    /// Leaves the world, with all communicators, when every rank has nothing more to say. Collective.
+    ///
+    /// # Errors
+    /// What the world reports.
+    pub fn leave(&mut self) -> Result<(), CollectiveError> {
+        self.reducer.leave()?;
+        self.student.sync_batch_norm().map_or(Ok(()), SyncBatchNorm::leave)?;
+        self.world.leave()
+    }
+}

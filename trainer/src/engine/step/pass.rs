@@ -1,0 +1,131 @@
+//! A pass: forward and backward over all logical batches of a step, and the sums over ranks.
+
+use lcsl_collective::control::Phase;
+use tch::Tensor;
+
+use super::context::StepContext;
+use super::error::StepError;
+use super::forward_backward::{LabelledBatch, LogicalOutput, forward_backward};
+use super::report::{LogicalReport, StepReport};
+use super::sums::{StepTotals, SumsOfRank};
+use super::teacher::PseudoLabels;
+use crate::engine::data::local_batch::LogicalBatch;
+use crate::engine::native::normalisation::SyncBatchNorm;
+use crate::engine::network::Network;
+
+/// A rank's logical batches of one micro-batch, mixed, labelled and decided on. The lists have an entry
+/// for each.
+pub struct MicroBatch {
+    /// What was drawn.
+    pub batches: Vec<LogicalBatch>,
+    /// The mixed images.
+    pub mixed: Vec<Tensor>,
+    /// What the teacher says of them; none without a teacher.
+    pub pseudo_labels: Vec<Option<PseudoLabels>>,
+    /// Who was admitted.
+    pub masks: Vec<Tensor>,
+}
+
+/// What a pass leaves of batch normalisation's running statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunningStatistics {
+    /// They move to the mean over the logical batches of all ranks.
+    Move,
+    /// They stay: a pass of the same step has moved them.
+    Keep,
+}
+
+/// Makes a pass over the micro-batches of a step of `images` planned images. The gradient lies in the
+/// reducer afterwards. An optimiser may ask for several passes after one admission, of which one moves
+/// the running statistics. Collective.
+///
+/// # Errors
+/// When ranks cannot talk, or what they add up is not finite.
+pub fn pass(
+    context: &mut StepContext,
+    micro_batches: &[MicroBatch],
+    images: u64,
+    running: RunningStatistics,
+) -> Result<StepReport, StepError> {
+    let mut report = StepReport::empty(context.reducer.gradient().shallow_clone());
+    let keeps = running == RunningStatistics::Keep;
+    let before = keeps.then(|| context.student.copy_running_statistics());
+    context.reducer.begin();
+    for (number, micro_batch) in micro_batches.iter().enumerate() {
+        // loss → backward → buckets, which leave in the last micro-batch while backward goes on
+        context.clock.enter(Phase::Compute);
+        let is_last = number + 1 == micro_batches.len();
+        let sums = forward_backward_all(context, micro_batch, images, is_last, &mut report);
+        context.student.sync_batch_norm().map_or(Ok(()), SyncBatchNorm::outcome)?;
+
+        // all-reduce; running statistics become the mean over the logical batches of all ranks
+        context.clock.enter(Phase::AllReduce);
+        let stop = context.clock.control().stop_requested();
+        let (world, reducer) = (context.world.as_mut(), &mut context.reducer);
+        let totals = sums.finish(stop, |list| reducer.finish(world, list, is_last))?;
+        report.accumulate(&totals)?;
+        move_statistics(&mut context.student, &totals, context.task.clean_forward)?;
+    }
+    if let Some(before) = before {
+        context.student.restore_running_statistics(&before);
+    }
+    Ok(report)
+}
+
+/// Forward and backward pass of every logical batch, each from the same running statistics, which stay
+/// as they were: those of all come out of the sums.
+fn forward_backward_all(
+    context: &mut StepContext,
+    micro_batch: &MicroBatch,
+    images: u64,
+    is_last: bool,
+    report: &mut StepReport,
+) -> SumsOfRank {
+    // A rank that shares its batch statistics is waited for in every layer, also without images.
+    let together = context.student.sync_batch_norm().is_some();
+    let last = micro_batch.batches.iter().rposition(|batch| together || batch.images() > 0);
+    let start = context.student.running_statistics.buffer.copy();
+    let mut sums = SumsOfRank::default();
+    for (index, batch) in micro_batch.batches.iter().enumerate() {
+        let (mixed, mask) = (&micro_batch.mixed[index], &micro_batch.masks[index]);
+        let labels = &micro_batch.pseudo_labels[index];
+        let output = if batch.images() == 0 && !together {
+            context.reducer.skip();
+            LogicalOutput::empty(&context.student)
+        } else {
+            context.student.running_statistics.copy_from(&start);
+            let pseudo = labels.as_ref().map_or(&batch.labels, |labels| &labels.label);
+            let labelled = LabelledBatch { batch, mixed, pseudo, mask };
+            let (student, reducer) = (&context.student, &mut context.reducer);
+            let announces = is_last && last == Some(index);
+            let backward = |loss: &Tensor| reducer.backward(loss, student, announces);
+            forward_backward(student, &labelled, &context.task, images, backward)
+        };
+        sums.push(&output.sums);
+        let pseudo_labels = labels.as_ref().map(PseudoLabels::shallow_clone);
+        let (mask, logits) = (mask.shallow_clone(), output.logits);
+        report.logical.push(LogicalReport { pseudo_labels, mask, logits });
+    }
+    context.student.running_statistics.copy_from(&start);
+    sums
+}
+
+/// All ranks hold the same sums, so all of them move their statistics alike, or refuse.
+fn move_statistics(
+    student: &mut Network,
+    totals: &StepTotals,
+    clean_forward: bool,
+) -> Result<(), StepError> {
+    let Some(statistics) = &totals.running_statistics else { return Ok(()) };
+    student.running_statistics.copy_from(&Tensor::from_slice(statistics));
+    // All ranks count alike, also those whose logical batches were empty.
+    student.count_batches(if clean_forward { 2 } else { 1 });
+    if statistics.iter().all(|value| value.is_finite()) {
+        return Ok(());
+    }
+    let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
+    let mut named = student.running_statistics.named();
+    let name = named.find(|(_, tensor)| !finite(tensor));
+    let name = name.map_or("a running statistic", |(name, _)| name).to_owned();
+    Err(StepError::StatisticsNotFinite { name, images: totals.images })
+}

@@ -1,0 +1,89 @@
+//! What a step did.
+
+use tch::{Kind, Tensor};
+
+use super::error::StepError;
+use super::sums::StepTotals;
+use super::teacher::PseudoLabels;
+use crate::admission::Admitted;
+
+/// What a step did, the same on all ranks but for `logical`.
+#[derive(Debug)]
+pub struct StepReport {
+    /// Images of the step over all ranks, without those that were left out.
+    pub images: u64,
+    /// Images that were planned and left out, over all ranks: their records are corrupt.
+    pub left_out: u64,
+    /// Mixup loss.
+    pub loss_mix: f64,
+    /// Loss of the admitted pseudo-labels, without α.
+    pub loss_self: f64,
+    /// Who was admitted, by ascending key.
+    pub admitted: Vec<Admitted>,
+    /// Gradient summed over all logical batches (flat); the next step overwrites it.
+    pub gradient: Tensor,
+    /// Whether any rank was asked to stop after this step.
+    pub stop: bool,
+    /// What this rank's logical batches saw: micro-batches in order, logical ranks in order within.
+    pub logical: Vec<LogicalReport>,
+}
+
+/// Pseudo-labels and logits of one logical batch.
+#[derive(Debug)]
+pub struct LogicalReport {
+    /// The teacher's pseudo-labels, where there is a teacher.
+    pub pseudo_labels: Option<PseudoLabels>,
+    /// 1 for each admitted image, else 0 (N).
+    pub mask: Tensor,
+    /// The student's logits (N × classes).
+    pub logits: Tensor,
+}
+
+impl StepReport {
+    /// Of a step that has made nothing yet; `gradient` is where its gradient will lie.
+    pub(super) fn empty(gradient: Tensor) -> Self {
+        let (admitted, logical) = (Vec::new(), Vec::new());
+        let (images, left_out) = (0, 0);
+        let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
+        Self { images, left_out, loss_mix, loss_self, admitted, gradient, stop, logical }
+    }
+
+    /// The loss that was minimised.
+    pub fn loss(&self, alpha: f64) -> f64 {
+        self.loss_mix + alpha * self.loss_self
+    }
+
+    /// Adds a micro-batch.
+    pub(super) fn accumulate(&mut self, totals: &StepTotals) -> Result<(), StepError> {
+        self.images += totals.images;
+        self.loss_mix += totals.loss_mix;
+        self.loss_self += totals.loss_self;
+        self.stop |= totals.stop;
+        let (loss_mix, loss_self) = (self.loss_mix, self.loss_self);
+        if !(loss_mix + loss_self).is_finite() {
+            return Err(StepError::NotFinite { loss_mix, loss_self, here: !totals.finite_here });
+        }
+        Ok(())
+    }
+
+    /// Makes losses and gradient, which were divided by the images that were `planned`, means over those
+    /// that came. How many these are is known with the sums over ranks, and so without a message of its
+    /// own; and a step from which nothing was left out stays what it is to the last bit.
+    pub(super) fn rescale(&mut self, planned: u64) {
+        self.left_out = planned - self.images;
+        if self.left_out > 0 && self.images > 0 {
+            let factor = planned as f64 / self.images as f64;
+            self.loss_mix *= factor;
+            self.loss_self *= factor;
+            let _ = self.gradient.g_mul_scalar_(factor);
+        }
+    }
+
+    /// All ranks hold the same sum, so all of them refuse it or none.
+    pub(super) fn check_gradient(&self) -> Result<(), StepError> {
+        if self.gradient.sum(Kind::Double).double_value(&[]).is_finite() {
+            return Ok(());
+        }
+        Err(StepError::GradientNotFinite { loss: self.loss_mix + self.loss_self })
+    }
+}

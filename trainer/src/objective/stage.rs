@@ -1,0 +1,186 @@
+//! Stages of a run.
+
+use lcsl_config::SamplerName;
+
+use super::Criterion;
+use crate::schedule::learning_rate;
+
+/// Stages, one after another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Objective {
+    stages: Vec<Stage>,
+}
+
+/// Some epochs in which the same is minimised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// How long it lasts, at least 1.
+    pub epochs: u64,
+    /// The learning rate of each of its epochs.
+    pub schedule: Schedule,
+    /// Whether the classifier is drawn anew before its first step.
+    pub restart_classifier: bool,
+    /// Which parameters move; what does not is not summed over ranks either.
+    pub trainable: Trainable,
+    /// How an epoch draws the training images.
+    pub sampler: SamplerName,
+    /// How images are mixed.
+    pub mixing: Mixing,
+    /// How the teacher labels, if it does.
+    pub pseudo_labels: Option<PseudoLabelling>,
+    /// The loss of a target.
+    pub criterion: Criterion,
+    /// Weight of each class's targets in the loss (C), about 1 on average; none for equal weights.
+    pub class_weights: Option<Vec<f64>>,
+    /// What the trainable part of the network sees.
+    pub input: Input,
+}
+
+/// The learning rate over the epochs of a stage: linear warm-up, then half a cosine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// The highest rate.
+    pub base: f64,
+    /// Epochs of the warm-up.
+    pub warmup_epochs: u64,
+}
+
+/// Which parameters of the student move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trainable {
+    /// All.
+    All,
+    /// Weight and bias of the classifier (cRT: Kang et al., ICLR 2020, section 4.1).
+    Classifier,
+}
+
+/// How the images of a logical batch are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixing {
+    /// Not at all: each image has weight 1, and its partner 0.
+    None,
+    /// One λ ~ Beta(1, 1) per step, a permutation per logical rank (Zhang et al., ICLR 2018).
+    Mixup,
+}
+
+/// How the teacher's labels of mixed images enter the loss (Vu et al., 2024).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PseudoLabelling {
+    /// Weight α of the admitted pseudo-labels.
+    pub alpha: f64,
+    /// The teacher's logits are divided by this before the softmax.
+    pub temperature: f64,
+}
+
+/// What the trainable part of the network sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Augmented images, through the whole network.
+    Images,
+}
+
+impl Objective {
+    /// These stages.
+    ///
+    /// # Panics
+    /// When there is none, or one without an epoch: nobody can write that in a configuration.
+    pub fn new(stages: Vec<Stage>) -> Self {
+        assert!(!stages.is_empty(), "a run has a stage");
+        assert!(stages.iter().all(|stage| stage.epochs > 0), "a stage has an epoch");
+        Self { stages }
+    }
+
+    /// The stages, in order.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// Epochs of all stages together.
+    pub fn epochs(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.epochs).sum()
+    }
+
+    /// The stage of an epoch (from 0) and how many of its epochs lie before. What comes after the last
+    /// epoch belongs to the last stage.
+    pub fn at(&self, epoch: u64) -> (&Stage, u64) {
+        let mut before = epoch;
+        for stage in &self.stages {
+            if before < stage.epochs {
+                return (stage, before);
+            }
+            before -= stage.epochs;
+        }
+        let last = &self.stages[self.stages.len() - 1];
+        (last, last.epochs + before)
+    }
+
+    /// The learning rate of an epoch, from 0.
+    pub fn learning_rate(&self, epoch: u64) -> f64 {
+        let (stage, before) = self.at(epoch);
+        let Schedule { base, warmup_epochs } = stage.schedule;
+        learning_rate(base, before, stage.epochs, warmup_epochs)
+    }
+
+    /// Whether a stage begins with this epoch.
+    pub fn begins_at(&self, epoch: u64) -> bool {
+        epoch < self.epochs() && self.at(epoch).1 == 0
+    }
+
+    /// Whether some stage needs a teacher.
+    pub fn labels_itself(&self) -> bool {
+        self.stages.iter().any(|stage| stage.pseudo_labels.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stage(epochs: u64) -> Stage {
+        Stage {
+            epochs,
+            schedule: Schedule { base: 0.1, warmup_epochs: 1 },
+            restart_classifier: false,
+            trainable: Trainable::All,
+            sampler: SamplerName::Random,
+            mixing: Mixing::None,
+            pseudo_labels: None,
+            criterion: Criterion::CrossEntropy,
+            class_weights: None,
+            input: Input::Images,
+        }
+    }
+
+    /// Deferred reweighting (Cao et al., NeurIPS 2019, section 3.3) is two stages that differ in their
+    /// class weights; each has a schedule of its own.
+    #[test]
+    fn deferred_reweighting_is_two_stages() {
+        let reweighted = Stage { class_weights: Some(vec![0.5, 1.5]), ..stage(2) };
+        let objective = Objective::new(vec![stage(3), reweighted]);
+        let weighted: Vec<bool> =
+            (0..5).map(|epoch| objective.at(epoch).0.class_weights.is_some()).collect();
+        assert_eq!(weighted, [false, false, false, true, true]);
+        assert_eq!((0..6).filter(|epoch| objective.begins_at(*epoch)).collect::<Vec<_>>(), [0, 3]);
+        assert!((objective.learning_rate(3) - 0.1).abs() < 1e-12, "the second warm-up");
+    }
+
+    proptest! {
+        #[test]
+        fn every_epoch_belongs_to_one_stage(lengths in prop::collection::vec(1_u64..9, 1..5)) {
+            let objective = Objective::new(lengths.iter().map(|epochs| stage(*epochs)).collect());
+            prop_assert_eq!(objective.epochs(), lengths.iter().sum::<u64>());
+            let mut epoch = 0;
+            for length in lengths {
+                for before in 0..length {
+                    let (stage, found) = objective.at(epoch);
+                    prop_assert_eq!((stage.epochs, found), (length, before));
+                    prop_assert_eq!(objective.begins_at(epoch), before == 0);
+                    epoch += 1;
+                }
+            }
+            prop_assert!(!objective.begins_at(epoch));
+        }
+    }
+}
