@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::camps::{camps, named};
 use crate::communicator::{CollectiveError, Communicator};
+use crate::groups::{groups, named};
 
 /// Texts up to this length are shown as they are, digests by their first bytes.
 const SHOWN_MAX: usize = 64;
@@ -37,18 +37,18 @@ pub fn agree(world: &mut dyn Communicator, name: &str, mine: &[u8]) -> Result<()
 }
 
 fn verdict(name: &str, said: &[Vec<u8>]) -> Result<(), CollectiveError> {
-    let camps = camps(said);
-    if camps.len() <= 1 {
+    let groups = groups(said);
+    if groups.len() <= 1 {
         return Ok(());
     }
-    let words: Vec<String> = camps
+    let words: Vec<String> = groups
         .iter()
-        .map(|camp| {
-            let verb = if camp.ranks.len() == 1 { "has" } else { "have" };
-            format!("{} {verb} {}", named(&camp.ranks), shown(camp.says))
+        .map(|group| {
+            let verb = if group.ranks.len() == 1 { "has" } else { "have" };
+            format!("{} {verb} {}", named(&group.ranks), shown(group.says))
         })
         .collect();
-    Err(CollectiveError::Disagreement { subject: name.to_owned(), camps: words.join("; ") })
+    Err(CollectiveError::Disagreement { subject: name.to_owned(), groups: words.join("; ") })
 }
 
 /// A text as it is, anything else as the first 8 bytes in hexadecimal.

@@ -15,6 +15,8 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
 /// How large buckets are, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +33,19 @@ pub struct Bucket {
     pub elements: Range<usize>,
     /// Its tensors, counted in buffer order.
     pub tensors: Range<usize>,
+}
+
+/// When a bucket was summed, in seconds since the step's first backward pass began.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BucketTimes {
+    /// Bytes in the bucket.
+    pub bytes: usize,
+    /// The hook of its last gradient ran; `end` of the backward pass on a rank without images.
+    pub hook: f64,
+    /// Its sum over ranks began.
+    pub start: f64,
+    /// Its sum over ranks was there.
+    pub end: f64,
 }
 
 impl Bucket {

@@ -17,8 +17,8 @@
 
 use std::fmt;
 
-use crate::camps::{camps, named};
 use crate::communicator::{CollectiveError, Communicator, Values};
+use crate::groups::{groups, named};
 
 /// A world that checks every call of another before passing it on.
 pub struct Checked {
@@ -156,13 +156,13 @@ fn unread(rank: usize, bytes: &[u8]) -> CollectiveError {
 /// Whether ranks whose next calls are `calls` (indexed by rank) may go on.
 fn verdict(calls: &[Call]) -> Result<(), CollectiveError> {
     let common: Vec<Call> = calls.iter().map(|call| call.common()).collect();
-    let camps = camps(&common);
-    if let [_, _, ..] = camps.as_slice() {
-        let words: Vec<String> = camps
+    let groups = groups(&common);
+    if let [_, _, ..] = groups.as_slice() {
+        let words: Vec<String> = groups
             .iter()
-            .map(|camp| {
-                let verb = if camp.ranks.len() == 1 { "is" } else { "are" };
-                format!("{} {verb} {}", named(&camp.ranks), camp.says)
+            .map(|group| {
+                let verb = if group.ranks.len() == 1 { "is" } else { "are" };
+                format!("{} {verb} {}", named(&group.ranks), group.says)
             })
             .collect();
         return Err(disagreement(words.join("; ")));
@@ -198,8 +198,8 @@ fn pairs(calls: &[Call]) -> Result<(), CollectiveError> {
     Ok(())
 }
 
-fn disagreement(camps: String) -> CollectiveError {
-    CollectiveError::Disagreement { subject: "their next collective call".to_owned(), camps }
+fn disagreement(groups: String) -> CollectiveError {
+    CollectiveError::Disagreement { subject: "their next collective call".to_owned(), groups }
 }
 
 impl Communicator for Checked {

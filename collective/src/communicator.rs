@@ -91,12 +91,12 @@ pub enum CollectiveError {
         expected: String,
     },
     /// Ranks have to be alike, and are not. All of them get this error, in the same words.
-    #[error("ranks disagree on {subject}: {camps}")]
+    #[error("ranks disagree on {subject}: {groups}")]
     Disagreement {
         /// What they should have in common.
         subject: String,
         /// Who says what.
-        camps: String,
+        groups: String,
     },
     /// The library underneath reported an error.
     #[error("{operation} failed in {library}: {message}")]

@@ -1,6 +1,7 @@
 //! A world whose sums take longer, as over a slower network: to see what is hidden behind
 //! computation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::communicator::{CollectiveError, Communicator, Values};
@@ -8,13 +9,18 @@ use crate::communicator::{CollectiveError, Communicator, Values};
 /// A world that waits before each sum over ranks, and so do its duplicates.
 pub struct Delayed {
     world: Box<dyn Communicator>,
-    delay: Duration,
+    wait: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Delayed {
     /// Wraps `world`; every rank wraps its own.
     pub fn new(world: Box<dyn Communicator>, delay: Duration) -> Self {
-        Self { world, delay }
+        Self::waiting(world, Arc::new(move || std::thread::sleep(delay)))
+    }
+
+    /// Wraps `world`, whose sums begin after a call of `wait`.
+    fn waiting(world: Box<dyn Communicator>, wait: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { world, wait }
     }
 }
 
@@ -28,7 +34,7 @@ impl Communicator for Delayed {
     }
 
     fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError> {
-        std::thread::sleep(self.delay);
+        (self.wait)();
         self.world.all_reduce_sum(values)
     }
 
@@ -46,7 +52,7 @@ impl Communicator for Delayed {
     }
 
     fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
-        Ok(Box::new(Self { world: self.world.duplicate()?, delay: self.delay }))
+        Ok(Box::new(Self::waiting(self.world.duplicate()?, self.wait.clone())))
     }
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {
@@ -60,20 +66,27 @@ impl Communicator for Delayed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
     use crate::solo::Solo;
 
     #[test]
     fn sums_wait_and_so_do_those_of_a_duplicate() {
-        let delay = Duration::from_millis(5);
-        let mut world = Delayed::new(Box::new(Solo), delay);
+        let waits = Arc::new(AtomicU32::new(0));
+        let counted = waits.clone();
+        let wait = Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut world = Delayed::waiting(Box::new(Solo), wait);
         let mut duplicate = world.duplicate().unwrap();
-        for world in [&mut world as &mut dyn Communicator, duplicate.as_mut()] {
-            let began = Instant::now();
+        for (before, world) in
+            [&mut world as &mut dyn Communicator, duplicate.as_mut()].into_iter().enumerate()
+        {
+            world.barrier().unwrap();
+            assert_eq!(waits.load(Ordering::Relaxed), before as u32, "only sums wait");
             world.all_reduce_sum(Values::F64(&mut [1.0])).unwrap();
-            assert!(began.elapsed() >= delay);
+            assert_eq!(waits.load(Ordering::Relaxed), before as u32 + 1);
         }
     }
 }

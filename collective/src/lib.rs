@@ -21,12 +21,12 @@
 
 pub mod agreement;
 pub mod buckets;
-mod camps;
 pub mod checked;
 pub mod communicator;
 pub mod control;
 pub mod delayed;
 pub mod faulty;
+mod groups;
 pub mod order;
 pub mod placement;
 pub mod solo;

@@ -62,7 +62,7 @@ impl<T> BinaryCounter<T> {
 
 /// Who decides the order of a sum over ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum SumOrder {
     /// The library: fastest, equal on all ranks, but another world size may round differently.
     Library,
     /// The tree of this module: the world size must be a power of two.
@@ -72,15 +72,15 @@ pub enum Order {
 /// Sums element by element over all ranks, in place, in the given order. Collective.
 ///
 /// # Errors
-/// [`CollectiveError::Unsupported`] for [`Order::Tree`] in a world that is not a power of two; else
+/// [`CollectiveError::Unsupported`] for [`SumOrder::Tree`] in a world that is not a power of two; else
 /// what the world reports.
 pub fn sum_over_ranks(
     world: &mut dyn Communicator,
-    order: Order,
+    order: SumOrder,
     mut values: Values<'_>,
 ) -> Result<(), CollectiveError> {
     let size = world.world_size();
-    if order == Order::Library || size == 1 {
+    if order == SumOrder::Library || size == 1 {
         return world.all_reduce_sum(values);
     }
     if !size.is_power_of_two() {
@@ -163,7 +163,7 @@ mod tests {
                         counter.push(leaf, |earlier, later| *earlier += later);
                     }
                     let mut sum = [counter.finish(|earlier, later| *earlier += later).unwrap()];
-                    sum_over_ranks(&mut world, Order::Tree, Values::F32(&mut sum)).unwrap();
+                    sum_over_ranks(&mut world, SumOrder::Tree, Values::F32(&mut sum)).unwrap();
                     sum[0].to_bits()
                 })
             })
@@ -179,7 +179,7 @@ mod tests {
             .into_iter()
             .map(|mut world| {
                 std::thread::spawn(move || {
-                    sum_over_ranks(&mut world, Order::Tree, Values::F32(&mut [1.0]))
+                    sum_over_ranks(&mut world, SumOrder::Tree, Values::F32(&mut [1.0]))
                         .unwrap_err()
                         .to_string()
                 })

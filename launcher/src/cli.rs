@@ -1,18 +1,17 @@
 //! The commands of `lcsl`.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "data")]
-use crate::data;
-use crate::exit;
+use crate::commands::data;
+use crate::commands::{bench_allreduce, bench_step, documents, eval, export, train, version};
 use crate::fault::Fault;
-use crate::{bench_allreduce, bench_step, documents, inspect, terminal, train, version};
+use crate::terminal;
+use lcsl_run_dir::exit;
 
 /// Train image classifiers on long-tailed data, on one or many processes.
 #[derive(Debug, Parser)]
@@ -26,9 +25,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measure the selected model of a run again
-    Eval(Eval),
+    Eval(eval::Eval),
     /// Write the selected model of a run as safetensors, under PyTorch's names
-    Export(Export),
+    Export(export::Export),
     /// Measure the parts of a run
     #[command(subcommand)]
     Bench(Bench),
@@ -45,7 +44,7 @@ enum Command {
     /// Prepare, check and look at datasets
     #[cfg(feature = "data")]
     #[command(subcommand)]
-    Data(data::arguments::DataCommand),
+    Data(data::DataCommand),
 }
 
 /// What `lcsl bench` measures.
@@ -54,79 +53,7 @@ enum Bench {
     /// Time training steps on drawn images
     Step(bench_step::StepBench),
     /// Time sums over all ranks, beside a bare call of MPI
-    Allreduce(AllreduceBench),
-}
-
-/// Arguments of `lcsl bench allreduce`.
-#[derive(Debug, Args)]
-pub struct AllreduceBench {
-    /// Ranks
-    #[arg(long, default_value_t = 2, value_parser = counted(1..=65_536))]
-    pub nproc: usize,
-    /// Size of the sum in MiB of float32
-    #[arg(long, default_value_t = 25, value_parser = counted(1..=8191))]
-    pub mib: usize,
-    /// Sums that are timed, after three that are not
-    #[arg(long, default_value_t = 40, value_parser = counted(1..=1_000_000))]
-    pub repeats: usize,
-    /// Hosts as for mpirun --host, such as a:4,b:4; this machine alone if left out
-    #[arg(long, default_value = "")]
-    pub hosts: String,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `lcsl eval`.
-#[derive(Debug, Args)]
-pub struct Eval {
-    /// Directory of the run
-    pub run_dir: PathBuf,
-    /// Which images to measure on
-    #[arg(long, value_enum, default_value = "test")]
-    pub split: Split,
-    /// Average the logits of an image and its mirror image [default: as the run was configured]
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
-          require_equals = true, default_missing_value = "true")]
-    pub tta: Option<bool>,
-    /// Normalise the classifier with this exponent first
-    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
-    pub tau_norm: Option<f64>,
-    /// Write what the model says of each image to this file, as CSV
-    #[arg(long, value_name = "FILE")]
-    pub predictions: Option<PathBuf>,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The images of `lcsl eval`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Split {
-    /// The test set
-    Test,
-    /// The images that the model was selected on
-    Val,
-}
-
-/// Arguments of `lcsl export`.
-#[derive(Debug, Args)]
-pub struct Export {
-    /// Directory of the run
-    pub run_dir: PathBuf,
-    /// File to write
-    pub out: PathBuf,
-    /// Write the labelling copy, whose classifier rows have norm 1
-    #[arg(long)]
-    pub teacher: bool,
-    /// Overwrite the file if it is there
-    #[arg(long)]
-    pub force: bool,
-}
-
-/// A count within limits.
-fn counted(limits: RangeInclusive<i64>) -> impl TypedValueParser<Value = usize> {
-    clap::value_parser!(i64).range(limits).map(|count| count as usize)
+    Allreduce(bench_allreduce::AllreduceBench),
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
@@ -135,12 +62,17 @@ pub fn run(arguments: &[OsString]) -> u8 {
         Some(name) if name == "train" => train::run(&arguments[2..]),
         Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
-            Ok(Command::Eval(eval)) => inspect::eval(&eval),
-            Ok(Command::Export(export)) => inspect::export(&export),
+            Ok(Command::Eval(asked)) => eval::run(&asked),
+            Ok(Command::Export(asked)) => export::run(&asked),
             Ok(Command::Bench(Bench::Step(asked))) => bench_step::run(&asked),
             Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
-            Ok(Command::Completions { shell }) => documents::completions(shell),
-            Ok(Command::Man { folder }) => documents::manual(folder.as_deref()),
+            Ok(Command::Completions { shell }) => {
+                documents::completions(command(lcsl_config::train_completion_command()), shell)
+            }
+            Ok(Command::Man { folder }) => {
+                let command = command(lcsl_config::train_clap_command());
+                documents::manual(command, folder.as_deref())
+            }
             #[cfg(feature = "data")]
             Ok(Command::Data(asked)) => data::run(&asked),
             Err(error) => {
@@ -178,4 +110,27 @@ fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
     let command = command(lcsl_config::train_clap_command());
     let mut matches = command.try_get_matches_from(arguments)?;
     Ok(Arguments::from_arg_matches_mut(&mut matches)?.command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_and_train_lists_its_flags() {
+        let pages = documents::pages(command(lcsl_config::train_clap_command())).unwrap();
+        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(names.starts_with(&["lcsl.1", "lcsl-train.1", "lcsl-eval.1"]), "{names:?}");
+        let train = String::from_utf8(pages[1].1.clone()).unwrap();
+        assert!(train.contains(r"\-\-imb_factor"), "{train}");
+    }
+
+    #[test]
+    fn completions_offer_flags_and_the_words_of_choices() {
+        let command = command(lcsl_config::train_completion_command());
+        let script = documents::script(command, Shell::Bash);
+        for word in ["--imb_factor", "resnet34_cifar", "fashion_mnist", "completions"] {
+            assert!(script.contains(word), "{word}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use lcsl_config::Problem;
 use serde_json::{Value, json};
 
-use crate::exit;
+use lcsl_run_dir::exit;
 
 /// One reason to end: as a person sees it by its `Display`, as a script does by [`Fault::to_json`].
 #[derive(Debug, Clone, PartialEq, Eq)]

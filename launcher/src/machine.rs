@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
+use lcsl_collective::placement::visible_entries;
 use lcsl_config::Machine;
 
 /// Where the NVIDIA driver describes itself.
@@ -33,13 +34,6 @@ fn gpus(driver: &Path, visible: Option<&str>) -> Option<usize> {
         Some(list) => visible_entries(list).len().min(present),
         None => present,
     })
-}
-
-/// The entries of a `CUDA_VISIBLE_DEVICES` list. As CUDA does, everything from the first invalid
-/// entry on is left out.
-pub fn visible_entries(list: &str) -> Vec<&str> {
-    let entries = list.split(',').map(str::trim);
-    entries.take_while(|entry| !entry.is_empty() && !entry.starts_with('-')).collect()
 }
 
 #[cfg(test)]

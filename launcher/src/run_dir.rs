@@ -1,32 +1,21 @@
-//! The run directory from the launcher's side: whether a run may begin there, and the files that
-//! the launcher writes.
-//!
-//! ```text
-//! RUN_DIR/
-//!   lock             held while a launcher is at work here; its text says which
-//!   config.toml      the merged configuration and where each value came from
-//!   ranks.json       which rank ran where
-//!   logs/            mpirun.log: what mpirun said itself; without it, lcsl-rank.log;
-//!                    rank-N.log: what rank N said, written by the rank
-//!   …                all else is written by rank 0
-//! ```
+//! The run directory from the launcher's side: whether a run may begin there, its lock, and the files
+//! that the launcher writes. What lies where is said by `lcsl_run_dir`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lcsl_config::{Difference, Resume, RunConfig, differences};
-use serde::Serialize;
+use lcsl_run_dir::names::{self, LOCK};
+use lcsl_run_dir::{RankRecord, RunDir};
 
-use crate::exit;
 use crate::fault::Fault;
-
-const LOCK: &str = "lock";
+use lcsl_run_dir::exit;
 
 /// A run directory that this process has to itself.
 #[derive(Debug)]
-pub struct RunDir {
-    root: PathBuf,
+pub struct LockedRunDir {
+    at: RunDir,
     /// Released when it is dropped, or when this process dies.
     _lock: File,
 }
@@ -35,28 +24,16 @@ pub struct RunDir {
 #[derive(Debug)]
 pub enum Opened {
     /// Training may begin or go on.
-    Ready(RunDir),
+    Ready(LockedRunDir),
     /// The run that was asked for is there already, finished.
     Finished,
-}
-
-/// One line of `ranks.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RankPlace {
-    /// Number of the rank.
-    pub rank: usize,
-    /// Its host.
-    pub host: String,
-    /// Its process there.
-    pub pid: u32,
-    /// `cpu` or `cuda:N`.
-    pub device: String,
 }
 
 /// Opens the run directory of `config` as its `resume` says, makes and locks it.
 pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
     let root = &config.run.run_dir;
-    if root.join(LOCK).exists() {
+    let at = RunDir::at(root);
+    if at.lock().exists() {
         // Somebody may be at work there; that is the better reason to name than "not empty".
         drop(lock(root)?);
     }
@@ -67,12 +44,12 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
         Resume::Path(_) if fresh => return Err(nothing_to_resume(root)),
         _ => {}
     }
-    if names.iter().any(|name| name == "config.toml") {
+    if names.iter().any(|name| name == names::CONFIG) {
         same_configuration(config, root)?;
-        if root.join("result.json").exists() {
+        if at.result().exists() {
             return Ok(Opened::Finished);
         }
-    } else if names.iter().any(|name| name != LOCK && name != "logs") {
+    } else if names.iter().any(|name| name != LOCK && name != names::LOGS) {
         return Err(Fault::usage(
             format!(
                 "{} has files in it, but no config.toml: it is no run directory",
@@ -81,32 +58,26 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
             "choose another place with --run_dir",
         ));
     }
-    fs::create_dir_all(root.join("logs"))
-        .map_err(|error| Fault::disk("create", &root.join("logs"), &error))?;
-    Ok(Opened::Ready(RunDir { root: root.clone(), _lock: lock(root)? }))
+    fs::create_dir_all(at.logs()).map_err(|error| Fault::disk("create", &at.logs(), &error))?;
+    let lock = lock(root)?;
+    Ok(Opened::Ready(LockedRunDir { at, _lock: lock }))
 }
 
-impl RunDir {
-    /// The directory itself.
-    pub fn root(&self) -> &Path {
-        &self.root
+impl LockedRunDir {
+    /// Where its files are.
+    pub fn at(&self) -> &RunDir {
+        &self.at
     }
 
     /// Writes `config.toml`.
     pub fn write_config(&self, text: &str) -> Result<(), Fault> {
-        replace(&self.root.join("config.toml"), text.as_bytes())
+        replace(&self.at.config(), text.as_bytes())
     }
 
     /// Writes `ranks.json`.
-    pub fn write_ranks(&self, ranks: &[RankPlace]) -> Result<(), Fault> {
+    pub fn write_ranks(&self, ranks: &[RankRecord]) -> Result<(), Fault> {
         let text = serde_json::to_vec_pretty(ranks).expect("names and numbers are valid JSON");
-        replace(&self.root.join("ranks.json"), &text)
-    }
-
-    /// The file in `logs/` for what the started program says itself.
-    pub fn log_of(&self, program: &Path) -> PathBuf {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        self.root.join("logs").join(format!("{name}.log"))
+        replace(&self.at.ranks(), &text)
     }
 }
 
@@ -166,7 +137,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
 }
 
 fn same_configuration(config: &RunConfig, root: &Path) -> Result<(), Fault> {
-    let stored = lcsl_config::load(&root.join("config.toml")).map_err(|problems| {
+    let stored = lcsl_config::load(&RunDir::at(root).config()).map_err(|problems| {
         let title = format!("{} holds a configuration that cannot be used", root.display());
         Fault::several(&title, &problems.0, exit::USAGE)
     })?;
@@ -194,7 +165,7 @@ fn same_configuration(config: &RunConfig, root: &Path) -> Result<(), Fault> {
 
 /// Locks `root` for this process, and says in the lock file who holds it.
 fn lock(root: &Path) -> Result<File, Fault> {
-    let path = root.join(LOCK);
+    let path = RunDir::at(root).lock();
     let disk = |action: &str, error: &io::Error| Fault::disk(action, &path, error);
     let mut file = OpenOptions::new()
         .read(true)

@@ -35,7 +35,7 @@ impl Clock {
     pub fn enter(&mut self, phase: Phase) {
         self.book();
         self.phase = phase;
-        self.control.place().enter(phase);
+        self.control.heartbeat().enter(phase);
     }
 
     /// The connection to the launcher.

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lcsl_collective::control::{Control, Failure, FromRank};
+use lcsl_run_dir::exit;
 
 /// What a broken program is ended by, and what `abort` ends it with.
 const FATAL: [(libc::c_int, &str); 5] = [
@@ -21,8 +22,6 @@ const FATAL: [(libc::c_int, &str); 5] = [
     (libc::SIGILL, "SIGILL"),
     (libc::SIGABRT, "SIGABRT"),
 ];
-
-const RANK_FAILED: i32 = 4;
 
 struct Prepared {
     descriptor: RawFd,
@@ -44,7 +43,7 @@ pub fn prepare(control: &Control) {
         let word = FromRank::Failed(Failure {
             what,
             hint: Some("its log holds what the system and the libraries said".to_owned()),
-            exit_code: RANK_FAILED,
+            exit_code: exit::RANK_FAILED.into(),
             bystander: false,
         });
         let mut line = serde_json::to_vec(&word).expect("messages are plain enums");

@@ -6,7 +6,7 @@
 //! * `engine::step`: one optimiser step, every stage named in order. The rest is what it calls.
 //! * [`long_tail`]: which classes are minority classes, and the groups that tables report.
 //! * [`data_module`]: the dataset, cut into training, validation and test images.
-//! * [`likeness`]: what ranks compare before they begin.
+//! * [`preflight`]: what ranks compare before they begin.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
 //! * [`corrupt`]: records that are left out, by name.
@@ -29,10 +29,10 @@ pub mod engine;
 pub mod injection;
 #[cfg(feature = "engine")]
 pub mod last_words;
-pub mod likeness;
 pub mod long_tail;
 pub mod metrics;
 pub mod objective;
 pub mod plan;
+pub mod preflight;
 pub mod run_dir;
 pub mod schedule;

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::Initialisation;
@@ -39,7 +39,7 @@ fn on_two_ranks<T: Send + 'static>(rank: fn(ThreadRank) -> T) -> Vec<T> {
 fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     let times = on_two_ranks(|mut world| {
         let student = student();
-        let mut reducer = Reducer::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut times = Vec::new();
         for _ in 0..20 {
             reducer.begin();
@@ -58,7 +58,7 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
     }
     // Other work on the machine may delay the thread in some steps, not in all of them.
     let early = |buckets: &&Vec<_>| {
-        let buckets: &[lcsl_trainer::run_dir::metrics::BucketTimes] = buckets;
+        let buckets: &[lcsl_collective::buckets::BucketTimes] = buckets;
         buckets[0].start < buckets[buckets.len() - 1].hook
     };
     assert!(times.iter().all(|steps| steps.iter().filter(early).count() > 0), "{times:?}");
@@ -69,7 +69,7 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
 fn a_rank_with_nothing_to_learn_adds_nothing() {
     let gradients = on_two_ranks(|mut world| {
         let student = student();
-        let mut reducer = Reducer::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         let mut norms = Vec::new();
         for busy in [true, false] {
             reducer.begin();
@@ -93,7 +93,7 @@ fn a_rank_with_nothing_to_learn_adds_nothing() {
 fn a_rank_that_is_gone_ends_the_sum_with_an_error() {
     let outcomes = on_two_ranks(|mut world| {
         let student = student();
-        let mut reducer = Reducer::new(&student, &mut world, Order::Library, BUCKETS).unwrap();
+        let mut reducer = Reducer::new(&student, &mut world, SumOrder::Library, BUCKETS).unwrap();
         if world.rank() == 1 {
             return Ok(()); // without a word
         }

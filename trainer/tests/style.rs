@@ -47,7 +47,7 @@ fn root() -> PathBuf {
 /// Every Rust source of the project: its path from the root, and its text.
 fn sources() -> Vec<(String, String)> {
     let mut sources = Vec::new();
-    for member in ["collective", "configs", "data", "launcher", "trainer"] {
+    for member in ["collective", "configs", "data", "launcher", "run_dir", "trainer"] {
         collect(&root().join(member), &mut sources);
     }
     assert!(sources.len() > 50, "only {} files found: is this the project?", sources.len());
@@ -152,20 +152,58 @@ fn every_unsafe_block_is_argued_for() {
     }
 }
 
+/// The crates of this project, each with its folder and the others that it may know.
+const MAY_KNOW: [(&str, &str, &[&str]); 7] = [
+    ("configs", "lcsl-config", &[]),
+    ("data", "lcsl-data", &[]),
+    ("collective", "lcsl-collective", &[]),
+    ("collective/backends", "lcsl-backends", &["lcsl-collective"]),
+    ("run_dir", "lcsl-run-dir", &[]),
+    (
+        "trainer",
+        "lcsl-trainer",
+        &["lcsl-backends", "lcsl-collective", "lcsl-config", "lcsl-data", "lcsl-run-dir"],
+    ),
+    ("launcher", "lcsl-launcher", &["lcsl-collective", "lcsl-config", "lcsl-data", "lcsl-run-dir"]),
+];
+
+/// The folder of the crate that a file belongs to: the longest one that holds it.
+fn crate_of(name: &str) -> &'static str {
+    let folders = MAY_KNOW.iter().map(|(folder, ..)| *folder);
+    let holding = folders.filter(|folder| name.starts_with(&format!("{folder}/")));
+    holding.max_by_key(|folder| folder.len()).unwrap_or_else(|| panic!("{name} is in no crate"))
+}
+
 #[test]
 fn crates_name_only_whom_they_may_know() {
-    let forbidden = [
-        ("configs", ["lcsl_data", "lcsl_collective", "lcsl_trainer", "lcsl_backends"].as_slice()),
-        ("data", &["lcsl_config", "lcsl_collective", "lcsl_trainer", "lcsl_backends"]),
-        ("collective", &["lcsl_config", "lcsl_data", "lcsl_trainer"]),
-        ("launcher", &["lcsl_trainer", "lcsl_backends"]),
-    ];
-    for (folder, names) in forbidden {
-        let found = names_of(sources(), |name, text| {
-            name.starts_with(&format!("{folder}/"))
-                && names.iter().any(|name| code(text).any(|line| line.contains(name)))
+    for (folder, own, known) in MAY_KNOW {
+        let others = MAY_KNOW.iter().map(|(_, name, _)| *name).filter(|name| *name != own);
+        let names: Vec<String> = others
+            .filter(|name| !known.contains(name))
+            .map(|name| name.replace('-', "_"))
+            .collect();
+        let found = names_of(sources(), |file, text| {
+            !is_this_file(file)
+                && crate_of(file) == folder
+                && names.iter().any(|name| code(text).any(|line| line.contains(name.as_str())))
         });
         assert_eq!(found, [""; 0], "{folder} must not know {names:?}");
+    }
+}
+
+/// The manifests say the same: also a dependency that no line uses yet would be linked.
+#[test]
+fn crates_depend_only_on_whom_they_may_know() {
+    for (folder, _, known) in MAY_KNOW {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let mut edges: Vec<&str> = manifest
+            .lines()
+            .filter_map(|line| line.split_once(['=', '.', ' ']))
+            .map(|(key, _)| key.trim_matches('"'))
+            .filter(|key| key.starts_with("lcsl-"))
+            .collect();
+        edges.sort_unstable();
+        assert_eq!(edges, known, "{folder}/Cargo.toml");
     }
 }
 

@@ -33,13 +33,13 @@ pub struct ControlError {
 
 /// Where a rank is; written by the training thread, read by the heartbeat.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct HeartbeatCell {
     epoch: AtomicU64,
     step: AtomicU64,
     phase: AtomicU8,
 }
 
-impl Place {
+impl HeartbeatCell {
     /// Notes what the rank does now.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -61,7 +61,7 @@ impl Place {
         self.phase.load(Ordering::Relaxed) == Phase::Starting as u8
     }
 
-    fn heartbeat(&self) -> FromRank {
+    fn message(&self) -> FromRank {
         FromRank::Heartbeat {
             epoch: self.epoch.load(Ordering::Relaxed),
             step: self.step(),
@@ -76,7 +76,7 @@ impl Place {
 /// Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Control {
-    place: Arc<Place>,
+    heartbeat: Arc<HeartbeatCell>,
     stop: Arc<AtomicBool>,
     stream: Option<Arc<Mutex<TcpStream>>>,
     descriptor: Option<RawFd>,
@@ -85,7 +85,7 @@ pub struct Control {
 impl Control {
     /// No launcher: messages go nowhere, and nobody asks for a stop.
     pub fn absent() -> Self {
-        Self { place: Arc::default(), stop: Arc::default(), stream: None, descriptor: None }
+        Self { heartbeat: Arc::default(), stop: Arc::default(), stream: None, descriptor: None }
     }
 
     /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
@@ -107,7 +107,7 @@ impl Control {
             .try_clone()
             .map_err(|source| ControlError { address: address.to_owned(), source })?;
         let control = Self {
-            place: Arc::default(),
+            heartbeat: Arc::default(),
             stop: Arc::default(),
             descriptor: Some(stream.as_raw_fd()),
             stream: Some(Arc::new(Mutex::new(stream))),
@@ -118,14 +118,14 @@ impl Control {
         let beating = control.clone();
         thread::spawn(move || {
             let mut told_starting = true;
-            while beating.send(&beating.place.heartbeat()) {
+            while beating.send(&beating.heartbeat.message()) {
                 let until = Instant::now() + HEARTBEAT_PERIOD;
                 // That it has begun to work is news: a rank that dies in its first second does not
                 // die "while starting".
-                while Instant::now() < until && told_starting == beating.place.is_starting() {
+                while Instant::now() < until && told_starting == beating.heartbeat.is_starting() {
                     thread::sleep(LOOK_PERIOD);
                 }
-                told_starting = beating.place.is_starting();
+                told_starting = beating.heartbeat.is_starting();
             }
         });
         Ok(control)
@@ -137,9 +137,9 @@ impl Control {
         self.descriptor
     }
 
-    /// Where this rank is.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// Where this rank is, as its heartbeats tell.
+    pub fn heartbeat(&self) -> &HeartbeatCell {
+        &self.heartbeat
     }
 
     /// Whether the launcher has asked for a stop at the next step boundary.
@@ -171,7 +171,7 @@ impl Control {
     /// Sends the last word of this rank ([`FromRank::Failed`] or [`FromRank::Finished`]) and closes
     /// the connection.
     pub fn close(&self, last_word: &FromRank) {
-        self.send(&self.place.heartbeat()); // so that the launcher names the step of this moment
+        self.send(&self.heartbeat.message()); // so that the launcher names the step of this moment
         self.send(last_word);
         if let Some(stream) = &self.stream {
             let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);

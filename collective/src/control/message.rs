@@ -20,7 +20,7 @@ pub enum FromRank {
         phase: Phase,
     },
     /// How training goes, for the progress bar. Rank 0 only.
-    Progress(Progress),
+    Progress(TrainProgress),
     /// An evaluation has ended. Rank 0 only.
     Evaluation(Score),
     /// A sentence that a person should see now. Rank 0 only.
@@ -124,7 +124,7 @@ impl fmt::Display for Phase {
 
 /// How training goes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainProgress {
     /// Epoch, counted from 0.
     pub epoch: u64,
     /// Epochs in all.

@@ -16,8 +16,8 @@
 mod client;
 mod message;
 
-pub use client::{Control, ControlError, Place};
-pub use message::{Failure, FromRank, Hello, Phase, Progress, Score, ToRank};
+pub use client::{Control, ControlError, HeartbeatCell};
+pub use message::{Failure, FromRank, Hello, Phase, Score, ToRank, TrainProgress};
 
 /// Environment variable with the launcher's address, `host:port`.
 pub const ADDRESS_VARIABLE: &str = "LCSL_CONTROL";

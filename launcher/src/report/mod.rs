@@ -1,4 +1,3 @@
 //! What is shown when training or an evaluation has ended.
 
-pub mod figures;
 pub mod table;

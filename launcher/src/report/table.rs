@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::figures::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult};
+use lcsl_run_dir::names::RESULT;
+use lcsl_run_dir::result::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult};
 
 /// More classes than this are not listed: the file with all of them is named instead.
 const CLASSES_LISTED_MAX: usize = 30;
 
 /// The end of a training run.
 pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
-    let file = run_dir.join("result.json");
+    let file = run_dir.join(RESULT);
     let mut text = format!(
         "{} under protocol {} (model selected on {}), accuracy on test images\n\n",
         result.method, result.protocol, result.selected_on
@@ -32,7 +33,7 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
             "pseudo-labels",
             format!("{} admitted, policy {}", grouped(result.admitted_total), result.policy),
         ),
-        ("calibration error", decimal(result.ece)),
+        ("calibration error", decimal(Some(result.ece))),
         ("ranks", ranks(result)),
         ("images/s", grouped(result.images_per_second.round() as u64)),
         ("training time", duration(result.train_seconds)),
@@ -76,7 +77,7 @@ pub fn of_evaluation(evaluated: &Evaluated, run_dir: &Path) -> String {
     if evaluated.corrupt > 0 {
         let _ = writeln!(text, "{:<18} {}", "corrupt, left out", grouped(evaluated.corrupt));
     }
-    let _ = writeln!(text, "{:<18} {}", "calibration error", decimal(evaluated.ece));
+    let _ = writeln!(text, "{:<18} {}", "calibration error", decimal(Some(evaluated.ece)));
     text
 }
 
@@ -177,7 +178,8 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::Variant;
+    use lcsl_run_dir::result::Variant;
+
     use super::*;
 
     fn accuracy(all: f64) -> Accuracy {
@@ -199,26 +201,34 @@ mod tests {
             name: name.to_owned(),
             train_count,
             admitted: u64::from(class) * 700,
+            test_count: 1000,
             accuracy,
         }
     }
 
     fn result() -> RunResult {
         RunResult {
+            version: "0.1.0".to_owned(),
             accuracy: accuracy(0.7512),
             per_class: vec![
                 class(0, "T-shirt/top", 5900, Some(0.912)),
                 class(1, "Trouser", 3596, Some(0.96)),
                 class(2, "Ankle boot", 60, None),
             ],
-            ece: Some(0.0813),
+            ece: 0.0813,
             classifier_tau: 0.0,
-            as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512) },
-            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74) },
+            as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512), ece: 0.0813 },
+            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74), ece: 0.09 },
             selected_on: "validation".to_owned(),
+            selected_epoch: 11,
+            selected_accuracy: 0.76,
+            unscored_classes: Vec::new(),
             protocol: "honest".to_owned(),
             method: "lcsl".to_owned(),
             policy: "quota".to_owned(),
+            dataset: "fashion_mnist".to_owned(),
+            model: "resnet20".to_owned(),
+            seed: 0,
             train_images: 14786,
             corrupt: Corrupt::default(),
             world_size: 2,
@@ -228,6 +238,9 @@ mod tests {
             admitted_total: 2100,
             images_per_second: 1234.5,
             train_seconds: 187.2,
+            weights_digest: "a".repeat(64),
+            last_weights_digest: "b".repeat(64),
+            admission_digest: "c".repeat(64),
         }
     }
 
@@ -241,7 +254,7 @@ mod tests {
         let many = RunResult {
             per_class: (0..100).map(|id| class(id, "fish", 5, Some(0.5))).collect(),
             classifier_tau: 1.9,
-            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.8) },
+            tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.8), ece: 0.1 },
             virtual_ranks: 4,
             threads: 8,
             train_seconds: 4.04,
@@ -256,7 +269,7 @@ mod tests {
         let evaluated = Evaluated {
             split: "validation".to_owned(),
             accuracy: result.accuracy,
-            ece: None,
+            ece: result.ece,
             per_class: result.per_class,
             corrupt: 0,
         };
@@ -286,26 +299,5 @@ mod tests {
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
         let times = [0.04, 9.96, 59.4, 59.9, 725.0, 11_220.0].map(duration);
         assert_eq!(times, ["0.0 s", "10 s", "59 s", "1 m 00 s", "12 m 05 s", "3 h 07 m"]);
-    }
-
-    #[test]
-    fn what_rank_0_writes_is_understood() {
-        let text = r#"{
-            "version": "0.1.0", "accuracy": {"all": 0.5, "top1": 0.5, "many": null, "medium": null,
-            "few": null, "head_third": null, "middle_third": null, "tail_third": null},
-            "per_class": [{"class": 0, "name": "a", "train_count": 1, "admitted": 0,
-            "test_count": 0, "accuracy": null}], "ece": null, "classifier_tau": 0.0,
-            "as_trained": {"tau": 0.0, "accuracy": {"all": 0.5, "top1": null, "many": null,
-            "medium": null, "few": null, "head_third": null, "middle_third": null,
-            "tail_third": null}, "ece": 0.1},
-            "tau_normalised": {"tau": 1.9, "accuracy": {"all": 0.5, "top1": null, "many": null,
-            "medium": null, "few": null, "head_third": null, "middle_third": null,
-            "tail_third": null}, "ece": 0.1},
-            "selected_on": "validation", "protocol": "honest", "method": "ce", "policy": "quota",
-            "train_images": 1, "world_size": 1, "virtual_ranks": 1, "threads": 1, "steps": 1,
-            "admitted_total": 0, "images_per_second": 1.5, "train_seconds": 0.1}"#;
-        let result: RunResult = serde_json::from_str(text).unwrap();
-        assert_eq!(result.per_class[0].accuracy, None);
-        assert_eq!(result.accuracy.all, Some(0.5));
     }
 }

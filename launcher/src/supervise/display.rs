@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lcsl_collective::control::{Progress, Score};
+use lcsl_collective::control::{Score, TrainProgress};
 
 use crate::report::table::{duration, grouped};
 use crate::terminal;
@@ -47,7 +47,7 @@ impl Display {
     }
 
     /// Shows progress, at time `now`.
-    pub fn progress(&mut self, now: Duration, progress: &Progress) {
+    pub fn progress(&mut self, now: Duration, progress: &TrainProgress) {
         let (start, step) = *self.began.get_or_insert((now, progress.step));
         let left =
             time_left(now.saturating_sub(start), progress.step.saturating_sub(step), progress);
@@ -89,12 +89,12 @@ impl Display {
 }
 
 /// The rest of a run at the pace so far, evaluations included; none before a step was seen.
-fn time_left(elapsed: Duration, steps: u64, progress: &Progress) -> Option<Duration> {
+fn time_left(elapsed: Duration, steps: u64, progress: &TrainProgress) -> Option<Duration> {
     let rest = progress.steps.saturating_sub(progress.step);
     (steps > 0).then(|| elapsed.mul_f64(rest as f64 / steps as f64))
 }
 
-fn progress_text(progress: &Progress, left: Option<Duration>) -> String {
+fn progress_text(progress: &TrainProgress, left: Option<Duration>) -> String {
     let mut text = format!(
         "epoch {}/{}  step {}/{}  loss {:.4}  {} images/s  {} admitted",
         progress.epoch + 1,
@@ -124,8 +124,8 @@ fn evaluation_text(score: &Score, words: Words) -> String {
 mod tests {
     use super::*;
 
-    fn progress(step: u64) -> Progress {
-        Progress {
+    fn progress(step: u64) -> TrainProgress {
+        TrainProgress {
             epoch: 2,
             epochs: 12,
             step,

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::state::ChildEnd;
+use super::facts::ChildEnd;
 use super::verdict::describe;
-use crate::exit;
 use crate::fault::Fault;
+use lcsl_run_dir::exit;
 
 /// What the dynamic loader says when libtorch or MPI is absent or of another version.
 const LOADER: &[&str] =
@@ -28,7 +28,7 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
     let exit_code = match end {
         // A rank that complains before it can connect ends with the code for its complaint, and
         // mpirun passes it on.
-        ChildEnd::Code(code @ (2 | 3 | 5 | 70)) if own.is_some() => code as u8,
+        ChildEnd::Code(code) if own.is_some() => exit::of_a_rank(code),
         _ => exit::RANK_FAILED,
     };
     let shown = own.unwrap_or_else(|| first_lines(printed));

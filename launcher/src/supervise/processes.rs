@@ -11,8 +11,8 @@ use lcsl_collective::control::SECRET_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 
-use super::state::ChildEnd;
-use crate::start::command::LaunchCommand;
+use super::facts::ChildEnd;
+use crate::ranks::command::LaunchCommand;
 
 /// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with
 /// both its outputs going to `log`.

@@ -14,10 +14,11 @@
 
 use std::time::Duration;
 
-use lcsl_collective::control::{Failure, FromRank, Hello, Phase, Progress, Score};
+use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
 
+use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::verdict::{self, Verdict};
-use crate::run_dir::RankPlace;
+use lcsl_run_dir::RankRecord;
 
 /// How long others may speak after the first sign of trouble.
 const GRACE: Duration = Duration::from_secs(1);
@@ -60,26 +61,17 @@ pub enum Event {
     TimePassed,
 }
 
-/// How the started program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChildEnd {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
 /// What the launcher is to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Show how training goes.
-    ShowProgress(Progress),
+    ShowProgress(TrainProgress),
     /// Show an evaluation.
     ShowEvaluation(Score),
     /// Show a sentence.
     Say(String),
     /// All ranks are there: write down where.
-    RecordRanks(Vec<RankPlace>),
+    RecordRanks(Vec<RankRecord>),
     /// Ask a rank to stop at the next step boundary.
     AskToStop {
         /// Which rank.
@@ -95,23 +87,6 @@ pub enum Action {
     Leave,
 }
 
-/// What is known of one rank.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seat {
-    pub(super) hello: Option<Hello>,
-    pub(super) step: u64,
-    pub(super) phase: Option<Phase>,
-    pub(super) last_word: Option<LastWord>,
-    pub(super) connected: bool,
-}
-
-/// What a rank said before it left.
-#[derive(Debug, Clone)]
-pub(super) enum LastWord {
-    Failed(Failure),
-    Finished(i32),
-}
-
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Running,
@@ -123,16 +98,7 @@ enum Stage {
 /// The ranks of a run, as the launcher sees them. Times are durations since any fixed moment.
 #[derive(Debug)]
 pub struct Supervision {
-    pub(super) seats: Vec<Seat>,
-    /// Ranks that failed by themselves, the first first.
-    pub(super) culprits: Vec<usize>,
-    /// Ranks that failed because of another rank.
-    pub(super) bystanders: Vec<usize>,
-    /// Ranks whose connection closed without a last word.
-    pub(super) lost: Vec<usize>,
-    /// A rank that cannot belong to this run.
-    pub(super) misfit: Option<Verdict>,
-    pub(super) child: Option<ChildEnd>,
+    facts: Facts,
     version: &'static str,
     interrupts: u32,
     stage: Stage,
@@ -141,17 +107,7 @@ pub struct Supervision {
 impl Supervision {
     /// Expects `ranks` ranks of program version `version`.
     pub fn new(ranks: usize, version: &'static str) -> Self {
-        Self {
-            seats: vec![Seat::default(); ranks],
-            culprits: Vec::new(),
-            bystanders: Vec::new(),
-            lost: Vec::new(),
-            misfit: None,
-            child: None,
-            version,
-            interrupts: 0,
-            stage: Stage::Running,
-        }
+        Self { facts: Facts::of(ranks), version, interrupts: 0, stage: Stage::Running }
     }
 
     /// Takes in what happened at `now` and says what to do about it, in order.
@@ -161,7 +117,7 @@ impl Supervision {
             Event::Joined(hello) => self.join(hello, &mut actions),
             Event::Said { rank, message } => self.hear(rank, message, &mut actions),
             Event::Closed { rank } => self.close(rank),
-            Event::ChildEnded(end) => self.child = Some(end),
+            Event::ChildEnded(end) => self.facts.child = Some(end),
             Event::Interrupted => self.interrupt(now, &mut actions),
             Event::TimePassed => {}
         }
@@ -184,27 +140,28 @@ impl Supervision {
     }
 
     fn join(&mut self, hello: Hello, actions: &mut Vec<Action>) {
-        let taken = self.seats.get(hello.rank).is_none_or(|seat| seat.hello.is_some());
+        let taken = self.facts.ranks.get(hello.rank).is_none_or(|status| status.hello.is_some());
         if hello.version != self.version {
-            self.misfit.get_or_insert(verdict::other_version(&hello, self.version));
-        } else if hello.world_size != self.seats.len() || taken {
-            self.misfit.get_or_insert(verdict::other_world(&hello, self.seats.len()));
+            let ours = self.version;
+            self.facts.misfit.get_or_insert(Misfit::Version { hello: hello.clone(), ours });
+        } else if hello.world_size != self.facts.ranks.len() || taken {
+            self.facts.misfit.get_or_insert(Misfit::World { hello: hello.clone() });
         }
         let rank = hello.rank;
-        let Some(seat) = self.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
-        *seat = Seat { hello: Some(hello), connected: true, ..Seat::default() };
+        *status = RankStatus { hello: Some(hello), connected: true, ..RankStatus::default() };
         if self.interrupts > 0 {
             actions.push(Action::AskToStop { rank });
         }
-        let places: Option<Vec<RankPlace>> =
-            self.seats.iter().map(|seat| seat.hello.as_ref().map(place)).collect();
-        actions.extend(places.map(Action::RecordRanks));
+        let records: Option<Vec<RankRecord>> =
+            self.facts.ranks.iter().map(|status| status.hello.as_ref().map(record)).collect();
+        actions.extend(records.map(Action::RecordRanks));
     }
 
     fn hear(&mut self, rank: usize, message: FromRank, actions: &mut Vec<Action>) {
-        let Some(seat) = self.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
         match message {
@@ -212,32 +169,32 @@ impl Supervision {
             // After the verdict it would only confuse how far a dying rank still came.
             _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
             FromRank::Heartbeat { step, phase, .. } => {
-                (seat.step, seat.phase) = (step, Some(phase));
+                (status.step, status.phase) = (step, Some(phase));
             }
             FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),
             FromRank::Evaluation(score) => actions.push(Action::ShowEvaluation(score)),
             FromRank::Notice { text } => actions.push(Action::Say(text)),
             FromRank::Failed(failure) => {
                 if failure.bystander {
-                    self.bystanders.push(rank);
+                    self.facts.bystanders.push(rank);
                 } else {
-                    self.culprits.push(rank);
+                    self.facts.culprits.push(rank);
                 }
-                seat.last_word = Some(LastWord::Failed(failure));
+                status.last_word = Some(LastWord::Failed(failure));
             }
             FromRank::Finished { exit_code } => {
-                seat.last_word = Some(LastWord::Finished(exit_code));
+                status.last_word = Some(LastWord::Finished(exit_code));
             }
         }
     }
 
     fn close(&mut self, rank: usize) {
-        let Some(seat) = self.seats.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
-        seat.connected = false;
-        if seat.last_word.is_none() && !self.lost.contains(&rank) {
-            self.lost.push(rank);
+        status.connected = false;
+        if status.last_word.is_none() && !self.facts.lost.contains(&rank) {
+            self.facts.lost.push(rank);
         }
     }
 
@@ -245,7 +202,8 @@ impl Supervision {
         self.interrupts += 1;
         match self.stage {
             Stage::Running if self.interrupts == 1 => {
-                let connected = (0..self.seats.len()).filter(|rank| self.seats[*rank].connected);
+                let connected =
+                    (0..self.facts.ranks.len()).filter(|rank| self.facts.ranks[*rank].connected);
                 actions.extend(connected.map(|rank| Action::AskToStop { rank }));
                 actions.push(Action::Say(
                     "stopping at the next step boundary; a checkpoint will be saved \
@@ -281,7 +239,7 @@ impl Supervision {
         if let Stage::Settling { until } = self.stage
             && (now >= until || self.all_have_left())
         {
-            actions.push(Action::Decided(verdict::of(self)));
+            actions.push(Action::Decided(verdict::of(&self.facts)));
             let kill_at = now + TERMINATION;
             self.stage = Stage::Ending { kill_at: Some(kill_at), give_up_at: kill_at + BURIAL };
             if !self.nobody_is_left() {
@@ -301,15 +259,15 @@ impl Supervision {
 
     /// How long to wait for more before judging, if there is anything to judge.
     fn patience(&self) -> Option<Duration> {
-        let trouble = !self.culprits.is_empty()
-            || !self.bystanders.is_empty()
-            || !self.lost.is_empty()
-            || self.misfit.is_some();
-        if self.child.is_some() {
+        let trouble = !self.facts.culprits.is_empty()
+            || !self.facts.bystanders.is_empty()
+            || !self.facts.lost.is_empty()
+            || self.facts.misfit.is_some();
+        if self.facts.child.is_some() {
             Some(LAST_MESSAGES)
         } else if trouble {
             Some(GRACE)
-        } else if self.seats.iter().all(|seat| seat.last_word.is_some()) {
+        } else if self.facts.ranks.iter().all(|status| status.last_word.is_some()) {
             Some(GOODBYE)
         } else {
             None
@@ -318,16 +276,16 @@ impl Supervision {
 
     /// Whether every rank came and went, and the child with them: then no word can be under way.
     fn all_have_left(&self) -> bool {
-        self.nobody_is_left() && self.seats.iter().all(|seat| seat.hello.is_some())
+        self.nobody_is_left() && self.facts.ranks.iter().all(|status| status.hello.is_some())
     }
 
     fn nobody_is_left(&self) -> bool {
-        self.child.is_some() && !self.seats.iter().any(|seat| seat.connected)
+        self.facts.child.is_some() && !self.facts.ranks.iter().any(|status| status.connected)
     }
 }
 
-fn place(hello: &Hello) -> RankPlace {
-    RankPlace {
+fn record(hello: &Hello) -> RankRecord {
+    RankRecord {
         rank: hello.rank,
         host: hello.host.clone(),
         pid: hello.pid,

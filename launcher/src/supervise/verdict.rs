@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use lcsl_collective::control::{Hello, Phase};
 
-use super::state::{ChildEnd, LastWord, Seat, Supervision};
-use crate::exit;
+use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
+use lcsl_run_dir::exit;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,19 +35,21 @@ pub enum Verdict {
 ///
 /// A rank that failed by itself beats one whose connection was lost, which beats one that fell over
 /// another; among equals the first to be heard of counts.
-pub(super) fn of(run: &Supervision) -> Verdict {
-    if let Some(misfit) = &run.misfit {
-        return misfit.clone();
+pub(super) fn of(run: &Facts) -> Verdict {
+    match &run.misfit {
+        Some(Misfit::Version { hello, ours }) => return other_version(hello, ours),
+        Some(Misfit::World { hello }) => return other_world(hello, run.ranks.len()),
+        None => {}
     }
     if let Some(&rank) = run.culprits.first() {
         return failed(run, rank);
     }
-    let several = run.seats.len() > 1;
+    let several = run.ranks.len() > 1;
     match (run.child, several) {
         // mpirun passes signals on and then exits; when one ends mpirun itself, the ranks only
         // follow.
         (Some(ChildEnd::Signal(signal)), true) => return mpirun_killed(signal),
-        (Some(end), _) if run.seats.iter().all(|seat| seat.hello.is_none()) => {
+        (Some(end), _) if run.ranks.iter().all(|status| status.hello.is_none()) => {
             return Verdict::NeverStarted(end);
         }
         _ => {}
@@ -58,12 +60,12 @@ pub(super) fn of(run: &Supervision) -> Verdict {
     if let Some(&rank) = run.bystanders.first() {
         return failed(run, rank);
     }
-    let codes: Vec<i32> = run.seats.iter().filter_map(finished_with).collect();
-    if codes.len() == run.seats.len() { all_finished(run.child, &codes) } else { left_alone(run) }
+    let codes: Vec<i32> = run.ranks.iter().filter_map(finished_with).collect();
+    if codes.len() == run.ranks.len() { all_finished(run.child, &codes) } else { left_alone(run) }
 }
 
 /// A rank of another version of the program.
-pub(super) fn other_version(hello: &Hello, ours: &str) -> Verdict {
+fn other_version(hello: &Hello, ours: &str) -> Verdict {
     Verdict::Failed {
         what: format!(
             "lcsl-rank on host {} is version {}, but lcsl is version {ours}",
@@ -76,7 +78,7 @@ pub(super) fn other_version(hello: &Hello, ours: &str) -> Verdict {
 }
 
 /// A rank that counts itself into another world: the launch did not do what was asked.
-pub(super) fn other_world(hello: &Hello, expected: usize) -> Verdict {
+fn other_world(hello: &Hello, expected: usize) -> Verdict {
     Verdict::Failed {
         what: format!(
             "the process {} on host {} is rank {} of {}, but one of {expected} different ranks was \
@@ -93,23 +95,23 @@ pub(super) fn other_world(hello: &Hello, expected: usize) -> Verdict {
     }
 }
 
-fn failed(run: &Supervision, rank: usize) -> Verdict {
-    let seat = &run.seats[rank];
-    let Some(LastWord::Failed(failure)) = &seat.last_word else {
+fn failed(run: &Facts, rank: usize) -> Verdict {
+    let status = &run.ranks[rank];
+    let Some(LastWord::Failed(failure)) = &status.last_word else {
         unreachable!("rank {rank} is listed as failed because it said so");
     };
     Verdict::Failed {
-        what: format!("{} failed{}: {}", name(seat, rank), place(seat), failure.what),
+        what: format!("{} failed{}: {}", name(status, rank), place(status), failure.what),
         hint: failure.hint.clone(),
         rank: Some(rank),
         exit_code: u8::try_from(failure.exit_code).unwrap_or(exit::BUG),
     }
 }
 
-fn lost(run: &Supervision, rank: usize) -> Verdict {
-    let seat = &run.seats[rank];
+fn lost(run: &Facts, rank: usize) -> Verdict {
+    let status = &run.ranks[rank];
     // The only rank is our own child, so how it ended is known; of others only mpirun knows.
-    let alone = run.seats.len() == 1;
+    let alone = run.ranks.len() == 1;
     let how = match run.child {
         Some(ChildEnd::Signal(signal)) if alone => {
             format!("was killed by {} (no last word)", signal_name(signal))
@@ -117,9 +119,9 @@ fn lost(run: &Supervision, rank: usize) -> Verdict {
         Some(ChildEnd::Code(code)) if alone => format!("ended with code {code} (no last word)"),
         _ => "was killed (no last word)".to_owned(),
     };
-    let mut what = format!("{} {how}{}", name(seat, rank), place(seat));
-    let absent: Vec<String> = (0..run.seats.len())
-        .filter(|rank| run.seats[*rank].hello.is_none())
+    let mut what = format!("{} {how}{}", name(status, rank), place(status));
+    let absent: Vec<String> = (0..run.ranks.len())
+        .filter(|rank| run.ranks[*rank].hello.is_none())
         .map(|rank| rank.to_string())
         .collect();
     if !absent.is_empty() {
@@ -149,20 +151,21 @@ fn mpirun_killed(signal: i32) -> Verdict {
 
 fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
     let stopped = codes.contains(&i32::from(exit::STOPPED));
-    let good = |code: i32| code == 0 || code == i32::from(exit::STOPPED);
+    let done = i32::from(exit::DONE);
+    let good = |code: i32| code == done || code == i32::from(exit::STOPPED);
     match child {
         // Every rank has said that its checkpoint is saved; mpirun's own code for ranks that end
         // with 75 says no more.
         Some(_) if stopped && codes.iter().all(|code| good(*code)) => Verdict::Stopped,
-        Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == 0) => Verdict::Done,
+        Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == done) => Verdict::Done,
         Some(end) => plain_failure(format!("all ranks finished, but then {}", describe(end))),
         None => plain_failure("all ranks finished, but their processes did not end".to_owned()),
     }
 }
 
 /// The child is gone, nobody complained, and yet not all ranks finished.
-fn left_alone(run: &Supervision) -> Verdict {
-    let absent = run.seats.iter().position(|seat| seat.hello.is_none());
+fn left_alone(run: &Facts) -> Verdict {
+    let absent = run.ranks.iter().position(|status| status.hello.is_none());
     let what = match (absent, run.child) {
         (Some(rank), _) => format!("rank {rank} never reached the launcher"),
         (None, Some(end)) => format!("{} while ranks were at work", describe(end)),
@@ -175,8 +178,8 @@ fn plain_failure(what: String) -> Verdict {
     Verdict::Failed { what, hint: None, rank: None, exit_code: exit::RANK_FAILED }
 }
 
-fn finished_with(seat: &Seat) -> Option<i32> {
-    match seat.last_word {
+fn finished_with(status: &RankStatus) -> Option<i32> {
+    match status.last_word {
         Some(LastWord::Finished(code)) => Some(code),
         _ => None,
     }
@@ -192,18 +195,18 @@ pub(super) fn describe(end: ChildEnd) -> String {
     }
 }
 
-fn name(seat: &Seat, rank: usize) -> String {
-    match &seat.hello {
+fn name(status: &RankStatus, rank: usize) -> String {
+    match &status.hello {
         Some(hello) => format!("rank {rank} on host {}", hello.host),
         None => format!("rank {rank}"),
     }
 }
 
 /// Where a rank was when it was last heard of.
-fn place(seat: &Seat) -> String {
-    match seat.phase {
+fn place(status: &RankStatus) -> String {
+    match status.phase {
         None | Some(Phase::Starting) => " while starting".to_owned(),
-        Some(phase) => format!(" at step {} while {phase}", seat.step),
+        Some(phase) => format!(" at step {} while {phase}", status.step),
     }
 }
 

@@ -16,7 +16,7 @@ use super::server::{Caller, Heard};
 use super::state::{Action, Event, Supervision};
 use super::verdict::Verdict;
 use crate::fault::Fault;
-use crate::run_dir::RunDir;
+use crate::run_dir::LockedRunDir;
 
 /// Signals that ask the launcher to stop. Caught from the moment this is made, which has to be
 /// before the ranks start.
@@ -52,7 +52,7 @@ pub struct Watch<'a> {
     /// The run's secret.
     pub secret: &'a str,
     /// Where `ranks.json` belongs.
-    pub run_dir: &'a RunDir,
+    pub run_dir: &'a LockedRunDir,
     /// Where progress is shown.
     pub display: &'a mut Display,
     /// Says how the run ended, as soon as that is settled; some processes may still have to be
@@ -124,5 +124,5 @@ async fn attend(
 }
 
 fn lost_child(error: &io::Error) -> Fault {
-    Fault::new(format!("cannot wait for the launched program: {error}"), crate::exit::BUG)
+    Fault::new(format!("cannot wait for the launched program: {error}"), lcsl_run_dir::exit::BUG)
 }

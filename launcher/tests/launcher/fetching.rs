@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use lcsl_launcher::data::fetch::download::{Download, Wanted, fetch};
+use lcsl_launcher::commands::data::fetch::download::{Download, Wanted, fetch};
 use lcsl_launcher::fault::Fault;
 use md5::{Digest, Md5};
 

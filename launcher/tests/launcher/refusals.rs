@@ -215,17 +215,17 @@ fn a_script_that_asks_for_json_gets_errors_as_one_object() {
     assert_eq!(error["error"]["what"], "nowhere is no run directory: it has no config.toml");
 }
 
-/// A plan for the machine with four cards is made on the laptop without one.
+/// A run on the machine with four cards is looked at on the laptop without one.
 #[test]
-fn a_plan_may_be_for_a_machine_with_other_gpus() {
+fn a_dry_run_may_be_for_a_machine_with_other_gpus() {
     let stage = Stage::new();
-    let plan = train(&stage, &["--gpu=0,1,2,97", "--dry_run"]);
-    plan.ended(0).said("so this plan is for another machine");
-    assert!(plan.out.contains("CUDA_VISIBLE_DEVICES='0,1,2,97'\n"), "{}", plan.out);
+    let shown = train(&stage, &["--gpu=0,1,2,97", "--dry_run"]);
+    shown.ended(0).said("so this plan is for another machine");
+    assert!(shown.out.contains("CUDA_VISIBLE_DEVICES='0,1,2,97'\n"), "{}", shown.out);
     assert!(
-        plan.out.contains("\nmpirun -np 4 --bind-to none STAGE/bin/lcsl-rank "),
+        shown.out.contains("\nmpirun -np 4 --bind-to none STAGE/bin/lcsl-rank "),
         "{}",
-        plan.out
+        shown.out
     );
 }
 
@@ -247,14 +247,14 @@ fn completions_and_manual_pages_come_from_the_commands() {
 }
 
 #[test]
-fn a_plan_shows_the_command_and_touches_nothing() {
+fn a_dry_run_shows_the_command_and_touches_nothing() {
     let stage = Stage::new();
     fs::remove_dir_all(stage.path("torch")).unwrap();
-    let plan = train(&stage, &["--gpu=cpu", "--nproc=2", "--dry_run"]);
-    plan.ended(0).said("warning: what a run needs is not all installed");
-    assert!(plan.out.contains("nproc = 2  # from: flag --nproc\n"), "{}", plan.out);
+    let shown = train(&stage, &["--gpu=cpu", "--nproc=2", "--dry_run"]);
+    shown.ended(0).said("warning: what a run needs is not all installed");
+    assert!(shown.out.contains("nproc = 2  # from: flag --nproc\n"), "{}", shown.out);
     let end = "mpirun -np 2 --bind-to none STAGE/bin/lcsl-rank train runs/a\n";
-    assert!(plan.out.ends_with(end), "{}", plan.out);
+    assert!(shown.out.ends_with(end), "{}", shown.out);
     assert!(!stage.path("runs/a").exists());
     let json = train(&stage, &["--gpu=cpu", "--nproc=2", "--dry_run", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use lcsl_collective::buckets::BucketTimes;
 use lcsl_collective::control::Control;
 use lcsl_collective::delayed::Delayed;
 use lcsl_collective::{CollectiveError, Communicator};
@@ -19,7 +20,6 @@ use crate::engine::step::error::StepError;
 use crate::engine::step::step::global_step;
 use crate::engine::step::teacher::Teacher;
 use crate::objective::Objective;
-use crate::run_dir::metrics::BucketTimes;
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use lcsl_backends::nccl::Libraries;
-use lcsl_collective::placement::{self, Seat};
+use lcsl_collective::placement::{self, RankPlacement};
 use lcsl_collective::{CollectiveError, Communicator};
 
 /// Belongs to the kernel module: where it is absent, there is no GPU to be used.
@@ -49,11 +49,12 @@ fn library(name: &CStr) -> Result<(), String> {
 ///
 /// # Errors
 /// [`CollectiveError::Missing`] names each host that lacks something.
-pub fn check_places(world: &mut dyn Communicator, host: &str) -> Result<(), CollectiveError> {
+pub fn check_placement(world: &mut dyn Communicator, host: &str) -> Result<(), CollectiveError> {
     let gpus = Libraries::load().and_then(|libraries| libraries.device_count());
     let hint = gpus.as_ref().err().and_then(CollectiveError::hint);
     let gpus = gpus.map_err(|error| error.to_string());
-    placement::check(world, &Seat { host: host.to_owned(), gpus }).map_err(|error| match error {
+    placement::check(world, &RankPlacement { host: host.to_owned(), gpus }).map_err(|error| {
+        match error {
         CollectiveError::Unsupported { what } => CollectiveError::Missing {
             what,
             hint: hint.unwrap_or(
@@ -62,5 +63,6 @@ pub fn check_places(world: &mut dyn Communicator, host: &str) -> Result<(), Coll
             ),
         },
         other => other,
+    }
     })
 }

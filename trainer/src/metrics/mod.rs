@@ -10,4 +10,3 @@ pub mod report;
 
 pub use calibration::Calibration;
 pub use confusion::Confusion;
-pub use report::{Accuracy, ClassRow};

@@ -1,73 +1,33 @@
 //! The accuracies of `result.json`.
 
-use serde::{Deserialize, Serialize};
+use lcsl_run_dir::result::{Accuracy, ClassRow};
 
 use super::Confusion;
 use crate::long_tail::{ShotGroup, shot_groups, thirds};
 
-/// Accuracies in 0..1. Groups are means over their classes; an empty group is null.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Accuracy {
-    /// Mean of per-class accuracies over the classes that have test images.
-    pub all: Option<f64>,
-    /// Share of images recognised.
-    pub top1: Option<f64>,
-    /// Classes with more than 100 training images.
-    pub many: Option<f64>,
-    /// Classes with 20 to 100.
-    pub medium: Option<f64>,
-    /// Classes with fewer than 20.
-    pub few: Option<f64>,
-    /// The third of the classes with most training images.
-    pub head_third: Option<f64>,
-    /// The third between.
-    pub middle_third: Option<f64>,
-    /// The third with fewest.
-    pub tail_third: Option<f64>,
-}
-
-/// One class in `result.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassRow {
-    /// Class id.
-    pub class: u32,
-    /// Its name.
-    pub name: String,
-    /// Training images.
-    pub train_count: u64,
-    /// Pseudo-labels of this class admitted during the run.
-    pub admitted: u64,
-    /// Test images.
-    pub test_count: u64,
-    /// Share of them recognised; null without test images.
-    pub accuracy: Option<f64>,
-}
-
-impl Accuracy {
-    /// The accuracies of a confusion matrix, for classes with these training counts.
-    pub fn of(confusion: &Confusion, train_counts: &[u64]) -> Self {
-        let classes = train_counts.len();
-        let (images, correct) = confusion.per_class(classes);
-        let groups = shot_groups(train_counts);
-        let group = |wanted: ShotGroup| {
-            let members = (0..classes).filter(|c| groups[*c] == wanted);
-            mean_accuracy(&images, &correct, members)
-        };
-        let third = |members: &[u32]| {
-            mean_accuracy(&images, &correct, members.iter().map(|class| *class as usize))
-        };
-        let [head, middle, tail] = thirds(train_counts);
-        let total: u64 = images.iter().sum();
-        Self {
-            all: mean_accuracy(&images, &correct, 0..classes),
-            top1: (total > 0).then(|| correct.iter().sum::<u64>() as f64 / total as f64),
-            many: group(ShotGroup::Many),
-            medium: group(ShotGroup::Medium),
-            few: group(ShotGroup::Few),
-            head_third: third(&head),
-            middle_third: third(&middle),
-            tail_third: third(&tail),
-        }
+/// The accuracies of a confusion matrix, for classes with these training counts.
+pub fn accuracy(confusion: &Confusion, train_counts: &[u64]) -> Accuracy {
+    let classes = train_counts.len();
+    let (images, correct) = confusion.per_class(classes);
+    let groups = shot_groups(train_counts);
+    let group = |wanted: ShotGroup| {
+        let members = (0..classes).filter(|c| groups[*c] == wanted);
+        mean_accuracy(&images, &correct, members)
+    };
+    let third = |members: &[u32]| {
+        mean_accuracy(&images, &correct, members.iter().map(|class| *class as usize))
+    };
+    let [head, middle, tail] = thirds(train_counts);
+    let total: u64 = images.iter().sum();
+    Accuracy {
+        all: mean_accuracy(&images, &correct, 0..classes),
+        top1: (total > 0).then(|| correct.iter().sum::<u64>() as f64 / total as f64),
+        many: group(ShotGroup::Many),
+        medium: group(ShotGroup::Medium),
+        few: group(ShotGroup::Few),
+        head_third: third(&head),
+        middle_third: third(&middle),
+        tail_third: third(&tail),
     }
 }
 
@@ -116,7 +76,7 @@ mod tests {
                 confusion.record(truth, predicted);
             }
         }
-        let accuracy = Accuracy::of(&confusion, &[500, 150, 30]);
+        let accuracy = accuracy(&confusion, &[500, 150, 30]);
         assert_eq!(accuracy.all, Some((0.75 + 0.5 + 1.0) / 3.0));
         assert_eq!(accuracy.top1, Some(14.0 / 16.0));
         assert_eq!((accuracy.many, accuracy.medium), (Some(0.625), Some(1.0)));

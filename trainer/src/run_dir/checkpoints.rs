@@ -14,15 +14,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use lcsl_run_dir::names::{self, MANIFEST, TENSORS};
 use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use super::durable::{DiskContext, DiskError, sync_directory_of};
 use crate::admission::{AdmissionDigest, Ledger};
-
-/// Name of the tensor file.
-pub const TENSORS: &str = "model.safetensors";
-const MANIFEST: &str = "manifest.json";
 
 /// Everything that a run needs to go on, besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,7 +108,7 @@ pub fn write(
 ) -> Result<String, DiskError> {
     let parent = run_dir.checkpoints();
     fs::create_dir_all(&parent).or_disk("create", &parent)?;
-    let name = format!("step-{:010}", manifest.position.step);
+    let name = names::checkpoint(manifest.position.step);
     let beside = parent.join(format!(".{name}.tmp"));
     remove_if_there(&beside)?;
     fs::create_dir(&beside).or_disk("create", &beside)?;
@@ -181,11 +178,11 @@ fn list(run_dir: &RunDir) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.or_disk("read", &parent)?;
-        if entry.file_name().to_string_lossy().starts_with("step-") {
+        if names::is_checkpoint(&entry.file_name().to_string_lossy()) {
             found.push(entry.path());
         }
     }
-    found.sort(); // ten digits: the order of names is the order of steps
+    found.sort(); // the order of names is the order of steps
     Ok(found)
 }
 

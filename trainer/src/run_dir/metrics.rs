@@ -1,126 +1,17 @@
-//! `metrics.jsonl`: one JSON object per line and event.
+//! `metrics.jsonl` on disk.
 //!
-//! Every object has `event` and `seconds` (since the run began, over all its attempts). Lines are
-//! flushed, so that a reader who follows the file is at most one event behind. On resume the file
-//! is cut back to what it was at the checkpoint: no step is there twice.
+//! Lines are flushed, so that a reader who follows the file is at most one event behind. On resume the
+//! file is cut back to what it was at the checkpoint: no step is there twice.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use serde::Serialize;
+use lcsl_collective::buckets::BucketTimes;
+use lcsl_run_dir::event::{BucketSpan, Event, Line};
 
 use super::RunDir;
 use super::durable::{DiskContext, DiskError};
-
-/// When a bucket was summed, in seconds since the step's first backward pass began.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct BucketTimes {
-    /// Bytes in the bucket.
-    pub bytes: usize,
-    /// The hook of its last gradient ran; `end` of the backward pass on a rank without images.
-    pub hook: f64,
-    /// Its sum over ranks began.
-    pub start: f64,
-    /// Its sum over ranks was there.
-    pub end: f64,
-}
-
-/// The events.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event<'a> {
-    /// Training begins.
-    Start {
-        /// Training images of each class.
-        train_counts: &'a [u64],
-        /// Ranks.
-        world_size: usize,
-        /// Logical ranks.
-        virtual_ranks: usize,
-        /// Steps of an epoch.
-        steps_per_epoch: u64,
-    },
-    /// Training goes on from a checkpoint.
-    Resume {
-        /// Epoch in which it goes on, from 0.
-        epoch: u64,
-        /// Optimiser steps made before.
-        step: u64,
-    },
-    /// Some optimiser steps were made.
-    Step {
-        /// Epoch, from 0.
-        epoch: u64,
-        /// Optimiser steps made since the run began.
-        step: u64,
-        /// Mean loss since the last such event, per image.
-        loss: f64,
-        /// Learning rate.
-        learning_rate: f64,
-        /// Pseudo-labels admitted since the last such event.
-        admitted: u64,
-        /// Training images per second, over the world.
-        images_per_second: f64,
-        /// Seconds on this rank spent waiting for batches since the last such event.
-        data_seconds: f64,
-        /// In teacher, student and optimiser.
-        compute_seconds: f64,
-        /// With other ranks.
-        collective_seconds: f64,
-        /// Of the data seconds, those in which the threads that decode were behind; 0 for sets in memory.
-        loader_wait_seconds: f64,
-    },
-    /// When the buckets of the step before were summed over ranks, on rank 0.
-    Buckets {
-        /// Optimiser steps made since the run began.
-        step: u64,
-        /// One entry for each bucket, in the order in which they are summed; seconds since the backward
-        /// pass began.
-        buckets: &'a [BucketTimes],
-    },
-    /// An epoch has ended.
-    Epoch {
-        /// Epoch, from 0.
-        epoch: u64,
-        /// Optimiser steps made since the run began.
-        step: u64,
-        /// Mean loss per image over the epoch.
-        loss: f64,
-        /// Pseudo-labels admitted in the epoch, by class.
-        admitted: &'a [u64],
-        /// The class that took more than half of them, if one did.
-        collapse: Option<u32>,
-        /// Training images that were left out because their records are corrupt, over all ranks.
-        corrupt: u64,
-    },
-    /// Accuracy was measured.
-    Evaluation {
-        /// Epoch, from 0.
-        epoch: u64,
-        /// Optimiser steps made since the run began.
-        step: u64,
-        /// `validation` or `test`.
-        split: &'a str,
-        /// Mean of per-class accuracies, 0..1.
-        accuracy: f64,
-        /// Whether this model is now the best.
-        selected: bool,
-        /// Images that were left out because their records are corrupt, over all ranks.
-        corrupt: u64,
-        /// How long it took.
-        evaluation_seconds: f64,
-    },
-    /// A checkpoint was written.
-    Checkpoint {
-        /// Optimiser steps made since the run began.
-        step: u64,
-        /// Its directory's name.
-        name: &'a str,
-        /// How long it took.
-        checkpoint_seconds: f64,
-    },
-}
 
 /// The open file.
 #[derive(Debug)]
@@ -129,11 +20,10 @@ pub struct MetricsFile {
     path: PathBuf,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    seconds: f64,
-    #[serde(flatten)]
-    event: &'a Event<'a>,
+/// When buckets were summed, as an event says it.
+pub fn spans(times: &[BucketTimes]) -> Vec<BucketSpan> {
+    let span = |&BucketTimes { bytes, hook, start, end }| BucketSpan { bytes, hook, start, end };
+    times.iter().map(span).collect()
 }
 
 impl MetricsFile {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reduction {
@@ -21,8 +21,8 @@ impl Reduction {
     }
 
     /// What the reducer is asked for.
-    pub(crate) fn order(self) -> Order {
-        if self == Self::Ordered { Order::Tree } else { Order::Library }
+    pub(crate) fn order(self) -> SumOrder {
+        if self == Self::Ordered { SumOrder::Tree } else { SumOrder::Library }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The laws. Every rank runs them in this order.
 
-use lcsl_collective::order::{Order, sum_over_ranks};
+use lcsl_collective::order::{SumOrder, sum_over_ranks};
 use lcsl_collective::{Communicator, Values};
 
 pub(crate) type Law = fn(&mut dyn Communicator) -> Result<(), String>;
@@ -91,7 +91,7 @@ fn partners_exchange(world: &mut dyn Communicator) -> Result<(), String> {
 
 fn ordered_sums_agree_to_the_last_bit(world: &mut dyn Communicator) -> Result<(), String> {
     let mut mine: Vec<f32> = (0..100).map(|i| 1.0 / (1 + i + world.rank()) as f32).collect();
-    let summed = sum_over_ranks(world, Order::Tree, Values::F32(&mut mine));
+    let summed = sum_over_ranks(world, SumOrder::Tree, Values::F32(&mut mine));
     if !world.world_size().is_power_of_two() {
         return if summed.is_err() { Ok(()) } else { Err("a tree over 3 or 7".to_owned()) };
     }

@@ -2,6 +2,8 @@
 
 mod story;
 
+use lcsl_collective::control::Phase;
+
 use self::story::{Story, beat, hello, story as story_of};
 use super::*;
 
@@ -19,9 +21,9 @@ fn the_places_of_all_ranks_are_recorded_once_all_have_come() {
     let story = story_of(2).joined(1);
     assert!(story.done.is_empty());
     let story = story.joined(0);
-    let Some(Action::RecordRanks(places)) = story.done.first() else { panic!("{:?}", story.done) };
+    let Some(Action::RecordRanks(records)) = story.done.first() else { panic!("{:?}", story.done) };
     assert_eq!(
-        places.iter().map(|place| (place.rank, place.pid)).collect::<Vec<_>>(),
+        records.iter().map(|record| (record.rank, record.pid)).collect::<Vec<_>>(),
         [(0, 100), (1, 101)]
     );
 }

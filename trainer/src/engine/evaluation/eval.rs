@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lcsl_collective::solo::Solo;
 use lcsl_config::RunConfig;
+use lcsl_run_dir::result::Evaluated;
 use tch::Device;
 
 use super::evaluate::{Prediction, evaluate};
@@ -16,7 +17,6 @@ use crate::engine::data::pinned::Pinner;
 use crate::engine::step::teacher::with_normalised_classifier;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable;
-use crate::run_dir::result::Evaluated;
 
 /// Which images `lcsl eval` measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

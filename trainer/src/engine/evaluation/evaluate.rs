@@ -2,14 +2,14 @@
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use lcsl_data::DataError;
+use lcsl_run_dir::result::Evaluated;
 use tch::{Kind, Tensor};
 use thiserror::Error;
 
 use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalBatch, EvalBatches, EvalSet};
 use crate::engine::network::{Folded, Network};
-use crate::metrics::{Accuracy, Calibration, Confusion, report};
-use crate::run_dir::result::Evaluated;
+use crate::metrics::{Calibration, Confusion, report};
 
 /// What the model says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,7 +138,7 @@ impl Measured {
         Evaluated {
             split: split.to_owned(),
             corrupt: *corrupt,
-            accuracy: Accuracy::of(confusion, counts),
+            accuracy: report::accuracy(confusion, counts),
             ece: calibration.error(confusion.images()),
             per_class: report::class_rows(confusion, names, counts, admitted),
         }

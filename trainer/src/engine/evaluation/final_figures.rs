@@ -8,8 +8,8 @@ use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::network::Network;
 use crate::engine::step::teacher::tau_normalise;
-use crate::metrics::Accuracy;
-use crate::run_dir::result::{Evaluated, Variant};
+use crate::metrics::report;
+use lcsl_run_dir::result::{Evaluated, Variant};
 
 /// The figures of a finished run.
 pub(crate) struct FinalFigures {
@@ -55,7 +55,7 @@ pub(crate) fn final_figures(
     let [plain, normalised] = evaluate_classifiers(network, world, eval_set, classifiers)?;
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
-        accuracy: Accuracy::of(&measured.confusion, counts),
+        accuracy: report::accuracy(&measured.confusion, counts),
         ece: measured.calibration.error(measured.confusion.images()),
     };
     let selected = if normalised_is_better { &normalised } else { &plain };

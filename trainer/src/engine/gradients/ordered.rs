@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lcsl_collective::order::{BinaryCounter, Order, sum_over_ranks};
+use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
@@ -11,7 +11,7 @@ use crate::engine::network::Network;
 /// Gradients that are added in order.
 #[derive(Debug)]
 pub struct OrderedReducer {
-    order: Order,
+    order: SumOrder,
     /// Of the micro-batch at hand, over the logical ranks of this rank.
     sums: BinaryCounter<Tensor>,
     /// Of the micro-batches before (flat). What does not train stays zero.
@@ -24,7 +24,7 @@ pub struct OrderedReducer {
 
 impl OrderedReducer {
     /// For the gradients of what trains in `student`.
-    pub fn new(student: &Network, order: Order) -> Self {
+    pub fn new(student: &Network, order: SumOrder) -> Self {
         let gradient = student.parameters.buffer.zeros_like();
         let slots = student.trainable();
         let trained = student.parameters.part_of(&gradient, &slots);
@@ -78,7 +78,7 @@ fn add(earlier: &mut Tensor, later: Tensor) {
 /// Sums a flat tensor over all ranks, in place, wherever it lies.
 fn sum_flat(
     world: &mut dyn Communicator,
-    order: Order,
+    order: SumOrder,
     flat: &mut Tensor,
 ) -> Result<(), CollectiveError> {
     if world.world_size() == 1 {

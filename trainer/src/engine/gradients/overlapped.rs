@@ -20,14 +20,13 @@ use std::time::Instant;
 
 use lcsl_backends::NcclWorld;
 use lcsl_backends::nccl::{Element, Libraries};
-use lcsl_collective::buckets::{self, Arrivals, Bucket, Limits};
+use lcsl_collective::buckets::{self, Arrivals, Bucket, BucketTimes, Limits};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Device, Kind, Tensor};
 
 use crate::engine::native::gradients::{GradientHooks, SharedMemory};
 use crate::engine::network::Network;
 use crate::engine::network::flat::Flat;
-use crate::run_dir::metrics::BucketTimes;
 
 /// How gradients are cut into buckets.
 #[derive(Debug, Clone, Copy)]

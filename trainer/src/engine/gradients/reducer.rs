@@ -5,14 +5,14 @@
 //! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over all logical
 //!   ranks when the backward pass is over (`--deterministic`).
 
-use lcsl_collective::order::Order;
+use lcsl_collective::buckets::BucketTimes;
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::Tensor;
 
 use crate::engine::gradients::ordered::OrderedReducer;
 use crate::engine::gradients::overlapped::{BucketSettings, OverlappedReducer};
 use crate::engine::network::Network;
-use crate::run_dir::metrics::BucketTimes;
 
 /// The gradient of a step while it is being made.
 pub enum Reducer {
@@ -29,10 +29,10 @@ impl Reducer {
     pub fn new(
         student: &Network,
         world: &mut dyn Communicator,
-        order: Order,
+        order: SumOrder,
         settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
-        if order == Order::Library {
+        if order == SumOrder::Library {
             return Ok(Self::Overlapped(OverlappedReducer::new(student, world, settings)?));
         }
         Ok(Self::Ordered(OrderedReducer::new(student, order)))

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use lcsl_collective::control::{Control, Phase};
-use lcsl_collective::order::Order;
+use lcsl_collective::order::SumOrder;
+use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::{Admission, Devices, Protocol, QuotaRate, RunConfig};
 use tch::Device;
@@ -81,14 +82,13 @@ pub fn set_up_libtorch(threads: usize) {
     tch::set_num_interop_threads(1);
 }
 
-/// The device of a rank: the GPUs listed are dealt out by local rank. Where a scheduler shows a process
-/// fewer GPUs than the host has, ordinals count among those that are shown.
+/// The device of a rank: its GPU among those that this process sees.
 pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
     let Devices::Gpus(listed) = &config.run.gpu else {
         return Ok(Device::Cpu);
     };
     let visible = tch::Cuda::device_count().max(0) as usize;
-    match gpu(listed, local_rank, visible) {
+    match placement::ordinal(local_rank, listed, visible, is_narrowed()) {
         Some(ordinal) => Ok(Device::Cuda(ordinal)),
         None => {
             Err(TrainError::NoDevice { why: cuda::trouble().unwrap_or("the driver shows none") })
@@ -96,9 +96,19 @@ pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainErro
     }
 }
 
-fn gpu(listed: &[u32], local_rank: usize, visible: usize) -> Option<usize> {
-    let ordinal = *listed.get(local_rank % listed.len().max(1))? as usize;
-    ordinal.checked_rem(visible)
+/// What a person calls a device: `cpu`, or the number of a GPU in the list that was given.
+pub fn device_name(config: &RunConfig, device: Device) -> String {
+    match (device, &config.run.gpu) {
+        (Device::Cuda(ordinal), Devices::Gpus(listed)) => {
+            placement::device_name(ordinal, listed, is_narrowed())
+        }
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Whether a launcher has left this process only the GPUs listed.
+fn is_narrowed() -> bool {
+    std::env::var_os(placement::NARROWED_VARIABLE).is_some()
 }
 
 impl<'a> Run<'a> {
@@ -261,7 +271,7 @@ pub(super) fn reducer(
     student: &Network,
     world: &mut dyn Communicator,
 ) -> Result<Reducer, CollectiveError> {
-    let order = if config.run.deterministic { Order::Tree } else { Order::Library };
+    let order = if config.run.deterministic { SumOrder::Tree } else { SumOrder::Library };
     let mib = |mib: usize| mib << 20;
     let buckets = BucketSettings {
         ends_bytes: mib(config.run.first_bucket_mib),
@@ -281,18 +291,5 @@ fn settings(admission: &Admission) -> AdmissionSettings {
         burst_steps: admission.burst_steps,
         share: admission.share.0,
         crest_alpha: admission.crest_alpha,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Story: `--gpu=2,3` once trained on GPUs 0 and 1, because only the number of them was looked at.
-    #[test]
-    fn ranks_get_the_gpus_that_were_listed() {
-        assert_eq!([0, 1].map(|rank| gpu(&[2, 3], rank, 4)), [Some(2), Some(3)]);
-        assert_eq!(gpu(&[2, 3], 1, 1), Some(0), "a scheduler shows each process one GPU");
-        assert_eq!(gpu(&[0], 0, 0), None);
     }
 }

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use lcsl_run_dir::names::TENSORS;
 use safetensors::{Dtype, SafeTensorError, View};
 use tch::{Kind, Tensor};
 
 use crate::engine::network::Network;
 use crate::engine::run::digest;
 use crate::engine::run::state::TrainState;
-use crate::run_dir::checkpoints::{Found, TENSORS};
+use crate::run_dir::checkpoints::Found;
 
 /// Writes what a checkpoint holds as safetensors: `student.*`, `momentum.*`, and `best.*` where there is
 /// one.

@@ -3,6 +3,7 @@
 use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
+use lcsl_run_dir::exit::{BAD_DATA, DISK, RANK_FAILED, USAGE};
 
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
@@ -10,11 +11,6 @@ use crate::engine::evaluation::saved_model::SavedModelError;
 use crate::engine::run::error::TrainError;
 use crate::engine::step::error::StepError;
 use crate::run_dir::durable::DiskError;
-
-const USAGE: i32 = 2;
-const BAD_DATA: i32 = 3;
-const RANK_FAILED: i32 = 4;
-const DISK: i32 = 5;
 
 /// What a rank says of an error that ends its training.
 pub fn of_training(error: &TrainError) -> Failure {
@@ -49,11 +45,11 @@ pub fn of_training(error: &TrainError) -> Failure {
             (USAGE, Some(hint.to_owned()), false)
         }
     };
-    Failure { what: error.to_string(), hint, exit_code, bystander }
+    Failure { what: error.to_string(), hint, exit_code: exit_code.into(), bystander }
 }
 
 /// Exit code and remedy of an error of `eval` or `export`.
-pub fn of_saved_model(error: &SavedModelError) -> (i32, Option<String>) {
+pub fn of_saved_model(error: &SavedModelError) -> (u8, Option<String>) {
     match error {
         SavedModelError::NoModel { .. } => {
             let hint = "a model is saved after the first evaluation, at the end of an epoch";
@@ -69,7 +65,7 @@ pub fn of_saved_model(error: &SavedModelError) -> (i32, Option<String>) {
     }
 }
 
-fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
+fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
     match error {
         StepError::Data(error) => (BAD_DATA, record_hint(error), false),
         StepError::NotFinite { here, .. } => {
@@ -92,7 +88,7 @@ fn of_step(error: &StepError) -> (i32, Option<String>, bool) {
     }
 }
 
-fn of_evaluation(error: &EvaluateError) -> (i32, Option<String>, bool) {
+fn of_evaluation(error: &EvaluateError) -> (u8, Option<String>, bool) {
     if let EvaluateError::Data(error) = error {
         return (BAD_DATA, data_hint(error), false);
     }

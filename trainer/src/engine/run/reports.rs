@@ -3,9 +3,11 @@
 use super::build::Run;
 use super::error::TrainError;
 use super::recorder::{RunEvent, StepStatus};
+use lcsl_run_dir::Event;
+
 use crate::engine::step::report::StepReport;
 use crate::run_dir::checkpoints::Position;
-use crate::run_dir::metrics::Event;
+use crate::run_dir::metrics;
 
 impl Run<'_> {
     pub(super) fn report_start(&mut self) -> Result<(), TrainError> {
@@ -61,6 +63,7 @@ impl Run<'_> {
         let every = self.config.train.log_every_steps as u64;
         let (step, buckets) = (self.position.step, self.context.reducer.bucket_times());
         if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
+            let buckets = &metrics::spans(buckets);
             self.recorders.line(at, Event::Buckets { step, buckets })?;
         }
         Ok(())

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
+use lcsl_run_dir::Event;
+use lcsl_run_dir::result::{Corrupt, RunResult};
 
 use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::evaluate::evaluate;
@@ -21,8 +23,6 @@ use crate::engine::step::step::global_step;
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
 use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext};
-use crate::run_dir::metrics::Event;
-use crate::run_dir::result::{Corrupt, RunResult};
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Run<'_> {
         self.totals.epoch_loss += loss * report.images as f64;
         self.corrupt.resize(epoch as usize + 1, 0);
         self.corrupt[epoch as usize] += report.left_out;
-        self.context.clock.control().place().advance(epoch, self.position.step);
+        self.context.clock.control().heartbeat().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lcsl_collective::control::{Failure, FromRank, Hello, Phase};
 
-use super::super::{Action, ChildEnd, Event, Supervision};
+use super::super::{Action, Event, Supervision};
+use crate::supervise::facts::ChildEnd;
 use crate::supervise::verdict::Verdict;
 
 /// The sentences of a story: what happened, with the time in milliseconds.
@@ -34,7 +35,7 @@ impl Story {
     }
 
     pub(super) fn joined(self, rank: usize) -> Self {
-        let world_size = self.run.seats.len();
+        let world_size = self.run.facts.ranks.len();
         self.happens(Event::Joined(hello(rank, world_size)))
     }
 

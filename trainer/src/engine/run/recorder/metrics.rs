@@ -1,9 +1,11 @@
 //! Lines in `metrics.jsonl`.
 
+use lcsl_run_dir::Event;
+
 use super::{Recorder, RunEvent, StepStatus, Window};
 use crate::run_dir::RunDir;
 use crate::run_dir::durable::DiskError;
-use crate::run_dir::metrics::{Event, MetricsFile};
+use crate::run_dir::metrics::MetricsFile;
 
 /// Writes a line for each event, and one for every few steps.
 pub struct MetricsRecorder {

@@ -12,6 +12,7 @@ mod window;
 use std::collections::BTreeSet;
 
 use lcsl_collective::control::{Control, Score};
+use lcsl_run_dir::Event;
 
 use self::metrics::MetricsRecorder;
 use self::terminal::TerminalRecorder;
@@ -19,7 +20,6 @@ use self::window::Window;
 use crate::clock::Lap;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable::DiskError;
-use crate::run_dir::metrics::Event;
 
 /// A sink of events.
 pub trait Recorder {

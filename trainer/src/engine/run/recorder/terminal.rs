@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lcsl_collective::control::{Control, FromRank, Progress};
+use lcsl_collective::control::{Control, FromRank, TrainProgress};
 
 use super::{Recorder, RunEvent, StepStatus, Window};
 use crate::run_dir::durable::DiskError;
@@ -31,7 +31,7 @@ impl TerminalRecorder {
             return;
         }
         self.told = Some(Instant::now());
-        self.control.send(&FromRank::Progress(Progress {
+        self.control.send(&FromRank::Progress(TrainProgress {
             epoch: status.epoch.0,
             epochs: status.epoch.1,
             step: status.step.0,

@@ -1,0 +1,213 @@
+//! `lcsl data prepare`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use lcsl_data::datasets::DatasetId;
+use lcsl_data::prepare::error::Blame;
+use lcsl_data::prepare::{DatasetManifest, PrepareError, PrepareProgress, PrepareRequest, prepare};
+
+use super::dataset::DatasetToPrepare;
+use super::progress::{Position, show_while};
+use crate::fault::Fault;
+use crate::report::table::grouped;
+use crate::terminal;
+use lcsl_run_dir::exit;
+
+/// Arguments of `lcsl data prepare`.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// What to prepare
+    #[arg(value_enum)]
+    pub dataset: DatasetToPrepare,
+    /// Folder that holds the dataset as it is published
+    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    pub root: PathBuf,
+    /// Folder to write: `datasets/imagenet_lt`, say
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What is stored of an image
+    #[arg(long, value_enum, default_value = "jpeg")]
+    pub form: FormToStore,
+    /// Width and height of raw images, in pixels
+    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub raw_side: u32,
+    /// Make JPEGs with a longer side than this smaller [default: as they come]
+    #[arg(long = "max_side", alias = "max-side", value_name = "PIXELS",
+          value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub max_side: Option<u32>,
+    /// Quality of JPEGs that are encoded again
+    #[arg(long, value_name = "1-100", default_value_t = 95,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: u8,
+    /// Draws the stored order, and which images are selected
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Images of a shard
+    #[arg(long = "images_per_shard", alias = "images-per-shard", value_name = "N",
+          default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub images_per_shard: u32,
+    /// Refuse anything but the official files, instead of a warning
+    #[arg(long)]
+    pub official: bool,
+    /// Threads that write shards [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// folder: cut a long-tailed training set, smallest class over largest
+    #[arg(long = "imb_factor", alias = "imb-factor", value_name = "FACTOR")]
+    pub imb_factor: Option<f64>,
+    /// folder, synthetic: validation images of each class
+    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N", default_value_t = 0)]
+    pub val_per_class: usize,
+    /// synthetic: test images of each class
+    #[arg(
+        long = "test_per_class",
+        alias = "test-per-class",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub test_per_class: usize,
+    /// synthetic: file with the number of training images of each class, one a line
+    #[arg(long, value_name = "FILE")]
+    pub counts: Option<PathBuf>,
+    /// synthetic: width and height of an image, in pixels
+    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub image_size: u32,
+    /// Answer with the manifest on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is stored of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormToStore {
+    /// The JPEG as it comes, wherever possible
+    Jpeg,
+    /// Pixels: resized, and the middle square cut out
+    Raw,
+}
+
+/// Runs `lcsl data prepare` and returns the exit code.
+pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
+    let request = request(asked);
+    let progress = PrepareProgress::default();
+    let position = |elapsed: Duration| position(&progress, elapsed);
+    let outcome = show_while(position, || prepare(&request, &progress)).map_err(|e| fault(&e))?;
+    let manifest = &outcome.manifest;
+    for warning in &manifest.warnings {
+        terminal::show_warning(warning);
+    }
+    if outcome.already {
+        let out = request.out.display();
+        terminal::show_note(&format!("{out} was prepared before: nothing to do"));
+    }
+    let found = progress.found.load(Ordering::Relaxed);
+    if found > 0 {
+        let found = grouped(found);
+        terminal::show_note(&format!("{found} images were there from an earlier attempt"));
+    }
+    if asked.json {
+        let text = serde_json::to_string_pretty(manifest).expect("plain values become JSON");
+        terminal::print(&format!("{text}\n"))?;
+    } else {
+        terminal::print(&summary(manifest, &request))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn request(asked: &Prepare) -> PrepareRequest {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    PrepareRequest {
+        dataset: match asked.dataset {
+            DatasetToPrepare::ImagenetLt => DatasetId::ImagenetLt,
+            DatasetToPrepare::Inaturalist2018 => DatasetId::Inaturalist2018,
+            DatasetToPrepare::Folder => DatasetId::Folder,
+            DatasetToPrepare::Synthetic => DatasetId::Synthetic,
+            DatasetToPrepare::Cifar10 => DatasetId::Cifar10,
+            DatasetToPrepare::Cifar100 => DatasetId::Cifar100,
+            DatasetToPrepare::FashionMnist => DatasetId::FashionMnist,
+        },
+        root: asked.root.clone(),
+        out: asked.out.clone(),
+        form: match asked.form {
+            FormToStore::Jpeg => lcsl_data::shard::RecordForm::Jpeg,
+            FormToStore::Raw => lcsl_data::shard::RecordForm::Raw { side: asked.raw_side },
+        },
+        max_side: asked.max_side,
+        quality: asked.quality,
+        seed: asked.seed,
+        images_per_shard: asked.images_per_shard,
+        official: asked.official,
+        threads: asked.threads.map_or_else(cores, |threads| threads as usize),
+        imb_factor: asked.imb_factor,
+        val_per_class: asked.val_per_class,
+        test_per_class: asked.test_per_class,
+        counts: asked.counts.clone(),
+        image_size: asked.image_size,
+    }
+}
+
+fn position(progress: &PrepareProgress, elapsed: Duration) -> Position {
+    let [total, done, found, bytes] =
+        [&progress.total, &progress.done, &progress.found, &progress.bytes]
+            .map(|number| number.load(Ordering::Relaxed));
+    let words = if total == 0 {
+        "reading lists and folders".to_owned()
+    } else {
+        let rate = done.saturating_sub(found) as f64 / elapsed.as_secs_f64().max(1e-3);
+        format!(
+            "{} of {} images   {} MiB   {rate:.0} images/s",
+            grouped(done),
+            grouped(total),
+            grouped(bytes >> 20)
+        )
+    };
+    Position { done, total, words }
+}
+
+fn fault(error: &PrepareError) -> Fault {
+    let exit_code = match error.blame() {
+        Blame::Usage => exit::USAGE,
+        Blame::Data => exit::BAD_DATA,
+        Blame::Disk => exit::DISK,
+    };
+    Fault { hint: error.hint(), ..Fault::new(error.to_string(), exit_code) }
+}
+
+fn summary(manifest: &DatasetManifest, request: &PrepareRequest) -> String {
+    let mut text = format!(
+        "{} is prepared in {} ({})\n",
+        manifest.dataset,
+        request.out.display(),
+        manifest.settings
+    );
+    for part in &manifest.parts {
+        let _ = writeln!(
+            text,
+            "  {:5}  {:>9} images of {} classes  {:>5} shards  {:>7} MiB",
+            part.name,
+            grouped(part.images),
+            part.counts.iter().filter(|count| **count > 0).count(),
+            part.shards,
+            grouped(part.bytes >> 20)
+        );
+    }
+    let duplicates = &manifest.duplicates;
+    if duplicates.across_parts > 0 {
+        let _ = writeln!(
+            text,
+            "  {} images lie in more than one part, among them:",
+            grouped(duplicates.across_parts)
+        );
+        for equal in &duplicates.named {
+            let _ = writeln!(text, "    {}", equal.join(" = "));
+        }
+    }
+    text
+}

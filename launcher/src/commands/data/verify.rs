@@ -1,0 +1,65 @@
+//! `lcsl data verify`.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use lcsl_data::verify::{VerifyProgress, verify};
+
+use super::fault::bad_data;
+use super::progress::{Position, show_while};
+use crate::fault::Fault;
+use crate::report::table::grouped;
+use crate::terminal;
+use lcsl_run_dir::exit;
+
+/// Arguments of `lcsl data verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Folder of a prepared dataset, or of one set of shards
+    pub path: PathBuf,
+    /// Threads that read [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+}
+
+/// Runs `lcsl data verify` and returns the exit code.
+pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = asked.threads.map_or_else(cores, |threads| threads as usize);
+    let progress = VerifyProgress::default();
+    let began = Instant::now();
+    let problems = show_while(
+        |elapsed| position(&progress, elapsed),
+        || verify(&asked.path, threads, &progress),
+    );
+    let problems = problems.map_err(|error| bad_data(&error))?;
+    let done = grouped(progress.done.load(Ordering::Relaxed));
+    if !problems.is_empty() {
+        let what = format!(
+            "{} is damaged
+{problems}",
+            asked.path.display()
+        );
+        let hint = "prepare the set again, or fetch it again; `lcsl data index` is for shards that \
+             were changed on purpose";
+        return Err(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::BAD_DATA) });
+    }
+    terminal::print(&format!(
+        "{}: {done} images, {} MiB, all as they were written ({:.1} s)\n",
+        asked.path.display(),
+        grouped(progress.bytes.load(Ordering::Relaxed) >> 20),
+        began.elapsed().as_secs_f64()
+    ))?;
+    Ok(exit::DONE)
+}
+
+fn position(progress: &VerifyProgress, elapsed: Duration) -> Position {
+    let [total, done, bytes] = [&progress.total, &progress.done, &progress.bytes]
+        .map(|number| number.load(Ordering::Relaxed));
+    let rate = (bytes >> 20) as f64 / elapsed.as_secs_f64().max(1e-3);
+    let words = format!("{} of {} images   {rate:.0} MiB/s", grouped(done), grouped(total));
+    Position { done, total, words }
+}

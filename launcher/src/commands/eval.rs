@@ -1,0 +1,78 @@
+//! `lcsl eval`: a rank measures the selected model of a run, and the launcher shows what it found.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::trained::{open, prepare};
+use crate::fault::Fault;
+use crate::ranks::answer::{self, Answer, not_understood};
+use crate::report::table;
+use crate::terminal;
+use lcsl_run_dir::exit;
+use lcsl_run_dir::result::Evaluated;
+
+/// Arguments of `lcsl eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// Directory of the run
+    pub run_dir: PathBuf,
+    /// Which images to measure on
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: EvalSplit,
+    /// Average the logits of an image and its mirror image [default: as the run was configured]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub tta: Option<bool>,
+    /// Normalise the classifier with this exponent first
+    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
+    pub tau_norm: Option<f64>,
+    /// Write what the model says of each image to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The images of `lcsl eval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvalSplit {
+    /// The test set
+    Test,
+    /// The images that the model was selected on
+    Val,
+}
+
+/// Runs `lcsl eval` and returns the exit code, which is that of the rank.
+pub fn run(asked: &Eval) -> Result<u8, Fault> {
+    let config = open(&asked.run_dir)?;
+    let split = match asked.split {
+        EvalSplit::Test => "test",
+        EvalSplit::Val => "val",
+    };
+    let tta = asked.tta.unwrap_or(config.evaluation.tta).to_string();
+    let mut rest: Vec<OsString> = ["--split", split, "--tta", &tta].map(Into::into).into();
+    if let Some(tau) = asked.tau_norm {
+        rest.extend(["--tau-norm".into(), tau.to_string().into()]);
+    }
+    if let Some(path) = &asked.predictions {
+        rest.extend(["--predictions".into(), path.into()]);
+    }
+    let command = prepare(&config, "eval", &asked.run_dir, rest)?;
+    let answer = match answer::answer(&command)? {
+        Answer::Printed(text) => text,
+        Answer::Failed(code) => return Ok(code),
+    };
+    let answer: serde_json::Value =
+        serde_json::from_slice(&answer).map_err(|error| not_understood(&error))?;
+    if asked.json {
+        terminal::print(&format!("{answer}\n"))?;
+    } else {
+        let evaluated: Evaluated =
+            serde_json::from_value(answer).map_err(|error| not_understood(&error))?;
+        terminal::print(&table::of_evaluation(&evaluated, &asked.run_dir))?;
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,42 @@
+//! `lcsl export`: a rank writes the selected model of a run as safetensors.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::trained::{open, prepare};
+use crate::fault::Fault;
+use crate::ranks::answer;
+
+/// Arguments of `lcsl export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Directory of the run
+    pub run_dir: PathBuf,
+    /// File to write
+    pub out: PathBuf,
+    /// Write the labelling copy, whose classifier rows have norm 1
+    #[arg(long)]
+    pub teacher: bool,
+    /// Overwrite the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Runs `lcsl export` and returns the exit code, which is that of the rank.
+pub fn run(asked: &Export) -> Result<u8, Fault> {
+    let config = open(&asked.run_dir)?;
+    if asked.out.exists() && !asked.force {
+        return Err(Fault::usage(
+            format!("{} exists already", asked.out.display()),
+            "give another name, or --force to overwrite it",
+        ));
+    }
+    let mut rest: Vec<OsString> = vec![asked.out.clone().into()];
+    if asked.teacher {
+        rest.push("--teacher".into());
+    }
+    let command = prepare(&config, "export", &asked.run_dir, rest)?;
+    answer::run(&command)
+}

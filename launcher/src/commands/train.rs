@@ -1,0 +1,101 @@
+//! `lcsl train`: parse, check, lock the run directory, start the ranks, watch them, show the
+//! figures.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, parse_train, to_toml};
+
+use crate::commands::dry_run;
+use crate::fault::Fault;
+use crate::machine;
+use crate::ranks::group::{WorkerGroup, system_fault};
+use crate::ranks::programs::{SearchPaths, look};
+use crate::report::table;
+use crate::run_dir::{self, Opened};
+use crate::terminal;
+use lcsl_run_dir::{RunDir, exit};
+
+/// Runs `lcsl train` with the arguments behind that word, and returns the exit code.
+pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
+    let mut command = match parse_train(arguments, &machine::look()) {
+        Ok(command) => command,
+        Err(Stop::Text(text)) => return terminal::print(&text).map(|()| exit::DONE),
+        Err(Stop::Problems(problems)) => {
+            return Err(Fault::several(&problems.title(), &problems.0, exit::USAGE));
+        }
+    };
+    settle_run_dir(&mut command.config, &command.origins)?;
+    for note in &command.notes {
+        terminal::show_note(note);
+    }
+    let paths = SearchPaths::here();
+    let installed = look(&paths, command.config.run.nproc);
+    if command.dry_run {
+        return dry_run::show(&command, &paths, installed);
+    }
+    let (rank, libtorch) = installed.complete()?;
+    let config = &command.config;
+    let run_dir = match run_dir::open(config)? {
+        Opened::Ready(run_dir) => run_dir,
+        Opened::Finished => {
+            terminal::show_note(&format!("already finished: {}", config.run.run_dir.display()));
+            return report(&RunDir::at(&config.run.run_dir), command.json);
+        }
+    };
+    run_dir.write_config(&to_toml(config, &command.origins))?;
+    let group = WorkerGroup { config, rank, libtorch, paths, run_dir, json: command.json };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| system_fault("start the event loop", &error))?;
+    let code = runtime.block_on(group.train())?;
+    if code == exit::DONE { report(group.run_dir.at(), command.json) } else { Ok(code) }
+}
+
+/// `--resume PATH` goes on with the run in that directory, which is then the run directory.
+fn settle_run_dir(config: &mut RunConfig, origins: &Origins) -> Result<(), Fault> {
+    let Resume::Path(path) = &config.run.resume else {
+        return Ok(());
+    };
+    let same = |a: &Path, b: &Path| match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    };
+    let chosen = !matches!(origins.get("run.run_dir"), Some(Origin::Auto { .. }));
+    if chosen && !same(path, &config.run.run_dir) {
+        return Err(Fault::usage(
+            format!(
+                "--resume names {}, but the run directory is {}",
+                path.display(),
+                config.run.run_dir.display()
+            ),
+            "a run goes on in its own directory: leave --run_dir out",
+        ));
+    }
+    config.run.run_dir.clone_from(path);
+    Ok(())
+}
+
+/// Shows the figures of a finished run.
+fn report(run_dir: &RunDir, json: bool) -> Result<u8, Fault> {
+    let path = run_dir.result();
+    let unusable = |why: String| Fault {
+        hint: Some("please report this, with logs/ of the run directory".to_owned()),
+        ..Fault::new(format!("training ended, but {} {why}", path.display()), exit::BUG)
+    };
+    let text = fs::read(&path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+    let not_understood = |error| unusable(format!("cannot be understood: {error}"));
+    if json {
+        let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(not_understood)?;
+        if let Some(figures) = value.as_object_mut() {
+            figures.insert("run_dir".to_owned(), run_dir.root().to_string_lossy().into());
+        }
+        terminal::print(&format!("{value}\n"))?;
+    } else {
+        let result = serde_json::from_slice(&text).map_err(not_understood)?;
+        terminal::print(&table::of_run(&result, run_dir.root()))?;
+    }
+    Ok(exit::DONE)
+}

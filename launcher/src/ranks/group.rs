@@ -1,0 +1,187 @@
+//! The group of ranks that trains: started, watched, and started again after a failure, an attempt
+//! each, if that was asked for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use lcsl_config::{Method, Protocol, RunConfig};
+
+use crate::fault::Fault;
+use crate::machine;
+use crate::ranks::command;
+use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::programs::SearchPaths;
+use crate::run_dir::LockedRunDir;
+use crate::supervise::display::{Display, Words};
+use crate::supervise::state::Supervision;
+use crate::supervise::verdict::Verdict;
+use crate::supervise::watch::{Interrupts, Watch, watch};
+use crate::supervise::{explain, processes, server};
+use crate::terminal;
+use lcsl_run_dir::{RunDir, exit};
+
+/// More of a log is not read to explain a launch that came to nothing.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything that the attempts of one run have in common.
+pub struct WorkerGroup<'a> {
+    /// What they train.
+    pub config: &'a RunConfig,
+    /// The program of one rank.
+    pub rank: PathBuf,
+    /// The directory of libtorch's libraries.
+    pub libtorch: PathBuf,
+    /// Where programs and libraries were looked for.
+    pub paths: SearchPaths,
+    /// Where they work.
+    pub run_dir: LockedRunDir,
+    /// Whether a script wants to hear how it ended.
+    pub json: bool,
+}
+
+impl WorkerGroup<'_> {
+    /// Lets the ranks train, again after a failure as often as was asked for, and returns the exit
+    /// code.
+    pub async fn train(&self) -> Result<u8, Fault> {
+        let mut interrupts =
+            Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
+        let restarts = self.config.run.max_restarts;
+        let mut attempt = 0;
+        loop {
+            let (end, interrupted) = self.attempt(&mut interrupts).await?;
+            if end.code != exit::RANK_FAILED || interrupted || attempt == restarts {
+                if let Some(fault) = end.fault.filter(|_| self.json) {
+                    terminal::print_fault(&fault);
+                }
+                return Ok(end.code);
+            }
+            attempt += 1;
+            terminal::show_note(&format!(
+                "starting the ranks again from the newest whole checkpoint ({attempt} of {restarts})"
+            ));
+        }
+    }
+
+    /// One attempt of all ranks: how it ended, and whether somebody asked to stop.
+    async fn attempt(&self, interrupts: &mut Interrupts) -> Result<(End, bool), Fault> {
+        let secret =
+            processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
+        let everywhere = !self.config.run.hosts.is_empty();
+        let (control, heard) = server::listen(secret.clone(), everywhere)
+            .await
+            .map_err(|error| system_fault("listen for the ranks", &error))?;
+        let command = self.command(&control, &secret);
+        let path = self.run_dir.at().log_of(Path::new(&command.program));
+        let (log, log_start) = open_log(&path)?;
+        let child = processes::start(&command, &log).map_err(|error| {
+            let what = format!("cannot start {}: {error}", command.program.display());
+            Fault::usage(what, "run `make build` again")
+        })?;
+        let mut display = Display::new(words(self.config));
+        let mut end = End { code: exit::DONE, fault: None };
+        let mut announce =
+            |verdict: &Verdict| end = announce(verdict, self.run_dir.at(), &path, log_start);
+        let mut at = Watch {
+            supervision: Supervision::new(self.config.run.nproc, env!("CARGO_PKG_VERSION")),
+            child,
+            heard,
+            secret: &secret,
+            run_dir: &self.run_dir,
+            display: &mut display,
+            announce: &mut announce,
+        };
+        watch(&mut at, interrupts).await?;
+        let interrupted = at.supervision.was_interrupted();
+        Ok((end, interrupted))
+    }
+
+    fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
+        let devices = machine::visible_devices();
+        let on = LaunchEnvironment {
+            rank: &self.rank,
+            libtorch: Some(&self.libtorch),
+            control,
+            secret,
+            inherited_library_path: self.paths.libtorch.library_path.as_deref(),
+            inherited_devices: devices.as_deref(),
+            is_root: rustix::process::getuid().is_root(),
+        };
+        command::train(self.config, &on)
+    }
+}
+
+/// How an attempt ended.
+struct End {
+    code: u8,
+    fault: Option<Fault>,
+}
+
+/// Says how an attempt ended.
+fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> End {
+    let fault = match verdict {
+        Verdict::Done => return End { code: exit::DONE, fault: None },
+        Verdict::Stopped => {
+            terminal::show_note(
+                "stopped, and a checkpoint is saved; go on with the same command and --resume auto",
+            );
+            return End { code: exit::STOPPED, fault: None };
+        }
+        Verdict::Abandoned => Fault {
+            hint: Some("go on from that checkpoint with --resume auto".to_owned()),
+            ..Fault::new(
+                "ended at once; steps after the newest checkpoint are lost",
+                exit::ABANDONED,
+            )
+        },
+        Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
+        Verdict::Failed { what, hint, rank, exit_code } => {
+            let log = match rank {
+                Some(rank) => run_dir.log(*rank),
+                None => log.to_owned(),
+            };
+            let what = format!("{what}\n  log: {}", log.display());
+            Fault { hint: hint.clone(), ..Fault::new(what, *exit_code) }
+        }
+    };
+    terminal::show_fault(&fault);
+    End { code: fault.exit_code, fault: Some(fault) }
+}
+
+/// Opens a log for more lines, and says where these will begin.
+fn open_log(path: &Path) -> Result<(File, u64), Fault> {
+    let log = OpenOptions::new().create(true).append(true).open(path);
+    let log = log.map_err(|error| Fault::disk("open", path, &error))?;
+    let length = log.metadata().map_err(|error| Fault::disk("read", path, &error))?.len();
+    Ok((log, length))
+}
+
+/// What was written to a log from `start` on. A log that cannot be read explains nothing, and is no
+/// reason to say less.
+fn printed(log: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(log)
+        && file.seek(SeekFrom::Start(start)).is_ok()
+    {
+        let _ = file.take(LOG_BYTES_MAX).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn words(config: &RunConfig) -> Words {
+    Words {
+        measured: match config.train.protocol {
+            Protocol::Honest => "validation",
+            Protocol::Paper => "test",
+        },
+        selected: match config.train.method {
+            Method::Lcsl => "new teacher",
+            Method::Mixup | Method::Ce => "best so far",
+        },
+    }
+}
+
+/// Something that the operating system did not do; `action` completes the sentence "cannot …".
+pub fn system_fault(action: &str, error: &std::io::Error) -> Fault {
+    Fault::new(format!("cannot {action}: {error}"), exit::BUG)
+}

@@ -1,0 +1,179 @@
+//! `result.json`: the figures of a finished run; and those that `lcsl eval` measures again.
+
+use serde::{Deserialize, Serialize};
+
+/// Accuracies in 0..1. Groups are means over their classes; an empty group is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Mean of per-class accuracies over the classes that have test images.
+    pub all: Option<f64>,
+    /// Share of images recognised.
+    pub top1: Option<f64>,
+    /// Classes with more than 100 training images.
+    pub many: Option<f64>,
+    /// Classes with 20 to 100.
+    pub medium: Option<f64>,
+    /// Classes with fewer than 20.
+    pub few: Option<f64>,
+    /// The third of the classes with most training images.
+    pub head_third: Option<f64>,
+    /// The third between.
+    pub middle_third: Option<f64>,
+    /// The third with fewest.
+    pub tail_third: Option<f64>,
+}
+
+/// One class in `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassRow {
+    /// Class id.
+    pub class: u32,
+    /// Its name.
+    pub name: String,
+    /// Training images.
+    pub train_count: u64,
+    /// Pseudo-labels of this class admitted during the run.
+    pub admitted: u64,
+    /// Test images.
+    pub test_count: u64,
+    /// Share of them recognised; null without test images.
+    pub accuracy: Option<f64>,
+}
+
+/// Accuracies on one set of images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// `test` or `validation`.
+    pub split: String,
+    /// By group.
+    pub accuracy: Accuracy,
+    /// Expected calibration error, 0..1.
+    pub ece: f64,
+    /// By class.
+    pub per_class: Vec<ClassRow>,
+    /// Images that were left out of these figures because their records are corrupt
+    /// (`data.on_corrupt`).
+    #[serde(default)]
+    pub corrupt: u64,
+}
+
+/// Images that were left out because their records are corrupt, over all ranks (`data.on_corrupt`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Corrupt {
+    /// Out of training, by epoch.
+    pub training: Vec<u64>,
+    /// Out of the validation images, when they were last measured.
+    pub validation: u64,
+    /// Out of the test images.
+    pub test: u64,
+}
+
+/// The best network with one of two classifiers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The exponent of τ-normalisation (Kang et al., ICLR 2020); 0 means as trained.
+    pub tau: f64,
+    /// By group, on the test set.
+    pub accuracy: Accuracy,
+    /// Expected calibration error, 0..1.
+    pub ece: f64,
+}
+
+/// All of `result.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Version of the program.
+    pub version: String,
+    /// By group, on the test set, of the selected model, logits averaged with the mirror image.
+    pub accuracy: Accuracy,
+    /// By class.
+    pub per_class: Vec<ClassRow>,
+    /// Expected calibration error on the test set, 0..1.
+    pub ece: f64,
+    /// τ of the selected model's classifier: 0 for as trained. Chosen on the validation images in
+    /// protocol `honest`; always 0 in `paper`.
+    pub classifier_tau: f64,
+    /// The best network with its classifier as trained.
+    pub as_trained: Variant,
+    /// The best network with a τ-normalised classifier.
+    pub tau_normalised: Variant,
+    /// What the model was selected on: `validation` or, in protocol `paper`, `test`.
+    pub selected_on: String,
+    /// Epoch after which the selected model was measured, from 0.
+    pub selected_epoch: u64,
+    /// Its accuracy there.
+    pub selected_accuracy: f64,
+    /// Classes left out of the selection score because they have no image to spare.
+    pub unscored_classes: Vec<u32>,
+    /// `honest` or `paper`.
+    pub protocol: String,
+    /// `lcsl`, `mixup` or `ce`.
+    pub method: String,
+    /// Admission policy.
+    pub policy: String,
+    /// Dataset.
+    pub dataset: String,
+    /// Network.
+    pub model: String,
+    /// Seed.
+    pub seed: u64,
+    /// Training images.
+    pub train_images: u64,
+    /// Ranks.
+    pub world_size: usize,
+    /// Logical ranks.
+    pub virtual_ranks: usize,
+    /// libtorch threads of each rank.
+    pub threads: usize,
+    /// Images that were left out.
+    #[serde(default)]
+    pub corrupt: Corrupt,
+    /// Optimiser steps made.
+    pub steps: u64,
+    /// Pseudo-labels admitted.
+    pub admitted_total: u64,
+    /// Training images per second while training, over the world, evaluations and checkpoints left
+    /// out.
+    pub images_per_second: f64,
+    /// Seconds from the first step to the last evaluation, over all attempts of the run.
+    pub train_seconds: f64,
+    /// Digest of the selected model: of what `lcsl export` writes.
+    pub weights_digest: String,
+    /// Digest of the student after the last step.
+    pub last_weights_digest: String,
+    /// Digest of every admission decision.
+    pub admission_digest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without `corrupt`, as versions before `--on_corrupt` wrote it, and with a key of a later one.
+    const TEXT: &str = r#"{
+        "version": "0.1.0", "later": 1, "accuracy": {"all": 0.5, "top1": 0.5, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null, "tail_third": null},
+        "per_class": [{"class": 0, "name": "a", "train_count": 1, "admitted": 0, "test_count": 0,
+        "accuracy": null}], "ece": 0.1, "classifier_tau": 0.0,
+        "as_trained": {"tau": 0.0, "accuracy": {"all": 0.5, "top1": null, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null,
+        "tail_third": null}, "ece": 0.1},
+        "tau_normalised": {"tau": 1.9, "accuracy": {"all": 0.5, "top1": null, "many": null,
+        "medium": null, "few": null, "head_third": null, "middle_third": null,
+        "tail_third": null}, "ece": 0.1},
+        "selected_on": "validation", "selected_epoch": 3, "selected_accuracy": 0.5,
+        "unscored_classes": [], "protocol": "honest", "method": "ce", "policy": "quota",
+        "dataset": "synthetic", "model": "resnet20", "seed": 0, "train_images": 1, "world_size": 1,
+        "virtual_ranks": 1, "threads": 1, "steps": 1, "admitted_total": 0, "images_per_second": 1.5,
+        "train_seconds": 0.1, "weights_digest": "a", "last_weights_digest": "b",
+        "admission_digest": "c"}"#;
+
+    #[test]
+    fn what_was_written_is_read_and_written_the_same() {
+        let result: RunResult = serde_json::from_str(TEXT).unwrap();
+        assert_eq!((result.per_class[0].accuracy, result.accuracy.all), (None, Some(0.5)));
+        assert_eq!(result.corrupt, Corrupt::default());
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), result);
+    }
+}

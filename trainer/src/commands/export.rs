@@ -1,0 +1,35 @@
+//! `lcsl-rank export`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use lcsl_run_dir::RunDir;
+use lcsl_trainer::engine::evaluation::export;
+
+use super::refusal::explain;
+use super::start::prepare;
+
+/// Arguments of `lcsl-rank export`.
+#[derive(Args)]
+pub(crate) struct Export {
+    /// Directory of the run.
+    run_dir: PathBuf,
+    /// File to write.
+    out: PathBuf,
+    /// Write the labelling copy, whose classifier rows have norm 1.
+    #[arg(long)]
+    teacher: bool,
+}
+
+/// Exports, and returns the exit code.
+pub(crate) fn run(asked: Export) -> ExitCode {
+    let Export { run_dir, out, teacher } = asked;
+    let run_dir = RunDir::at(run_dir);
+    let exported = prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, teacher));
+    match exported {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => explain(&error),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,60 @@
+//! What commands have in common before they begin: the configuration, and the world.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use lcsl_backends::MpiWorld;
+use lcsl_collective::solo::Solo;
+use lcsl_collective::{Checked, CollectiveError, Communicator};
+use lcsl_config::{Devices, RunConfig};
+use lcsl_run_dir::RunDir;
+use lcsl_run_dir::exit::USAGE;
+use lcsl_trainer::engine::cuda;
+use lcsl_trainer::engine::run::build;
+use lcsl_trainer::preflight;
+
+/// Reads the configuration and sets libtorch up for it.
+pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
+    let config = lcsl_config::load(&run_dir.config()).map_err(|problems| {
+        eprintln!("{problems}");
+        ExitCode::from(USAGE)
+    })?;
+    build::set_up_libtorch(config.run.threads);
+    Ok(config)
+}
+
+/// The world that this process was started into, and its rank among the processes of its host. A
+/// run of one rank needs no MPI.
+pub(super) fn join_world(
+    config: &RunConfig,
+) -> Result<(Box<dyn Communicator>, usize), CollectiveError> {
+    let nproc = config.run.nproc;
+    if nproc == 1 {
+        return Ok((Box::new(Solo), 0));
+    }
+    let mut world = MpiWorld::init()?;
+    if world.world_size() != nproc {
+        return Err(CollectiveError::Unsupported {
+            what: format!(
+                "{} ranks were started for a run of {nproc}; start it through `lcsl train`",
+                world.world_size()
+            ),
+        });
+    }
+    let (local_rank, _) = world.local_rank()?;
+    let mut world: Box<dyn Communicator> = Box::new(world);
+    if config.run.check_collectives {
+        world = Box::new(Checked::new(world));
+    }
+    let version = preflight::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
+    preflight::compare_start(world.as_mut(), &version, config)?;
+    if config.run.gpu != Devices::Cpu {
+        cuda::check_placement(world.as_mut(), &host_name())?;
+    }
+    Ok((world, local_rank))
+}
+
+/// The name of this host.
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,135 @@
+//! `lcsl-rank train`.
+
+use std::fs::{self, OpenOptions};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use lcsl_collective::control::{
+    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Hello, SECRET_VARIABLE,
+};
+use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_run_dir::RunDir;
+use lcsl_run_dir::exit::{BAD_DATA, DONE, RANK_FAILED, STOPPED, USAGE};
+use lcsl_trainer::engine::run::build::{self, Run};
+use lcsl_trainer::engine::run::error::TrainError;
+use lcsl_trainer::engine::run::failure;
+use lcsl_trainer::engine::run::train::Ending;
+use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
+use lcsl_trainer::{last_words, preflight};
+
+use super::refusal::refuse;
+use super::start::{host_name, join_world, prepare};
+use crate::panics;
+
+/// Arguments of `lcsl-rank train`.
+#[derive(Args)]
+pub(crate) struct Train {
+    /// Directory of the run.
+    run_dir: PathBuf,
+}
+
+/// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
+/// anyone's way.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
+
+/// Trains, and returns the exit code.
+pub(crate) fn run(asked: Train) -> ExitCode {
+    let run_dir = &RunDir::at(asked.run_dir);
+    let config = match prepare(run_dir) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let (world, local_rank) = match join_world(&config) {
+        Ok(joined) => joined,
+        Err(error) => return refuse(&error, hint_of_start(&error), USAGE),
+    };
+    // Found before the launcher hears of this rank, so that it hears of the device that is used; that
+    // there is none is said afterwards, as any other failure.
+    let device = build::device(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
+    let control = match connect(world.as_ref(), name) {
+        Ok(control) => control,
+        Err(error) => return refuse(&error, None, RANK_FAILED),
+    };
+    panics::report_to(control.clone());
+    last_words::prepare(&control);
+    let trained = log_to_file(run_dir, world.rank())
+        .map_err(TrainError::from)
+        .and(device)
+        .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
+        .map_err(|error| failure::of_training(&error))
+        .and_then(|mut run| {
+            preflight::compare_data(run.context.world.as_mut(), &run.data_module)
+                .map_err(|error| data_differs(&error))?;
+            let ended = run.train().and_then(|ending| {
+                run.context.leave()?;
+                Ok(ending)
+            });
+            ended.map_err(|error| failure::of_training(&error))
+        });
+    let (exit_code, last_word) = match trained {
+        Ok(Ending::Finished) => (DONE.into(), FromRank::Finished { exit_code: DONE.into() }),
+        Ok(Ending::Stopped) => (STOPPED.into(), FromRank::Finished { exit_code: STOPPED.into() }),
+        Err(failure) => {
+            tracing::error!("{}", failure.what);
+            (failure.exit_code, FromRank::Failed(failure))
+        }
+    };
+    last_words::no_more();
+    control.close(&last_word);
+    ExitCode::from(exit_code as u8)
+}
+
+fn hint_of_start(error: &CollectiveError) -> Option<String> {
+    let hint = "install the same program on every host, and start it with the same configuration";
+    let disagreement = matches!(error, CollectiveError::Disagreement { .. }).then_some(hint);
+    disagreement.or(error.hint()).map(str::to_owned)
+}
+
+/// Every rank finds out at once, so none is a bystander.
+fn data_differs(error: &CollectiveError) -> Failure {
+    let differs = matches!(error, CollectiveError::Disagreement { .. });
+    let hint = "every host needs the same copy of the dataset under data.root";
+    Failure {
+        what: error.to_string(),
+        hint: differs.then(|| hint.to_owned()),
+        exit_code: if differs { BAD_DATA } else { RANK_FAILED }.into(),
+        bystander: !differs,
+    }
+}
+
+/// From here on everything that this process prints goes to its log.
+fn log_to_file(run_dir: &RunDir, rank: usize) -> Result<(), DiskError> {
+    let path = run_dir.log(rank);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).or_disk("create", folder)?;
+    }
+    let log = OpenOptions::new().create(true).append(true).open(&path).or_disk("open", &path)?;
+    let redirected =
+        rustix::stdio::dup2_stdout(&log).and_then(|()| rustix::stdio::dup2_stderr(&log));
+    redirected.map_err(std::io::Error::from).or_disk("print to", &path)
+}
+
+/// The connection to the launcher that started this rank, or its absence.
+fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlError> {
+    let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
+        return Ok(Control::absent());
+    };
+    let hello = Hello {
+        secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
+        rank: world.rank(),
+        world_size: world.world_size(),
+        host: host_name(),
+        pid: std::process::id(),
+        device,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let orphaned = || {
+        std::thread::sleep(ORPHAN_GRACE);
+        tracing::error!("the launcher has gone; this rank ends too");
+        std::process::exit(RANK_FAILED.into());
+    };
+    Control::connect(&address, hello, orphaned)
+}
