@@ -22,15 +22,8 @@ fn shim() {
     let sources = Path::new(SOURCES);
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(3).warnings(true).extra_warnings(true);
-    let mut kernels = build.clone();
-    kernels.flag("-Wno-psabi");
-    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
-        // `supported` in winograd.cpp is asked before any of these instructions runs.
-        for flag in ["-mavx512f", "-mfma", "-mprefer-vector-width=512"] {
-            kernels.flag(flag);
-        }
-    }
-    kernels.file(sources.join("winograd.cpp")).compile("lcsl_winograd");
+    #[cfg(feature = "winograd")]
+    winograd(&build, sources);
 
     let include = libtorch.join("include");
     for folder in [include.join("torch/csrc/api/include"), include] {
@@ -40,9 +33,25 @@ fn shim() {
     // finds the compiler's libgomp.so.1, the loader the one beside libtorch: one of that name only.
     build.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
     build.files(
-        ["convolution.cpp", "hooks.cpp", "normalisation.cpp", "sgd.cpp", "shim.cpp"]
-            .map(|name| sources.join(name)),
+        ["hooks.cpp", "normalisation.cpp", "sgd.cpp", "shim.cpp"].map(|name| sources.join(name)),
     );
+    if cfg!(feature = "winograd") {
+        build.file(sources.join("convolution.cpp"));
+    }
     build.compile("lcsl_shim");
     println!("cargo::rustc-link-lib=gomp");
+}
+
+/// The kernels know nothing of libtorch, and have flags of their own.
+#[cfg(feature = "winograd")]
+fn winograd(build: &cc::Build, sources: &std::path::Path) {
+    let mut kernels = build.clone();
+    kernels.flag("-Wno-psabi");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
+        // `supported` in winograd.cpp is asked before any of these instructions runs.
+        for flag in ["-mavx512f", "-mfma", "-mprefer-vector-width=512"] {
+            kernels.flag(flag);
+        }
+    }
+    kernels.file(sources.join("winograd.cpp")).compile("lcsl_winograd");
 }

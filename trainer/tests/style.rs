@@ -12,7 +12,7 @@ const LINES_MAX: usize = 450;
 const COLUMNS_MAX: usize = 120;
 
 /// The files that may contain `unsafe`, and what for.
-const UNSAFE: [&str; 22] = [
+const UNSAFE: [&str; 24] = [
     "collective/backends/src/mpi_world.rs", // the MPI interface is C
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/context.rs", // calls into the CUDA driver
@@ -28,11 +28,13 @@ const UNSAFE: [&str; 22] = [
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
-    "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
-    "trainer/src/engine/native/mod.rs",     // the shim beside libtorch is C++
+    "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
+    "trainer/src/engine/native/ffi.rs",     // the shim beside libtorch is C++
     "trainer/src/engine/native/gradients.rs", // the shim again
+    "trainer/src/engine/native/memory.rs",  // and again
     "trainer/src/engine/native/normalisation.rs", // and again
+    "trainer/src/engine/native/winograd.rs", // and again
     "trainer/src/last_words.rs",            // handlers of fatal signals
     "trainer/tests/pinned/main.rs",         // memory that a GPU reads by itself
 ];

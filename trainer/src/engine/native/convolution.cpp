@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "guarded.h"
 #include "winograd.h"
 
 namespace lcsl {
@@ -129,3 +130,29 @@ at::Tensor folded_convolution(const at::Tensor& x, const at::Tensor& kernel, con
 }
 
 }  // namespace lcsl
+
+// What Rust calls, in the form that shim.cpp describes.
+
+using lcsl::guarded;
+
+extern "C" {
+
+bool lcsl_winograd_supported() { return lcsl::winograd::supported(); }
+
+char* lcsl_convolution(const at::Tensor* x, const at::Tensor* weight, at::Tensor** result) {
+  return guarded([&] { *result = new at::Tensor(lcsl::convolution(*x, *weight)); });
+}
+
+char* lcsl_folded_kernel(const at::Tensor* weight, at::Tensor** result) {
+  return guarded([&] { *result = new at::Tensor(lcsl::folded_kernel(*weight)); });
+}
+
+char* lcsl_folded_convolution(const at::Tensor* x, const at::Tensor* kernel, const at::Tensor* bias,
+                              const at::Tensor* residual, bool relu, at::Tensor** result) {
+  return guarded([&] {
+    const at::Tensor added = residual == nullptr ? at::Tensor() : *residual;
+    *result = new at::Tensor(lcsl::folded_convolution(*x, *kernel, *bias, added, relu));
+  });
+}
+
+}  // extern "C"

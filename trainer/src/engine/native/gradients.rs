@@ -10,7 +10,7 @@ use std::ptr;
 use lcsl_collective::Values;
 use tch::{Device, Kind, Tensor};
 
-use super::{In, checked_message, pointer};
+use super::ffi::{In, checked_message, pointer};
 
 type Announce = extern "C" fn(context: *mut c_void, leaf: usize);
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::Tensor;
 
-use super::{In, Out, checked_message, pointer};
+use super::ffi::{In, Out, checked_message, pointer};
 
 unsafe extern "C" {
     fn lcsl_batch_norm_across(

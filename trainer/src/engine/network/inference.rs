@@ -8,7 +8,8 @@ use tch::Tensor;
 
 use super::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
 use super::{Network, Stem};
-use crate::engine::native::FoldedKernel;
+#[cfg(feature = "winograd")]
+use crate::engine::native::winograd::FoldedKernel;
 
 /// The features of a [`Network`] as it is now, in [`super::Mode::Evaluate`]. A copy: the network may move on.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ struct Layer {
 #[derive(Debug)]
 enum Weight {
     /// For the fast kernels.
+    #[cfg(feature = "winograd")]
     Transformed(FoldedKernel),
     /// For libtorch: weight and bias.
     Plain(Tensor, Tensor),
@@ -69,17 +71,17 @@ impl Folded {
     /// What the classifier sees (images × features) of images given as (N, H, W, C).
     pub fn features(&self, images: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let x = self.stem.apply(&images.permute([0, 3, 1, 2])).relu_();
+        let x = self.stem.apply(&images.permute([0, 3, 1, 2]), None, true);
         let mut x = entered(x, self.entrance);
         for FoldedBlock { body, skip } in &self.blocks {
             let skipped = match skip {
                 FoldedSkip::Identity => x.shallow_clone(),
                 FoldedSkip::Pad(channels) => padded(&x, *channels),
-                FoldedSkip::Project(layer) => layer.apply(&x),
+                FoldedSkip::Project(layer) => layer.apply(&x, None, false),
             };
             for (number, layer) in body.iter().enumerate() {
                 let residual = (number + 1 == body.len()).then_some(&skipped);
-                x = layer.apply_and_rectify(&x, residual);
+                x = layer.apply(&x, residual, true);
             }
         }
         x.mean_dim([2_i64, 3].as_slice(), false, None)
@@ -92,33 +94,34 @@ impl Layer {
             (network.parameters.views(), network.running_statistics.views());
         let (scale, shift) = normalisation.folded(parameters, running_statistics);
         let weight = &parameters[convolution.weight] * scale.view([-1, 1, 1, 1]);
-        let weight = if convolution.suits_winograd(&weight) {
-            Weight::Transformed(FoldedKernel::new(&weight, &shift))
-        } else {
-            Weight::Plain(weight, shift)
+        Self { convolution: convolution.clone(), weight: Weight::of(convolution, weight, shift) }
+    }
+
+    /// (N, C, H, W) → (N, C′, H′, W′), then `residual` added where there is one, then `ReLU` if
+    /// `rectify`.
+    fn apply(&self, x: &Tensor, residual: Option<&Tensor>, rectify: bool) -> Tensor {
+        let (weight, bias) = match &self.weight {
+            #[cfg(feature = "winograd")]
+            Weight::Transformed(kernel) => return kernel.apply(x, residual, rectify),
+            Weight::Plain(weight, bias) => (weight, bias),
         };
-        Self { convolution: convolution.clone(), weight }
-    }
-
-    /// (N, C, H, W) → (N, C′, H′, W′), for layers that nothing follows or that are not among the fast
-    /// ones.
-    fn apply(&self, x: &Tensor) -> Tensor {
-        match &self.weight {
-            Weight::Transformed(kernel) => kernel.apply(x, None, false),
-            Weight::Plain(weight, bias) => self.convolution.direct(x, weight, Some(bias)),
-        }
-    }
-
-    /// The same, then `residual` added where there is one, then `ReLU`.
-    fn apply_and_rectify(&self, x: &Tensor, residual: Option<&Tensor>) -> Tensor {
-        if let Weight::Transformed(kernel) = &self.weight {
-            return kernel.apply(x, residual, true);
-        }
-        let mut y = self.apply(x);
+        let mut y = self.convolution.direct(x, weight, Some(bias));
         if let Some(residual) = residual {
             let _ = y.g_add_(residual);
         }
-        y.relu_()
+        if rectify { y.relu_() } else { y }
+    }
+}
+
+impl Weight {
+    /// Of a layer whose normalisation is already in `weight` and `bias`.
+    #[cfg_attr(not(feature = "winograd"), allow(unused_variables))] // libtorch takes every weight
+    fn of(convolution: &Convolution, weight: Tensor, bias: Tensor) -> Self {
+        #[cfg(feature = "winograd")]
+        if convolution.suits_winograd(&weight) {
+            return Self::Transformed(FoldedKernel::new(&weight, &bias));
+        }
+        Self::Plain(weight, bias)
     }
 }
 

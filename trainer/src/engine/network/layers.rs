@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use tch::Tensor;
 
 use super::{Mode, Shortcut, Stem};
-use crate::engine::native::{self, normalisation::SyncBatchNorm};
+use crate::engine::native::normalisation::SyncBatchNorm;
+#[cfg(feature = "winograd")]
+use crate::engine::native::winograd;
 use crate::engine::network::flat::Slot;
 
 /// PyTorch's defaults for batch normalisation.
@@ -69,16 +71,18 @@ impl Convolution {
     /// Most layers are 3×3 in multiples of 16 channels: Winograd's method then halves the time.
     pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
         let weight = &parameters[self.weight];
+        #[cfg(feature = "winograd")]
         if self.suits_winograd(weight) {
-            return native::convolution(x, weight);
+            return winograd::convolution(x, weight);
         }
         self.direct(x, weight, None)
     }
 
-    /// Whether [`native`] has a faster way for a weight like this one.
+    /// Whether there is a faster way for a weight like this one.
+    #[cfg(feature = "winograd")]
     pub(super) fn suits_winograd(&self, weight: &Tensor) -> bool {
         self.kernel.groups == 1
-            && native::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
+            && winograd::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
     }
 
     /// libtorch's own convolution.
