@@ -9,7 +9,6 @@ mod gpus;
 mod interruptions;
 mod lcsl;
 mod published;
-mod pytorch;
 mod runs;
 mod shards;
 mod sums;

@@ -31,9 +31,11 @@ fn write_cifar100(root: &Path) {
     fs::write(folder.join("coarse_label_names.txt"), "superclass\n".repeat(20)).unwrap();
 }
 
+/// On a machine without GPUs: where there are some, they are hidden.
 fn shell(folder: &Path, words: &str) -> std::process::Output {
     let line = format!("{} train {words}", program().display());
-    Command::new("sh").args(["-c", &line]).current_dir(folder).output().unwrap()
+    let hidden = ("CUDA_VISIBLE_DEVICES", "");
+    Command::new("sh").args(["-c", &line]).envs([hidden]).current_dir(folder).output().unwrap()
 }
 
 #[test]
@@ -70,9 +72,6 @@ fn the_published_command_line_trains_on_files_of_true_form() {
 
 #[test]
 fn the_published_card_is_asked_for_and_its_absence_named() {
-    if Path::new("/proc/driver/nvidia/version").exists() {
-        return; // with a card the command is not refused
-    }
     let folder = tempfile::tempdir().unwrap();
     let output = shell(folder.path(), PUBLISHED);
     assert_eq!(output.status.code(), Some(2));

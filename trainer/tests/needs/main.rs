@@ -1,6 +1,13 @@
 //! Tests that need something which a machine may lack. Where it does, they are reported as ignored, with the
 //! reason, and never as passed; continuous integration sets variables that make such a lack a failure.
 
+#![allow(clippy::unwrap_used)] // whatever cannot be read or started is a failure of the test
+
+#[allow(dead_code)] // the tests of whole runs use the rest of it
+#[path = "../end_to_end/lcsl.rs"]
+mod lcsl;
+mod pytorch;
+#[cfg(feature = "winograd")]
 mod winograd;
 
 use libtest_mimic::{Arguments, Completion, Failed};
@@ -25,5 +32,10 @@ impl Need {
 }
 
 fn main() {
-    libtest_mimic::run(&Arguments::from_args(), winograd::trials()).exit();
+    let trials = [
+        pytorch::trials(),
+        #[cfg(feature = "winograd")]
+        winograd::trials(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
