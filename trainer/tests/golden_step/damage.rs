@@ -5,6 +5,7 @@ use tch::Tensor;
 
 use crate::case::{Case, Expected, Precision};
 use crate::drive;
+use crate::reduction::Reduction;
 
 /// A change to one stored tensor: its name and how much is added to its first element.
 const TENSORS: [(&str, f64); 9] = [
@@ -37,10 +38,15 @@ const SHEET: [(&str, Tamper); 6] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
+    Reduction::ALL.into_iter().flat_map(trials_of).collect()
+}
+
+fn trials_of(reduction: Reduction) -> Vec<Trial> {
+    let label = |name: &str| format!("golden_damage_to_{name}_is_noticed_{reduction}");
     let mut trials = Vec::new();
     for (name, change) in TENSORS {
-        trials.push(Trial::test(format!("golden_damage_to_{name}_is_noticed"), move || {
-            noticed(move |case| {
+        trials.push(Trial::test(label(name), move || {
+            noticed(reduction, move |case| {
                 let tensor = case.tensor(name)?;
                 let mut first = tensor.reshape([-1]).narrow(0, 0, 1);
                 let _ = first.g_add_(&Tensor::from(change).to_kind(tensor.kind()));
@@ -49,8 +55,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         }));
     }
     for (name, tamper) in SHEET {
-        trials.push(Trial::test(format!("golden_damage_to_{name}_is_noticed"), move || {
-            noticed(move |case| {
+        trials.push(Trial::test(label(name), move || {
+            noticed(reduction, move |case| {
                 tamper(&mut case.steps[1]);
                 Ok(())
             })
@@ -59,7 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-fn noticed<F>(damage: F) -> Result<(), Failed>
+fn noticed<F>(reduction: Reduction, damage: F) -> Result<(), Failed>
 where
     F: Fn(&mut Case) -> Result<(), String> + Clone + Send + 'static,
 {
@@ -67,7 +73,7 @@ where
         let mut case = Case::load("four_ranks_quota", Precision::Double)?;
         damage(&mut case).map(|()| case)
     };
-    match drive::on_threads(2, make) {
+    match drive::on_threads(2, reduction, make) {
         Err(complaint) if complaint.contains(" is off by ") || complaint.contains(": found ") => {
             Ok(())
         }

@@ -1,7 +1,6 @@
 //! Drives the training step through a case and checks everything that comes out.
 
 use lcsl_collective::control::Control;
-use lcsl_collective::order::Order;
 use lcsl_collective::{Communicator, threads};
 use lcsl_trainer::admission::{Ledger, Rules};
 use lcsl_trainer::clock::Clock;
@@ -17,10 +16,11 @@ use tch::{Device, Tensor};
 
 use crate::case::{Case, Expected, Precision, StoredBatches};
 use crate::compare::{distance, relative_distance, same, within};
+use crate::reduction::Reduction;
 
 /// Runs a case on a world of threads. Tensors cannot be shared between threads, so each rank makes
 /// the case for itself.
-pub(crate) fn on_threads<F>(size: usize, make: F) -> Result<(), String>
+pub(crate) fn on_threads<F>(size: usize, reduction: Reduction, make: F) -> Result<(), String>
 where
     F: Fn() -> Result<Case, String> + Clone + Send + 'static,
 {
@@ -28,7 +28,7 @@ where
         .into_iter()
         .map(|world| {
             let make = make.clone();
-            std::thread::spawn(move || run(&make()?, Box::new(world)))
+            std::thread::spawn(move || run(&make()?, reduction, Box::new(world)))
         })
         .collect();
     let outcomes: Vec<_> = ranks.into_iter().map(std::thread::JoinHandle::join).collect();
@@ -39,10 +39,13 @@ where
 
 /// Runs a case as one rank of `world`: float64 freely, float32 with the stored state before each
 /// step.
-pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), String> {
+pub(crate) fn run(
+    case: &Case,
+    reduction: Reduction,
+    world: Box<dyn Communicator>,
+) -> Result<(), String> {
     let block = block(case.logical_ranks, world.world_size(), world.rank());
-    let order = if world.world_size().is_power_of_two() { Order::Tree } else { Order::Library };
-    let mut context = context(case, world, order)?;
+    let mut context = context(case, reduction, world)?;
     let mut source = StoredBatches { case, block: block.clone() };
     for (step, expected) in case.steps.iter().enumerate() {
         let at = format!("{} {} step {step}", case.name, case.precision);
@@ -72,7 +75,8 @@ pub(crate) fn run(case: &Case, world: Box<dyn Communicator>) -> Result<(), Strin
 /// The optimiser alone, fed with the stored gradients.
 pub(crate) fn optimiser(case: &Case) -> Result<(), String> {
     for step in 0..case.steps.len() {
-        let mut context = context(case, Box::new(lcsl_collective::solo::Solo), Order::Library)?;
+        let mut context =
+            context(case, Reduction::Overlapped, Box::new(lcsl_collective::solo::Solo))?;
         if step > 0 {
             load_state(case, &mut context, step - 1)?;
         }
@@ -96,8 +100,8 @@ const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 1 << 10, bytes: 1 <
 
 fn context(
     case: &Case,
+    reduction: Reduction,
     mut world: Box<dyn Communicator>,
-    order: Order,
 ) -> Result<StepContext, String> {
     let student = network(case, "student.init.", true)?;
     let teacher = Teacher::of(&network(case, "teacher.init.", false)?, true);
@@ -106,7 +110,7 @@ fn context(
     let limit = if case.precision == Precision::Double { 1e-12 } else { 1e-6 };
     within("the teacher's normalised classifier", off, limit)?;
     let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
-    let reducer = Reducer::new(&student, world.as_mut(), order, BUCKETS);
+    let reducer = Reducer::new(&student, world.as_mut(), reduction.order(), BUCKETS);
     Ok(StepContext {
         world,
         reducer: reducer.map_err(|error| error.to_string())?,

@@ -3,30 +3,34 @@
 //!
 //! Every case runs in float64 freely from its initial state, and in float32 one step at a time; on
 //! worlds of threads of every size that divides its logical ranks, and on worlds of processes under
-//! mpirun. `LCSL_GOLDEN_DIR` names another folder of values.
+//! mpirun; with gradients summed in order and while the backward pass goes on, wherever both exist.
+//! `LCSL_GOLDEN_DIR` names another folder of values.
 
 mod case;
 mod compare;
 mod damage;
 mod drive;
 mod processes;
+mod reduction;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::{Case, NAMES, Precision};
+use reduction::Reduction;
 
 fn main() {
     tch::set_num_threads(1);
-    if processes::is_child() {
-        processes::child();
+    if let Some(reduction) = processes::asked_for() {
+        processes::child(reduction);
     }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for name in NAMES {
         for precision in [Precision::Double, Precision::Single] {
-            for size in case::world_sizes(name) {
-                let label = format!("golden_{name}_{precision}_on_{size}_threads");
-                trials.push(Trial::test(label, move || on_threads(name, precision, size)));
+            for (size, reduction) in worlds(case::world_sizes(name)) {
+                let label = format!("golden_{name}_{precision}_{reduction}_on_{size}_threads");
+                let run = move || on_threads(name, precision, size, reduction);
+                trials.push(Trial::test(label, run));
             }
         }
         trials.push(Trial::test(format!("golden_{name}_optimiser"), move || {
@@ -34,30 +38,47 @@ fn main() {
         }));
     }
     for name in ["three_ranks_uneven", "empty_part", "accumulate"] {
-        for size in case::world_sizes(name) {
-            let label = format!("golden_{name}_where_more_was_planned_on_{size}_threads");
-            trials.push(Trial::test(label, move || where_more_was_planned(name, size)));
+        for (size, reduction) in worlds(case::world_sizes(name)) {
+            let label =
+                format!("golden_{name}_where_more_was_planned_{reduction}_on_{size}_threads");
+            trials.push(Trial::test(label, move || where_more_was_planned(name, size, reduction)));
         }
     }
-    for size in [2, 3, 4] {
-        let label = format!("golden_under_mpirun_with_{size}_ranks");
-        trials.push(Trial::test(label, move || processes::parent(size).map_err(Failed::from)));
+    for (size, reduction) in worlds(vec![2, 3, 4]) {
+        let label = format!("golden_{reduction}_under_mpirun_with_{size}_ranks");
+        let run = move || processes::parent(size, reduction).map_err(Failed::from);
+        trials.push(Trial::test(label, run));
     }
     trials.extend(damage::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn on_threads(name: &'static str, precision: Precision, size: usize) -> Result<(), Failed> {
-    drive::on_threads(size, move || Case::load(name, precision)).map_err(Failed::from)
+/// Each size with each of its reductions.
+fn worlds(sizes: Vec<usize>) -> impl Iterator<Item = (usize, Reduction)> {
+    let both = |size| Reduction::of_world(size).map(move |reduction| (size, reduction));
+    sizes.into_iter().flat_map(both)
+}
+
+fn on_threads(
+    name: &'static str,
+    precision: Precision,
+    size: usize,
+    reduction: Reduction,
+) -> Result<(), Failed> {
+    drive::on_threads(size, reduction, move || Case::load(name, precision)).map_err(Failed::from)
 }
 
 /// Images that are left out of a batch, because their records are corrupt, are in no mean: the step is
 /// the one that would have been made had they never been planned.
-fn where_more_was_planned(name: &'static str, size: usize) -> Result<(), Failed> {
+fn where_more_was_planned(
+    name: &'static str,
+    size: usize,
+    reduction: Reduction,
+) -> Result<(), Failed> {
     let make = move || {
         let mut case = Case::load(name, Precision::Double)?;
         case.missing = 3;
         Ok(case)
     };
-    drive::on_threads(size, make).map_err(Failed::from)
+    drive::on_threads(size, reduction, make).map_err(Failed::from)
 }

@@ -7,20 +7,25 @@ use lcsl_collective::{CollectiveError, Communicator, Values};
 
 use crate::case::{self, Case, NAMES, Precision};
 use crate::drive;
+use crate::reduction::Reduction;
 
+/// Tells the ranks that mpirun starts which reduction is theirs.
 const CHILD: &str = "LCSL_GOLDEN_CHILD";
 
-pub(crate) fn is_child() -> bool {
-    std::env::var_os(CHILD).is_some()
+/// The reduction that this process was started for, if it is a rank.
+pub(crate) fn asked_for() -> Option<Reduction> {
+    let name = std::env::var(CHILD).ok()?;
+    let asked = Reduction::ALL.into_iter().find(|it| it.to_string() == name);
+    Some(asked.expect("`parent` writes the name of a reduction"))
 }
 
 /// Starts `size` ranks of this program under mpirun; all of them must find all values right.
-pub(crate) fn parent(size: usize) -> Result<(), String> {
+pub(crate) fn parent(size: usize, reduction: Reduction) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("mpirun")
         .args(["-np", &size.to_string(), "--bind-to", "none"])
         .arg(program)
-        .env(CHILD, "1")
+        .env(CHILD, reduction.to_string())
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
         .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
@@ -32,13 +37,13 @@ pub(crate) fn parent(size: usize) -> Result<(), String> {
         return Err(format!("mpirun ended with {}:\n{printed}{complaints}", output.status));
     }
     let cases = cases(size).len() * 2;
-    let expected = format!("rank of {size}: {cases} cases are right");
+    let expected = format!("rank of {size}: {cases} cases are right, {reduction}");
     let agreed = printed.lines().filter(|line| **line == expected).count();
     if agreed == size { Ok(()) } else { Err(format!("{agreed} of {size} ranks agree:\n{printed}")) }
 }
 
 /// One rank: every case that this world can share out, in both precisions.
-pub(crate) fn child() -> ! {
+pub(crate) fn child(reduction: Reduction) -> ! {
     let outcome = MpiWorld::init().map_err(|error| error.to_string()).and_then(|world| {
         let mut world = Some(world);
         let size = world.as_ref().map_or(0, Communicator::world_size);
@@ -46,13 +51,13 @@ pub(crate) fn child() -> ! {
         for name in cases(size) {
             for precision in [Precision::Double, Precision::Single] {
                 let lent = Lent(world.take().ok_or("the world was not given back")?);
-                let (outcome, back) = lent.run(&Case::load(name, precision)?);
+                let (outcome, back) = lent.run(&Case::load(name, precision)?, reduction);
                 outcome?;
                 world = Some(back);
                 right += 1;
             }
         }
-        println!("rank of {size}: {right} cases are right");
+        println!("rank of {size}: {right} cases are right, {reduction}");
         world.map_or(Ok(()), |mut world| world.leave()).map_err(|error| error.to_string())
     });
     if let Err(message) = outcome {
@@ -70,9 +75,9 @@ fn cases(size: usize) -> Vec<&'static str> {
 struct Lent(MpiWorld);
 
 impl Lent {
-    fn run(self, case: &Case) -> (Result<(), String>, MpiWorld) {
+    fn run(self, case: &Case, reduction: Reduction) -> (Result<(), String>, MpiWorld) {
         let shared = std::sync::Arc::new(std::sync::Mutex::new(self.0));
-        let outcome = drive::run(case, Box::new(Shared(shared.clone())));
+        let outcome = drive::run(case, reduction, Box::new(Shared(shared.clone())));
         let world = std::sync::Arc::into_inner(shared)
             .and_then(|world| world.into_inner().ok())
             .expect("the case has ended and holds no world");
