@@ -8,12 +8,16 @@ use lcsl_config::Policy;
 use lcsl_data::DataError;
 use lcsl_trainer::admission::AdmissionSettings;
 use lcsl_trainer::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
+#[cfg(feature = "winograd")]
+use lcsl_trainer::engine::native::winograd;
 use lcsl_trainer::engine::network::{Architecture, Shortcut};
 use serde::Deserialize;
+#[cfg(feature = "winograd")]
+use tch::Device;
 use tch::{Kind, Tensor};
 
 /// All cases; a missing one is a failure.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "one_rank",
     "one_rank_clean_forward",
     "one_rank_option_b",
@@ -25,6 +29,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "two_epochs",
     "accumulate",
     "temperature_alpha",
+    "wide",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +118,20 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn world_sizes(name: &str) -> Vec<usize> {
     let ranks = sheet(name).map_or(1, |sheet| sheet.ranks);
     (1..=ranks).filter(|size| ranks.is_multiple_of(*size)).collect()
+}
+
+/// Whose convolutions all stages of a network meet, to be read in the name of the trial; nothing where only
+/// the last ones are wide enough for fast ones, or the precision has none.
+pub(crate) fn convolutions(name: &str, precision: Precision) -> &'static str {
+    let width = sheet(name).map_or(0, |sheet| sheet.width);
+    if precision == Precision::Double || width == 0 || width % 16 != 0 {
+        return "";
+    }
+    #[cfg(feature = "winograd")]
+    if winograd::suits(&[width, width, 3, 3], 1, precision.kind(), Device::Cpu) {
+        return "_by_winograd";
+    }
+    "_by_libtorch"
 }
 
 fn sheet(name: &str) -> Result<Sheet, String> {

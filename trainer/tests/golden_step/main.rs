@@ -27,8 +27,10 @@ fn main() {
     let mut trials = Vec::new();
     for name in NAMES {
         for precision in [Precision::Double, Precision::Single] {
+            let kernels = case::convolutions(name, precision);
             for (size, reduction) in worlds(case::world_sizes(name)) {
-                let label = format!("golden_{name}_{precision}_{reduction}_on_{size}_threads");
+                let label =
+                    format!("golden_{name}_{precision}{kernels}_{reduction}_on_{size}_threads");
                 let run = move || on_threads(name, precision, size, reduction);
                 trials.push(Trial::test(label, run));
             }
