@@ -76,6 +76,25 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
 }
 
+/// Three micro-batches of 7 images, of 2 at the end of an epoch: with 4 logical ranks most are uneven and
+/// some are empty, and each of them is admitted by itself.
+#[test]
+fn the_world_size_changes_nothing_with_micro_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |nproc: usize, steps: usize| {
+        let run_dir = folder.path().join(format!("world-{nproc}-steps-{steps}"));
+        let (nproc, steps) = (format!("--nproc={nproc}"), format!("--accumulate_steps={steps}"));
+        let arguments = ["--deterministic", "--virtual_ranks=4", "--batch_size=21", &nproc, &steps];
+        lasting(train(&run_dir, &arguments))
+    };
+    let alone = run(1, 3);
+    assert!(alone["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
+    assert_eq!(run(2, 3), alone);
+    let whole = run(1, 1);
+    assert_eq!(whole["steps"], alone["steps"], "a step is made of all its micro-batches");
+    assert_ne!(whole["weights_digest"], alone["weights_digest"]);
+}
+
 /// What happens to an image belongs to its place in the order, not to the rank that makes it.
 #[test]
 fn the_world_size_changes_nothing_with_any_recipe() {

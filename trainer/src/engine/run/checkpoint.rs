@@ -35,8 +35,15 @@ pub struct Restored {
 /// # Errors
 /// A sentence, when the file cannot be read.
 pub fn read(found: &Found) -> Result<Restored, String> {
-    let path = found.directory.join(TENSORS);
-    let tensors = Tensor::read_safetensors(&path)
+    read_file(&found.directory.join(TENSORS))
+}
+
+/// Reads a tensor file.
+///
+/// # Errors
+/// A sentence, when it cannot be read.
+pub fn read_file(path: &Path) -> Result<Restored, String> {
+    let tensors = Tensor::read_safetensors(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(Restored { tensors: tensors.into_iter().collect() })
 }

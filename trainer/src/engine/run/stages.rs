@@ -42,3 +42,93 @@ impl Run<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use lcsl_collective::control::Control;
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{Machine, RunConfig, SamplerName, parse_train};
+    use tch::{Device, Tensor};
+
+    use super::*;
+    use crate::objective::{Objective, Stage, Trainable};
+    use crate::run_dir::RunDir;
+
+    fn config(reduction: &str) -> RunConfig {
+        let flags = [
+            "--dataset=synthetic",
+            "--set=data.synthetic_classes=3",
+            "--set=data.synthetic_largest=16",
+            "--imb_factor=0.5",
+            "--image_size=16",
+            "--model=resnet20",
+            "--method=ce",
+            "--batch_size=8",
+            "--epochs=2",
+            "--gpu=cpu",
+            "--set=checkpoint.every_steps=1",
+            "--set=checkpoint.keep_last=100",
+            reduction,
+        ];
+        let machine = Machine { cores: 1, gpus: None };
+        parse_train(&flags.map(Into::into), &machine).unwrap().config
+    }
+
+    /// Everything for an epoch, then the classifier, drawn anew, on balanced classes.
+    fn in_two_stages<'a>(config: &'a RunConfig, run_dir: &'a RunDir) -> Run<'a> {
+        let (world, control) = (Box::new(Solo), Control::absent());
+        let mut run = Run::open(config, run_dir, world, control, Device::Cpu).unwrap();
+        let first = Stage { epochs: 1, ..run.objective.stages()[0].clone() };
+        let second = Stage {
+            restart_classifier: true,
+            trainable: Trainable::Classifier,
+            sampler: SamplerName::ClassBalanced,
+            ..first.clone()
+        };
+        run.objective = Objective::new(vec![first, second]);
+        run
+    }
+
+    fn student(checkpoint: &Path) -> HashMap<String, Tensor> {
+        let tensors = Tensor::read_safetensors(checkpoint.join("model.safetensors")).unwrap();
+        tensors.into_iter().filter(|(name, _)| name.starts_with("student.")).collect()
+    }
+
+    fn trained_in_two_stages(reduction: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        let config = config(reduction);
+        let mut run = in_two_stages(&config, &run_dir);
+        let steps = run.plan.steps();
+        run.train().unwrap();
+        let checkpoint = |step: u64| run_dir.checkpoints().join(format!("step-{step:010}"));
+        let (between, last) = (student(&checkpoint(steps)), student(&checkpoint(2 * steps)));
+        for (name, before) in between.iter().filter(|(name, _)| !name.contains("running")) {
+            let same = *before == last[name];
+            let is_classifier = name.starts_with("student.fc.");
+            let counts = name.ends_with("num_batches_tracked");
+            assert_eq!(same, !is_classifier && !counts, "{name}");
+        }
+
+        // A run that goes on in the middle of the second stage draws no classifier again.
+        for step in steps + 2..=2 * steps {
+            std::fs::remove_dir_all(checkpoint(step)).unwrap();
+        }
+        in_two_stages(&config, &run_dir).train().unwrap();
+        let again = student(&checkpoint(2 * steps));
+        assert!(last.iter().all(|(name, tensor)| *tensor == again[name]), "resumed otherwise");
+    }
+
+    #[test]
+    fn a_stage_of_the_classifier_leaves_the_backbone_as_it_is() {
+        trained_in_two_stages("--deterministic=false");
+    }
+
+    #[test]
+    fn so_it_does_when_sums_are_ordered() {
+        trained_in_two_stages("--deterministic=true");
+    }
+}

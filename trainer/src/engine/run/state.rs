@@ -91,3 +91,59 @@ fn member(prefix: &str, named: Vec<(String, Tensor)>, saved: bool) -> Vec<StateT
     let named = named.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor));
     named.map(|(name, tensor)| StateTensor { name, tensor, saved, compared: true }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::engine::network::{Architecture, Shortcut};
+    use crate::engine::run::checkpoint;
+
+    fn network(classes: i64, value: f64) -> Network {
+        let architecture = Architecture::cifar(1, 4, Shortcut::Pad, classes);
+        let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
+        let _ = network.parameters.buffer.fill_(value);
+        network.count_batches(value as i64);
+        network
+    }
+
+    #[test]
+    fn what_was_saved_is_restored_in_place_and_what_does_not_fit_is_named_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (student, best) = (network(3, 1.0), network(3, 2.0));
+        let velocity = student.parameters.buffer.full_like(3.0);
+        let teacher = Teacher::of(&best, true);
+        let state = TrainState {
+            student: &student,
+            velocity: &velocity,
+            best: Some(&best),
+            teacher: Some(&teacher),
+        };
+        checkpoint::write(&path, &state).unwrap();
+        let stored = checkpoint::read_file(&path).unwrap();
+
+        let (other, other_best) = (network(3, 0.0), network(3, 0.0));
+        let other_velocity = velocity.zeros_like();
+        let same = TrainState {
+            student: &other,
+            velocity: &other_velocity,
+            best: Some(&other_best),
+            teacher: None,
+        };
+        same.restore(&stored).unwrap();
+        assert_eq!(other.parameters.buffer, student.parameters.buffer);
+        assert_eq!(other_velocity, velocity);
+        assert_eq!(other_best.num_batches_tracked.int64_value(&[]), 2);
+
+        let larger = network(4, 0.0);
+        let larger_velocity = larger.parameters.buffer.zeros_like();
+        let larger =
+            TrainState { student: &larger, velocity: &larger_velocity, best: None, teacher: None };
+        let problems = larger.restore(&stored).unwrap_err();
+        let named = "student.fc.weight has shape [3, 16], expected [4, 16]";
+        assert!(problems.contains(named) && problems.contains("momentum.fc.bias"), "{problems}");
+        assert_eq!(larger_velocity, larger_velocity.zeros_like());
+    }
+}

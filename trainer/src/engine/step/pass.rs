@@ -129,3 +129,72 @@ fn move_statistics(
     let name = name.map_or("a running statistic", |(name, _)| name).to_owned();
     Err(StepError::StatisticsNotFinite { name, images: totals.images })
 }
+
+#[cfg(test)]
+mod tests {
+    use lcsl_collective::control::Control;
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{Machine, parse_train};
+    use tch::Device;
+
+    use super::*;
+    use crate::data_module;
+    use crate::engine::data::local_batch::{BatchSource, StepIndex};
+    use crate::engine::run::build;
+    use crate::objective::Objective;
+
+    /// A step as an optimiser that looks twice makes it (SAM: Foret et al., ICLR 2021): the second pass
+    /// finds the same gradient at the same weights, and batch normalisation has seen one batch.
+    #[test]
+    fn a_second_pass_moves_no_running_statistics() {
+        let flags =
+            ["--dataset=synthetic", "--method=mixup", "--batch_size=8", "--virtual_ranks=2"];
+        let machine = Machine { cores: 1, gpus: None };
+        let config = parse_train(&flags.map(Into::into), &machine).unwrap().config;
+        let objective = Objective::of(&config);
+        let data_module = data_module::open(&config).unwrap();
+        let cpu = Device::Cpu;
+        let mut source = build::batches(&config, &objective, &data_module, &Solo, cpu);
+        let (world, control) = (Box::new(Solo), Control::absent());
+        let mut context =
+            build::context(&config, &objective, &data_module, world, control, cpu).unwrap();
+
+        let batches = source.batches(StepIndex { epoch: 0, step: 0, steps: 9 }, 0).unwrap();
+        let mixed = batches.iter().map(LogicalBatch::mix).collect();
+        let masks = batches.iter().map(|batch| batch.images.zeros_like().select(3, 0));
+        let masks = masks.map(|it| it.select(2, 0).select(1, 0)).collect();
+        let pseudo_labels = batches.iter().map(|_| None).collect();
+        let micro_batches = [MicroBatch { batches, mixed, pseudo_labels, masks }];
+
+        let first = pass(&mut context, &micro_batches, 8, RunningStatistics::Move).unwrap();
+        let gradient = first.gradient.copy();
+        let moved = context.student.copy_running_statistics();
+        let second = pass(&mut context, &micro_batches, 8, RunningStatistics::Keep).unwrap();
+        assert_eq!(second.gradient, gradient);
+        assert_eq!(second.loss_mix.to_bits(), first.loss_mix.to_bits());
+        assert_eq!(context.student.copy_running_statistics(), moved);
+        assert_eq!(moved.1.int64_value(&[]), 1);
+    }
+
+    /// Story: one image at one pixel put NaN into the running variance, and the run ended with 0 at chance
+    /// accuracy. Corrupt records that are skipped can still make such a batch.
+    #[test]
+    fn statistics_that_are_not_finite_are_refused_by_name() {
+        use crate::engine::network::{Architecture, Shortcut};
+
+        let architecture = Architecture::cifar(1, 4, Shortcut::Pad, 2);
+        let mut student = Network::zeros(&architecture, tch::Kind::Float, Device::Cpu, true);
+        let mut statistics = vec![1.0; student.running_statistics.buffer.numel()];
+        statistics[5] = f64::NAN;
+        let totals = StepTotals {
+            running_statistics: Some(statistics),
+            images: 1,
+            loss_mix: 0.5,
+            loss_self: 0.0,
+            stop: false,
+            finite_here: true,
+        };
+        let refused = move_statistics(&mut student, &totals, false).unwrap_err().to_string();
+        assert_eq!(refused, "bn1.running_var is not finite after 1 images");
+    }
+}
