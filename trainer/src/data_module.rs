@@ -11,7 +11,7 @@ use lcsl_data::augment::Recipe;
 use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::synthetic::SyntheticOptions;
-use lcsl_data::datasets::{self, Dataset, DatasetId, DatasetOptions, Normalisation};
+use lcsl_data::datasets::{self, Dataset, DatasetId, DatasetOptions, PixelNormalisation};
 use lcsl_data::images::Shape;
 use lcsl_data::profile::{self, ProfileShape};
 use lcsl_data::sampler::{Sampler, SamplerKind};
@@ -51,7 +51,7 @@ pub struct DataModule {
     /// The size of the images that a network sees.
     pub shape: Shape,
     /// How pixels become numbers.
-    pub normalisation: Normalisation,
+    pub normalisation: PixelNormalisation,
     /// How training images are augmented.
     pub recipe: Recipe,
     /// How an epoch draws the training images.

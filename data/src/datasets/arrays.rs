@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Dataset, DatasetId, Normalisation, cifar, fashion_mnist};
+use super::{Dataset, DatasetId, PixelNormalisation, cifar, fashion_mnist};
 use crate::augment::recipes::small;
 use crate::error::DataError;
 use crate::images::ImageSet;
@@ -41,7 +41,7 @@ pub(super) fn open(name: DatasetId, root: &Path) -> Result<Option<Dataset>, Data
 }
 
 /// How a dataset in arrays is normalised; `None` for those that are no arrays.
-fn normalisation(name: DatasetId) -> Option<Normalisation> {
+fn normalisation(name: DatasetId) -> Option<PixelNormalisation> {
     match name {
         DatasetId::Cifar10 => Some(cifar::CIFAR10.normalisation),
         DatasetId::Cifar100 => Some(cifar::CIFAR100.normalisation),

@@ -19,7 +19,7 @@ pub struct Dataset {
     /// The test images.
     pub test: Arc<ImageSet>,
     /// How bytes become the numbers that a network sees.
-    pub normalisation: Normalisation,
+    pub normalisation: PixelNormalisation,
     /// The augmentation that this dataset is usually trained with.
     pub recipe: Recipe,
     /// Says whether two runs saw the same data: BLAKE3 over the training set and then the test
@@ -34,7 +34,7 @@ impl Dataset {
         name: DatasetId,
         class_names: Vec<String>,
         [train, test]: [ImageSet; 2],
-        normalisation: Normalisation,
+        normalisation: PixelNormalisation,
         recipe: Recipe,
     ) -> Self {
         let digest = digest([&train, &test]);
@@ -62,7 +62,7 @@ impl Dataset {
 /// A pixel becomes `(byte / 255 - mean) / std`. There are always three channels, as networks have:
 /// the one channel of a grey image is repeated.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normalisation {
+pub struct PixelNormalisation {
     /// Mean of the red, green and blue channel.
     pub mean: [f32; 3],
     /// Standard deviation of the red, green and blue channel.

@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, DatasetId, Normalisation};
+use super::{Dataset, DatasetId, PixelNormalisation};
 use crate::augment::recipes::small;
 use crate::error::{Archive, DataError};
 use crate::idx;
@@ -37,7 +37,8 @@ pub const CLASS_NAMES: [&str; 10] = [
 ];
 
 /// Mean and standard deviation over the 60,000 training images.
-pub const NORMALISATION: Normalisation = Normalisation { mean: [0.2860; 3], std: [0.3530; 3] };
+pub const NORMALISATION: PixelNormalisation =
+    PixelNormalisation { mean: [0.2860; 3], std: [0.3530; 3] };
 
 const ROWS_AND_COLUMNS: (u32, u32) = (28, 28);
 

@@ -12,5 +12,5 @@ mod open;
 pub mod prepared;
 pub mod synthetic;
 
-pub use dataset::{Dataset, DatasetId, Normalisation, UnknownDataset};
+pub use dataset::{Dataset, DatasetId, PixelNormalisation, UnknownDataset};
 pub use open::{DatasetOptions, open, open_official};

@@ -4,18 +4,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DatasetId, Normalisation};
+use super::{DatasetId, PixelNormalisation};
 use crate::error::DataError;
 use crate::prepare::manifest::{DatasetManifest, SplitEntry};
 use crate::shard::ShardSet;
 
 /// The statistics of the photographs of `ImageNet`, as torchvision's models use them.
-const IMAGENET: Normalisation =
-    Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+const IMAGENET: PixelNormalisation =
+    PixelNormalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 /// The statistics of iNaturalist 2018 that are used with it since Kang et al., "Decoupling
 /// representation and classifier for long-tailed recognition", ICLR 2020.
-const INATURALIST: Normalisation =
-    Normalisation { mean: [0.466, 0.471, 0.380], std: [0.195, 0.194, 0.192] };
+const INATURALIST: PixelNormalisation =
+    PixelNormalisation { mean: [0.466, 0.471, 0.380], std: [0.195, 0.194, 0.192] };
 
 /// What a rehearsal's manifest says instead of the dataset's name.
 const REHEARSAL: &str = "synthetic";
@@ -34,7 +34,7 @@ pub struct Prepared {
     /// The test images: the validation images of a dataset whose test labels were never published.
     pub test: PreparedSplit,
     /// How bytes become the numbers that a network sees.
-    pub normalisation: Normalisation,
+    pub normalisation: PixelNormalisation,
     /// Says whether two runs saw the same data: BLAKE3 over the names of the classes, and for each split its
     /// name, the digest of its images that the manifest has, and the digest of its index.
     pub digest: [u8; 32],

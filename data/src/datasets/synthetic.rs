@@ -5,7 +5,7 @@
 //! by up to two pixels, with a contrast of its own, under noise as strong as the pattern. Patterns
 //! look the same in the mirror, because training and evaluation mirror images.
 
-use super::{Dataset, DatasetId, Normalisation};
+use super::{Dataset, DatasetId, PixelNormalisation};
 use crate::augment::recipes::small;
 use crate::images::{ImageSet, Shape};
 use crate::random::{Purpose, Stream};
@@ -56,7 +56,7 @@ pub fn generate(options: &SyntheticOptions) -> Dataset {
         DatasetId::Synthetic,
         (0..classes).map(|class| format!("pattern {class}")).collect(),
         sets,
-        Normalisation { mean: [0.5; 3], std: [0.25; 3] },
+        PixelNormalisation { mean: [0.5; 3], std: [0.25; 3] },
         small::CROP_FLIP,
     )
 }

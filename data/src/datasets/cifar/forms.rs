@@ -1,6 +1,6 @@
 //! The two datasets as their authors publish them (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
-use crate::datasets::{DatasetId, Normalisation};
+use crate::datasets::{DatasetId, PixelNormalisation};
 use crate::error::Archive;
 
 /// One of the two datasets: its files, its records and its numbers.
@@ -32,7 +32,7 @@ pub struct CifarFormat {
     /// Records in the test file.
     pub test_records: usize,
     /// How bytes become the numbers that a network sees.
-    pub normalisation: Normalisation,
+    pub normalisation: PixelNormalisation,
 }
 
 impl CifarFormat {
@@ -68,7 +68,10 @@ pub const CIFAR10: CifarFormat = CifarFormat {
     label_classes: &[10],
     train_records: 10_000,
     test_records: 10_000,
-    normalisation: Normalisation { mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.2010] },
+    normalisation: PixelNormalisation {
+        mean: [0.4914, 0.4822, 0.4465],
+        std: [0.2023, 0.1994, 0.2010],
+    },
 };
 
 /// CIFAR-100: one file of 50,000 training records. The label is the fine one of 100 classes; the
@@ -90,5 +93,8 @@ pub const CIFAR100: CifarFormat = CifarFormat {
     label_classes: &[20, 100],
     train_records: 50_000,
     test_records: 10_000,
-    normalisation: Normalisation { mean: [0.5071, 0.4867, 0.4408], std: [0.2675, 0.2565, 0.2761] },
+    normalisation: PixelNormalisation {
+        mean: [0.5071, 0.4867, 0.4408],
+        std: [0.2675, 0.2565, 0.2761],
+    },
 };

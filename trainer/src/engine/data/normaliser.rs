@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lcsl_data::datasets::Normalisation;
+use lcsl_data::datasets::PixelNormalisation;
 use lcsl_data::images::Shape;
 use tch::{Device, Kind, Tensor};
 
@@ -24,7 +24,7 @@ impl Normaliser {
     /// (x / 255 − mean) / deviation for the first `channels` channels, on `device`; `pinner` knows
     /// memory that `device` reads by itself.
     pub fn new(
-        normalisation: &Normalisation,
+        normalisation: &PixelNormalisation,
         channels: usize,
         device: Device,
         pinner: Option<Arc<Pinner>>,
