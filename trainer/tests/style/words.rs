@@ -1,14 +1,22 @@
 //! Names are the field's, one for each thing.
 
+use std::collections::BTreeMap;
+
 use crate::sources::{Source, rust, written};
+
+/// As many public types may have one name: one on each side of a boundary.
+const NAMESAKES_MAX: usize = 2;
 
 /// Names that types had, and what is said instead. A name comes onto this list when the last type
 /// of it is renamed.
 const RETIRED_TYPES: &[(&str, &str)] = &[
     ("Across", "SyncBatchNorm"),
     ("Bytes", "RawBatch"),
+    ("Camp", "a group of ranks that say the same"),
     ("Chunk", "EvalBatch"),
     ("Chunks", "EvalBatches"),
+    ("Circumstances", "LaunchEnvironment"),
+    ("Crew", "WorkerGroup"),
     ("Exam", "EvalSet"),
     ("Exams", "EvalSets"),
     ("Feed", "BatchSource"),
@@ -21,10 +29,15 @@ const RETIRED_TYPES: &[(&str, &str)] = &[
     ("Occasion", "a scope"),
     ("Opinion", "PseudoLabels"),
     ("Overlap", "the overlapped Reducer"),
+    ("Place", "HeartbeatCell"),
     ("Rank", "StepContext, or what it is of a rank"),
     ("Roll", "CorruptLog"),
+    ("Seat", "RankPlacement, or RankStatus"),
     ("Sink", "the reducer's worker"),
+    ("Standing", "StepStatus"),
     ("Supply", "TrainLoader"),
+    ("Surroundings", "SearchPaths"),
+    ("Tally", "RunningTotals"),
 ];
 
 /// Words that neither a name nor a sentence has any more, in any case, also as part of a name in
@@ -126,4 +139,18 @@ fn retired_words_stay_away() {
         }
     }
     assert_eq!(found, [""; 0]);
+}
+
+/// Story: five public types were called `Kind` and three `Progress`. A reader of one file could not
+/// tell which it meant.
+#[test]
+fn a_name_is_that_of_at_most_two_public_types() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in rust().iter().filter(|source| source.name.contains("/src/")) {
+        for (name, _) in types(source).filter(|(_, is_public)| *is_public) {
+            files.entry(name).or_default().push(source.name.clone());
+        }
+    }
+    files.retain(|_, files| files.len() > NAMESAKES_MAX);
+    assert!(files.is_empty(), "public types of one name: {files:#?}");
 }
