@@ -29,5 +29,6 @@ compute, seen = (statistics.median(step['seconds_per_step'] for step in part) fo
 injected = (len(delayed[-1]['buckets']) + 1) * $delay / 1e3  # statistics and losses travel as one more
 first, last = delayed[-1]['buckets'][0], delayed[-1]['buckets'][-1]
 print(f'medians: {compute:.3f} s and {seen:.3f} s; injected {injected:.3f} s, of which {max(0, seen - compute) / injected:.0%} are seen')
-print(f'limit: {compute + injected / 2:.3f} s; bucket 0 began {last[\"hook\"] - first[\"start\"]:.3f} s before the first layer had a gradient')
+early = last['hook'] - first['start']
+print(f'limit: {compute + injected / 2:.3f} s; bucket 0 began {early:.3f} s before the first layer had a gradient')
 "

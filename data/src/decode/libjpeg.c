@@ -182,7 +182,8 @@ static int install(struct lcsl_jpeg *jpeg, uint32_t left, uint32_t width) {
         .blocks = (uint32_t)info->blocks_in_MCU,
     };
     /* As jpeg_crop_scanline counts columns. */
-    uint32_t unit = (uint32_t)(info->num_components == 1 ? 1 : info->max_h_samp_factor) * (uint32_t)info->min_DCT_scaled_size;
+    uint32_t factor = (uint32_t)(info->num_components == 1 ? 1 : info->max_h_samp_factor);
+    uint32_t unit = factor * (uint32_t)info->min_DCT_scaled_size;
     scan.first_wanted = left / unit;
     scan.last_wanted = (left + width - 1) / unit;
     for (int block = 0; block < info->blocks_in_MCU; block++) {
@@ -275,8 +276,8 @@ int lcsl_jpeg_header(struct lcsl_jpeg *jpeg, const uint8_t *bytes, size_t length
     return jpeg->words[0] ? -1 : 0;
 }
 
-/* Decodes a region of a file, whose header need not be read again if it was the last one: `height` rows of `width` pixels
- * of four bytes. 0, or 1 where `reader` (which may be null) read the codes, or -1 with words. */
+/* Decodes a region of a file, whose header need not be read again if it was the last one: `height` rows of `width`
+ * pixels of four bytes. 0, or 1 where `reader` (which may be null) read the codes, or -1 with words. */
 int lcsl_jpeg_decode(struct lcsl_jpeg *jpeg, const uint8_t *bytes, size_t length, const struct lcsl_region *region,
                      const struct lcsl_reader *reader, uint8_t *pixels) {
     /* No local variable is changed between setjmp and longjmp: its value would be lost. */

@@ -126,12 +126,12 @@ impl<'a> Run<'a> {
         plan::check_normalisation(config, data_module.train.indices.len() as u64)?;
         let classes = data_module.class_names.len();
         let batches = batches(config, &objective, &data_module, world.as_ref(), device);
-        let exams_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());
+        let eval_normaliser = normaliser(&data_module, device, batches.normaliser.pinner.clone());
         let is_first = world.rank() == 0;
         let mut run = Self {
             config,
             run_dir,
-            eval_sets: EvalSets::new(config, data_module.shape, exams_normaliser),
+            eval_sets: EvalSets::new(config, data_module.shape, eval_normaliser),
             context: context(config, &objective, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
             plan: batches.loader.plan,

@@ -1,8 +1,6 @@
 //! Batch normalisation over all ranks is batch normalisation of the whole batch, wherever its images
 //! are. The peer is one process with libtorch's own layer.
 
-#![allow(clippy::unwrap_used)] // a world of threads that fails is a failure of the test
-
 use std::thread;
 
 use lcsl_collective::Communicator;

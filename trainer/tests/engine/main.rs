@@ -1,0 +1,7 @@
+//! Parts of the engine, through its public functions. One program, since each is linked with libtorch.
+
+#![allow(clippy::unwrap_used)] // a world of threads that fails is a failure of the test
+
+mod networks;
+mod overlap;
+mod sync_bn;
