@@ -157,8 +157,8 @@ fn sampler_of(config: &RunConfig, train: &Selection) -> Result<Sampler, DataErro
     sampler(config.data.sampler, config.train.epochs, config.run.seed, train)
 }
 
-/// The sampler of these training images, in a stage of so many `epochs`. Labels are read only where classes make a difference: in shards
-/// that is a walk through the index.
+/// The sampler of these training images, in a stage of so many `epochs`. Labels are read only where
+/// classes make a difference: in shards that is a walk through the index.
 pub fn sampler(
     name: SamplerName,
     epochs: u64,
