@@ -26,6 +26,8 @@ pub const LOGS: &str = "logs";
 /// The final figures.
 pub const RESULT: &str = "result.json";
 
+/// Name of the file of events.
+pub const METRICS: &str = "metrics.jsonl";
 /// A checkpoint's tensors.
 pub const TENSORS: &str = "model.safetensors";
 
@@ -81,7 +83,7 @@ impl RunDir {
 
     /// The events.
     pub fn metrics(&self) -> PathBuf {
-        self.root.join("metrics.jsonl")
+        self.root.join(METRICS)
     }
 
     /// The final figures.

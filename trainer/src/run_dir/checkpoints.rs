@@ -11,10 +11,11 @@
 //! the older checkpoints and, at worst, a hidden directory. [`newest`] still checks each digest: a
 //! disk can lose what it promised.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use lcsl_run_dir::names::{self, MANIFEST, TENSORS};
+use lcsl_run_dir::names::{self, MANIFEST, METRICS, TENSORS};
 use serde::{Deserialize, Serialize};
 
 use super::RunDir;
@@ -45,8 +46,23 @@ pub struct Manifest {
     pub corrupt: Vec<u64>,
     /// Length of `metrics.jsonl` at this moment, bytes.
     pub metrics_bytes: u64,
+    /// Lengths of other files to which events go.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
     /// blake3 of the tensor file, hexadecimal.
     pub tensors_digest: String,
+}
+
+/// Files of a run directory to which events go, and how much of each is older than a checkpoint, in bytes.
+pub type Marks = BTreeMap<String, u64>;
+
+impl Manifest {
+    /// The marks of all files of events.
+    pub fn all_marks(&self) -> Marks {
+        let mut marks = self.marks.clone();
+        marks.insert(METRICS.to_owned(), self.metrics_bytes);
+        marks
+    }
 }
 
 /// Version of the format that this program reads and writes.
@@ -230,6 +246,7 @@ mod tests {
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
             metrics_bytes: 0,
+            marks: Marks::default(),
             tensors_digest: String::new(),
         }
     }

@@ -4,12 +4,12 @@ use lcsl_config::ModelName;
 use std::collections::HashMap;
 
 use lcsl_trainer::engine::network::{
-    Architecture, BlockForm, Folded, Mode, Network, Shortcut, Stem,
+    Architecture, BlockForm, Folded, Mode, Network, Shortcut, Stem, zoo,
 };
 use tch::{Device, Kind, Tensor};
 
 fn parameters(name: ModelName, classes: i64) -> usize {
-    let architecture = Architecture::named(name, classes);
+    let architecture = zoo::architecture(name, classes);
     Network::zeros(&architecture, Kind::Float, Device::Cpu, false).parameters.buffer.numel()
 }
 

@@ -4,11 +4,11 @@ use lcsl_config::RunConfig;
 use tch::{Device, Kind};
 
 use super::weights::{self, Role};
-use super::{Architecture, Network};
+use super::{Network, zoo};
 
 /// The network of a configuration, with the initial weights of its protocol.
 pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
-    let architecture = Architecture::named(config.model.name, classes as i64);
+    let architecture = zoo::architecture(config.model.name, classes as i64);
     let trains = role == Role::Student;
     let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
     let initialisation = config.model.name.entry().initialisation(config.train.protocol);

@@ -6,7 +6,8 @@
 
 use tch::Tensor;
 
-use super::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
+use super::backbones::Backbone;
+use super::backbones::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
 use super::{Network, Stem};
 #[cfg(feature = "winograd")]
 use crate::engine::native::winograd::FoldedKernel;
@@ -61,10 +62,11 @@ impl Folded {
                 Skip::Project(projection) => FoldedSkip::Project(layer(projection)),
             },
         };
+        let Backbone::ResNet(net) = &network.backbone;
         Self {
-            stem: layer(&network.stem),
-            entrance: network.architecture.stem,
-            blocks: network.blocks.iter().map(block).collect(),
+            stem: layer(&net.stem),
+            entrance: net.entrance,
+            blocks: net.blocks.iter().map(block).collect(),
         }
     }
 

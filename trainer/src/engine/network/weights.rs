@@ -115,12 +115,12 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::engine::network::Architecture;
+    use crate::engine::network::zoo;
     use crate::engine::run::digest;
     use crate::engine::step::teacher::Teacher;
 
     fn drawn(name: ModelName, protocol: Protocol, classes: i64, role: Role) -> Network {
-        let architecture = Architecture::named(name, classes);
+        let architecture = zoo::architecture(name, classes);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
         initialise(&mut network, name.entry().initialisation(protocol), 0, role);
         network

@@ -36,7 +36,7 @@ use crate::injection::Injection;
 use crate::objective::Objective;
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
-use crate::run_dir::checkpoints::{self, Best, Position, RunningTotals};
+use crate::run_dir::checkpoints::{self, Best, Marks, Position, RunningTotals};
 
 /// Everything that one rank's training consists of.
 pub struct Run<'a> {
@@ -46,6 +46,8 @@ pub struct Run<'a> {
     pub run_dir: &'a RunDir,
     /// What is minimised.
     pub objective: Objective,
+    /// Whether the epoch at hand was set up; not yet where a run has just been opened.
+    pub(super) is_set_up: bool,
     /// Images and classes.
     pub data_module: DataModule,
     /// How an epoch is cut.
@@ -137,6 +139,7 @@ impl<'a> Run<'a> {
             plan: batches.loader.plan,
             batches,
             best: None,
+            is_set_up: false,
             position: Position::default(),
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
@@ -146,22 +149,22 @@ impl<'a> Run<'a> {
             objective,
             data_module,
         };
-        let metrics_bytes = run.restore(classes)?;
+        let marks = run.restore(classes)?;
         let log_every_steps = config.train.log_every_steps as u64;
         if is_first {
-            run.recorders = Recorders::open(run_dir, control, log_every_steps, metrics_bytes)?;
+            run.recorders = Recorders::open(run_dir, control, log_every_steps, &marks)?;
         }
         Ok(run)
     }
 
     /// Goes back to the newest whole checkpoint, if there is one. Returns how much of
     /// `metrics.jsonl` is older than it.
-    fn restore(&mut self, classes: usize) -> Result<u64, TrainError> {
+    fn restore(&mut self, classes: usize) -> Result<Marks, TrainError> {
         let (found, broken) = checkpoints::newest(self.run_dir)?;
         for sentence in broken {
             tracing::warn!("{sentence}; going back to an older one");
         }
-        let Some(found) = found else { return Ok(0) };
+        let Some(found) = found else { return Ok(Marks::default()) };
         let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
         let fits = found.manifest.ledger.fits(classes)
             && found.manifest.position.step_in_epoch <= self.plan.steps();
@@ -174,12 +177,13 @@ impl<'a> Run<'a> {
         if let Some((_, network)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
             self.context.teacher = Some(Teacher::of(network, self.config.model.fc_norm));
         }
+        let marks = found.manifest.all_marks();
         self.context.ledger = found.manifest.ledger;
         self.position = found.manifest.position;
         self.totals = found.manifest.totals;
         self.corrupt = found.manifest.corrupt;
         self.admission_digest = found.manifest.admission_digest;
-        Ok(found.manifest.metrics_bytes)
+        Ok(marks)
     }
 }
 

@@ -77,11 +77,11 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{Architecture, Network};
+    use crate::engine::network::{Network, zoo};
     use crate::engine::step::teacher::Teacher;
 
     fn network() -> Network {
-        let architecture = Architecture::named(ModelName::Resnet20, 10);
+        let architecture = zoo::architecture(ModelName::Resnet20, 10);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
         initialise(&mut network, Initialisation::KaimingNormalFanIn, 1, Role::Student);
         network

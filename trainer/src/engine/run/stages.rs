@@ -7,10 +7,11 @@ use crate::engine::network::weights;
 use crate::engine::step::context::Task;
 
 impl Run<'_> {
-    /// Sets up the stage of the epoch at hand: what is drawn, mixed, weighed, and what trains. At the
-    /// first step of a stage also what begins anew; a run that goes on in the middle of one finds that in
-    /// its checkpoint. Collective.
-    pub(super) fn set_up_stage(&mut self) -> Result<(), TrainError> {
+    /// Sets up the epoch at hand as its stage says: what is drawn, mixed, weighed, and what trains. Every
+    /// epoch derives the task anew, so that a prior may follow the ledger. At the first step of a stage
+    /// also what begins anew; a run that goes on in the middle of one finds that in its checkpoint.
+    /// Collective.
+    pub(super) fn set_up_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.position.epoch;
         let stage = self.objective.at(epoch).0.clone();
         let begins = self.objective.begins_at(epoch) && self.position.step_in_epoch == 0;
@@ -32,13 +33,14 @@ impl Run<'_> {
         let flat = &context.student.parameters.buffer;
         context.task = Task::of(&stage, context.task.clean_forward, (flat.kind(), flat.device()));
         self.batches.mixing = stage.mixing;
-        if self.objective.stages().len() > 1 {
+        if self.objective.stages().len() > 1 && (begins || !self.is_set_up) {
             let train = &self.data_module.train;
             let seed = self.config.run.seed;
             let sampler = data_module::sampler(stage.sampler, stage.epochs, seed, train);
             let sampler = sampler.map_err(DataModuleError::Data)?;
             self.batches.loader.draw_with(sampler);
         }
+        self.is_set_up = true;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use lcsl_collective::control::{Phase, Score};
 use lcsl_config::Protocol;
 use lcsl_run_dir::Event;
+use lcsl_run_dir::names::METRICS;
 use lcsl_run_dir::result::{Corrupt, RunResult};
 
 use crate::engine::data::local_batch::StepIndex;
@@ -38,12 +39,12 @@ impl Run<'_> {
     pub fn train(&mut self) -> Result<Ending, TrainError> {
         self.report_start()?;
         let (epochs, steps) = (self.objective.epochs(), self.plan.steps());
-        self.set_up_stage()?;
         while self.position.epoch < epochs && !self.out_of_steps() {
-            if self.position.step_in_epoch == 0 {
-                if self.objective.begins_at(self.position.epoch) {
-                    self.set_up_stage()?;
-                }
+            let begins = self.position.step_in_epoch == 0;
+            if begins || !self.is_set_up {
+                self.set_up_epoch()?;
+            }
+            if begins {
                 self.context.ledger.begin_epoch();
             }
             let mut stop = false;
@@ -180,6 +181,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.recorders.flush()?;
+        let mut marks = self.recorders.marks()?;
         let manifest = Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -189,7 +191,8 @@ impl Run<'_> {
             best: self.best.as_ref().map(|(best, _)| *best),
             totals: self.totals,
             corrupt: self.corrupt.clone(),
-            metrics_bytes: self.recorders.metrics_bytes()?,
+            metrics_bytes: marks.remove(METRICS).unwrap_or(0),
+            marks,
             tensors_digest: String::new(), // known once the tensors are on disk
         };
         let state = self.state();

@@ -1,9 +1,12 @@
 //! Lines in `metrics.jsonl`.
 
+use lcsl_run_dir::names::METRICS;
+
 use lcsl_run_dir::Event;
 
 use super::{Recorder, RunEvent, StepStatus, Window};
 use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints::Marks;
 use crate::run_dir::durable::DiskError;
 use crate::run_dir::metrics::MetricsFile;
 
@@ -17,12 +20,12 @@ pub struct MetricsRecorder {
 }
 
 impl MetricsRecorder {
-    /// Opens the file, cut back to its first `bytes`.
+    /// Opens the file, cut back to its mark.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(run_dir: &RunDir, every_steps: u64, bytes: u64) -> Result<Self, DiskError> {
-        let file = MetricsFile::open(run_dir, bytes)?;
+    pub fn open(run_dir: &RunDir, every_steps: u64, marks: &Marks) -> Result<Self, DiskError> {
+        let file = MetricsFile::open(run_dir, marks.get(METRICS).copied().unwrap_or(0))?;
         Ok(Self { file, every_steps, since_line: Window::default(), last: None })
     }
 }
@@ -59,7 +62,7 @@ impl Recorder for MetricsRecorder {
         self.file.write(at, &line)
     }
 
-    fn mark(&mut self) -> Result<Option<u64>, DiskError> {
-        self.file.length().map(Some)
+    fn mark(&mut self) -> Result<Option<(&'static str, u64)>, DiskError> {
+        self.file.length().map(|bytes| Some((METRICS, bytes)))
     }
 }

@@ -19,6 +19,7 @@ use self::terminal::TerminalRecorder;
 use self::window::Window;
 use crate::clock::Lap;
 use crate::run_dir::RunDir;
+use crate::run_dir::checkpoints::Marks;
 use crate::run_dir::durable::DiskError;
 
 /// A sink of events.
@@ -36,12 +37,12 @@ pub trait Recorder {
     /// When it cannot be kept.
     fn flush(&mut self) -> Result<(), DiskError>;
 
-    /// Bytes on disk so far, for the checkpoint: a sink is opened again at its mark, and cut back to it.
-    /// None where there is nothing to be cut back.
+    /// Its file in the run directory and the bytes that are on disk, for the checkpoint: on resume the
+    /// sink is opened at its mark, which means cut back to it. None where nothing is to be cut back.
     ///
     /// # Errors
     /// When they are not on disk.
-    fn mark(&mut self) -> Result<Option<u64>, DiskError>;
+    fn mark(&mut self) -> Result<Option<(&'static str, u64)>, DiskError>;
 }
 
 /// What happens in a run.
@@ -90,8 +91,7 @@ pub struct Recorders {
 }
 
 impl Recorders {
-    /// Those of rank 0. Steps come as one line for every `log_every_steps`; `metrics.jsonl` is cut back to
-    /// `metrics_bytes`.
+    /// Those of rank 0, cut back to their `marks`. Steps come as one line for every `log_every_steps`.
     ///
     /// # Errors
     /// When a file cannot be opened.
@@ -99,9 +99,9 @@ impl Recorders {
         run_dir: &RunDir,
         control: Control,
         log_every_steps: u64,
-        metrics_bytes: u64,
+        marks: &Marks,
     ) -> Result<Self, DiskError> {
-        let metrics = MetricsRecorder::open(run_dir, log_every_steps, metrics_bytes)?;
+        let metrics = MetricsRecorder::open(run_dir, log_every_steps, marks)?;
         let terminal = TerminalRecorder::new(control, log_every_steps);
         Ok(Self { sinks: vec![Box::new(metrics), Box::new(terminal)], remarks: BTreeSet::new() })
     }
@@ -152,12 +152,17 @@ impl Recorders {
         self.sinks.iter_mut().try_for_each(|sink| sink.flush())
     }
 
-    /// Bytes of `metrics.jsonl`, on disk when this returns.
+    /// Where every sink stands, for the checkpoint.
     ///
     /// # Errors
-    /// When they are not.
-    pub fn metrics_bytes(&mut self) -> Result<u64, DiskError> {
-        let marks = self.sinks.iter_mut().map(|sink| sink.mark());
-        Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().next().unwrap_or(0))
+    /// When what it has written is not on disk.
+    pub fn marks(&mut self) -> Result<Marks, DiskError> {
+        let mut marks = Marks::default();
+        for sink in &mut self.sinks {
+            if let Some((file, bytes)) = sink.mark()? {
+                marks.insert(file.to_owned(), bytes);
+            }
+        }
+        Ok(marks)
     }
 }

@@ -70,7 +70,7 @@ impl Recorder for TerminalRecorder {
         Ok(())
     }
 
-    fn mark(&mut self) -> Result<Option<u64>, DiskError> {
+    fn mark(&mut self) -> Result<Option<(&'static str, u64)>, DiskError> {
         Ok(None)
     }
 }

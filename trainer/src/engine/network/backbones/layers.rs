@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use tch::Tensor;
 
-use super::{Mode, Shortcut, Stem};
+use super::resnet::{Shortcut, Stem};
 use crate::engine::native::normalisation::SyncBatchNorm;
 #[cfg(feature = "winograd")]
 use crate::engine::native::winograd;
+use crate::engine::network::Mode;
 use crate::engine::network::flat::Slot;
 
 /// PyTorch's defaults for batch normalisation.
@@ -52,7 +53,7 @@ pub struct Kernel {
 /// A convolution without bias.
 #[derive(Debug, Clone)]
 pub struct Convolution {
-    pub(super) weight: usize,
+    pub(in crate::engine::network) weight: usize,
     kernel: Kernel,
     /// A 1×1 kernel with a stride looks at every second pixel only.
     thins_first: bool,
@@ -80,7 +81,7 @@ impl Convolution {
 
     /// Whether there is a faster way for a weight like this one.
     #[cfg(feature = "winograd")]
-    pub(super) fn suits_winograd(&self, weight: &Tensor) -> bool {
+    pub(in crate::engine::network) fn suits_winograd(&self, weight: &Tensor) -> bool {
         self.kernel.groups == 1
             && winograd::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
     }
@@ -90,7 +91,12 @@ impl Convolution {
     /// The pixels that a strided 1×1 kernel looks at are taken out first. The result is the same;
     /// but oneDNN's kernel for the strided case (`jit_1x1`, backward by weights, AVX2,
     /// channels-last) writes outside its memory where channels do not fill a vector.
-    pub(super) fn direct(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    pub(in crate::engine::network) fn direct(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Tensor {
         let Kernel { size, stride, groups } = self.kernel;
         let padding = [size / 2; 2];
         if self.thins_first {
@@ -124,7 +130,11 @@ impl Normalisation {
     }
 
     /// Scale and shift per channel that stand for this layer when it uses the running statistics.
-    pub(super) fn folded(&self, parameters: &[Tensor], stats: &[Tensor]) -> (Tensor, Tensor) {
+    pub(in crate::engine::network) fn folded(
+        &self,
+        parameters: &[Tensor],
+        stats: &[Tensor],
+    ) -> (Tensor, Tensor) {
         let scale = &parameters[self.weight] / (&stats[self.variance] + EPSILON).sqrt();
         let shift = &parameters[self.bias] - &stats[self.mean] * &scale;
         (scale, shift)
@@ -162,7 +172,7 @@ impl Normalisation {
 }
 
 /// What the first convolution of a stem leaves, rectified, on its way to the blocks.
-pub(super) fn entered(x: Tensor, stem: Stem) -> Tensor {
+pub(in crate::engine::network) fn entered(x: Tensor, stem: Stem) -> Tensor {
     match stem {
         Stem::Small => x,
         Stem::Photograph => x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
@@ -170,7 +180,7 @@ pub(super) fn entered(x: Tensor, stem: Stem) -> Tensor {
 }
 
 /// Every second pixel of (N, C, H, W), with this many zero channels before and after.
-pub(super) fn padded(x: &Tensor, channels: i64) -> Tensor {
+pub(in crate::engine::network) fn padded(x: &Tensor, channels: i64) -> Tensor {
     every_nth_pixel(x, 2).constant_pad_nd([0, 0, 0, 0, channels, channels])
 }
 
@@ -181,7 +191,7 @@ fn every_nth_pixel(x: &Tensor, n: i64) -> Tensor {
 
 /// What is added to a block's last normalisation.
 #[derive(Debug)]
-pub(super) enum Skip {
+pub(in crate::engine::network) enum Skip {
     /// The block's input.
     Identity,
     /// Every second pixel, with this many zero channels before and after: option A, without
@@ -195,8 +205,8 @@ pub(super) enum Skip {
 #[derive(Debug)]
 pub struct Block {
     /// `ReLU` stands between them, and behind the last once the shortcut is added.
-    pub(super) body: Vec<(Convolution, Normalisation)>,
-    pub(super) skip: Skip,
+    pub(in crate::engine::network) body: Vec<(Convolution, Normalisation)>,
+    pub(in crate::engine::network) skip: Skip,
 }
 
 impl Block {

@@ -1,8 +1,9 @@
-//! Which layers a named model has.
+//! Residual networks (He et al., CVPR 2016).
 
-use lcsl_config::ModelName;
+use tch::Tensor;
 
-use super::layers::{Block, Convolution, Kernel, Normalisation, Slots};
+use super::layers::{Block, Convolution, Kernel, Normalisation, Slots, entered};
+use crate::engine::network::Mode;
 
 /// How a residual block changes size and width on its shortcut (He et al., CVPR 2016, section 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl BlockForm {
     }
 }
 
-/// A residual network: a stem, stages of blocks (each but the first halves the image), mean over the
+/// What a residual network looks like: a stem, stages of blocks (each but the first halves the image), mean over the
 /// image, and a linear classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Architecture {
@@ -79,26 +80,9 @@ impl Architecture {
     }
 
     /// Sixteen blocks in four stages.
-    fn sixteen(stem: Stem, form: BlockForm, shortcut: Shortcut, classes: i64) -> Self {
+    pub fn sixteen(stem: Stem, form: BlockForm, shortcut: Shortcut, classes: i64) -> Self {
         let (widths, blocks) = (vec![64, 128, 256, 512], vec![3, 4, 6, 3]);
         Self { stem, form, widths, blocks, shortcut, classes }
-    }
-
-    /// The model that goes by this name.
-    pub fn named(name: ModelName, classes: i64) -> Self {
-        let photographs = |groups, group_width| {
-            let form = BlockForm::Bottleneck { groups, group_width };
-            Self::sixteen(Stem::Photograph, form, Shortcut::DOWNSAMPLE, classes)
-        };
-        match name {
-            ModelName::Resnet20 => Self::cifar(3, 16, Shortcut::Pad, classes),
-            ModelName::Resnet32 => Self::cifar(5, 16, Shortcut::Pad, classes),
-            ModelName::Resnet34Cifar => {
-                Self::sixteen(Stem::Small, BlockForm::Basic, Shortcut::SHORTCUT, classes)
-            }
-            ModelName::Resnet50 => photographs(1, 64),
-            ModelName::Resnext50 => photographs(32, 4),
-        }
     }
 
     /// Inputs of the classifier.
@@ -107,7 +91,7 @@ impl Architecture {
     }
 
     /// Reserves a slot for every tensor before the classifier, in PyTorch's order.
-    pub(super) fn lay_out(&self, slots: &mut Slots) -> ((Convolution, Normalisation), Vec<Block>) {
+    pub(in crate::engine::network) fn lay_out(&self, slots: &mut Slots) -> ResNet {
         let mut channels = self.widths[0];
         let kernel = match self.stem {
             Stem::Small => Kernel { size: 3, stride: 1, groups: 1 },
@@ -127,7 +111,7 @@ impl Architecture {
                 channels = width * self.form.expansion();
             }
         }
-        (stem, blocks)
+        ResNet { entrance: self.stem, stem, blocks }
     }
 
     /// The convolutions of a block: channels in and out, and kernel.
@@ -147,5 +131,38 @@ impl Architecture {
                 ]
             }
         }
+    }
+}
+
+/// A residual network before its head: layers that know where their parameters lie.
+#[derive(Debug)]
+pub struct ResNet {
+    pub(in crate::engine::network) entrance: Stem,
+    pub(in crate::engine::network) stem: (Convolution, Normalisation),
+    pub(in crate::engine::network) blocks: Vec<Block>,
+}
+
+impl ResNet {
+    /// What the head sees (images × features) of images given as (N, H, W, C), with these parameters and
+    /// running statistics.
+    ///
+    /// The images are handed to the convolutions as a permuted view, which libtorch recognises as
+    /// channels-last: on a CPU with few channels per layer that is 1.2 to 1.5 times as fast as the
+    /// usual layout.
+    pub fn features(
+        &self,
+        images: &Tensor,
+        parameters: &[Tensor],
+        running_statistics: &[Tensor],
+        mode: Mode,
+    ) -> Tensor {
+        let (convolution, normalisation) = &self.stem;
+        let x = convolution.forward(&images.permute([0, 3, 1, 2]), parameters);
+        let x = normalisation.forward(&x, parameters, running_statistics, mode).relu_();
+        let mut x = entered(x, self.entrance);
+        for block in &self.blocks {
+            x = block.forward(&x, parameters, running_statistics, mode);
+        }
+        x.mean_dim([2_i64, 3].as_slice(), false, None)
     }
 }
