@@ -1,8 +1,5 @@
 //! A window of an image, resized to the size of the whole.
 
-#[cfg(feature = "pictures")]
-use fast_image_resize::pixels::U8x3;
-
 use super::Canvas;
 use crate::decode::Window;
 #[cfg(feature = "pictures")]
@@ -23,7 +20,7 @@ pub fn zoom(canvas: &mut Canvas, window: Window) {
     let resizing =
         Resizing { size, inner: DecodePlan::in_one_piece(window, size).inner, wanted: size };
     let mut resizer = std::mem::take(&mut canvas.resizer);
-    canvas.redraw(|source, target| resizing.run::<U8x3>(&mut resizer, source, target));
+    canvas.redraw(|source, target| resizing.rgb(&mut resizer, source, target));
     canvas.resizer = resizer;
 }
 

@@ -1,7 +1,6 @@
 //! One file in, one image of the wanted size out.
 
 use fast_image_resize::Resizer;
-use fast_image_resize::pixels::{U8x3, U8x4};
 
 use super::error::ImageError;
 use super::header::Header;
@@ -90,7 +89,7 @@ impl Decoder {
         let resizing = Resizing { size, inner: plan.inner, wanted };
         let decoded = &self.decoded[..bytes_of(size)];
         let resized = at_least(&mut self.resized, bytes_of(wanted));
-        resizing.run::<U8x4>(&mut self.resizer, decoded, resized);
+        resizing.rgb_padded(&mut self.resizer, decoded, resized);
         pack(resized, shape.width, mirrored, target);
         Ok(())
     }
@@ -118,7 +117,7 @@ impl Decoder {
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
         let inner = DecodePlan::in_one_piece(window, size).inner;
         let resizing = Resizing { size, inner, wanted: (shape.width as u32, shape.height as u32) };
-        resizing.run::<U8x3>(&mut self.resizer, rows, target);
+        resizing.rgb(&mut self.resizer, rows, target);
         if mirrored == Mirror::Yes {
             mirror(target, shape.width);
         }

@@ -4,6 +4,7 @@
 //! as the reduction, and one pixel to each side where the window is enlarged.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use super::region::{Inner, Window};
@@ -35,11 +36,24 @@ pub struct Resizing {
 }
 
 impl Resizing {
-    /// Resizes from the rows of `source` to those of `target`.
+    /// Resizes from the rows of `source` to those of `target`, pixels of three bytes.
     ///
     /// # Panics
     /// When the slices are not as long as their sizes say, or the window reaches outside the picture.
-    pub fn run<P: PixelTrait>(self, resizer: &mut Resizer, source: &[u8], target: &mut [u8]) {
+    pub fn rgb(self, resizer: &mut Resizer, source: &[u8], target: &mut [u8]) {
+        self.run::<U8x3>(resizer, source, target);
+    }
+
+    /// [`Resizing::rgb`] of pixels of four bytes, as [`PIXEL`] says.
+    ///
+    /// # Panics
+    /// As [`Resizing::rgb`] does.
+    pub fn rgb_padded(self, resizer: &mut Resizer, source: &[u8], target: &mut [u8]) {
+        self.run::<U8x4>(resizer, source, target);
+    }
+
+    /// Not public: whoever calls it compiles the resizer for a type of pixels, hundreds of functions.
+    fn run<P: PixelTrait>(self, resizer: &mut Resizer, source: &[u8], target: &mut [u8]) {
         let Self { size, inner, wanted } = self;
         let source = TypedImageRef::<P>::from_buffer(size.0, size.1, source)
             .expect("the picture has as many bytes as its size says");

@@ -4,7 +4,7 @@
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
 //! is decoded here; EXIF orientation is ignored, as training does.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{PixelFormat, Subsamp};
@@ -139,13 +139,16 @@ pub fn resize(rgb: &RgbImage, width: u32, height: u32) -> Result<RgbImage, Strin
     let failed = |error: &dyn std::fmt::Display| format!("cannot be resized: {error}");
     let source = TypedImageRef::<U8x3>::from_buffer(rgb.width, rgb.height, &rgb.pixels)
         .map_err(|error| failed(&error))?;
+    // All of it, in the type in which `decode::resize` has windows: the resizer is compiled once.
+    let source = TypedCroppedImage::from_ref(&source, 0, 0, rgb.width, rgb.height)
+        .map_err(|error| failed(&error))?;
     let mut pixels = vec![0; width as usize * height as usize * 3];
     let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels)
         .map_err(|error| failed(&error))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .fit_into_destination(None);
-    // Of one type: the resizer that takes any would be compiled here for all types of pixels.
+    // Of one type of pixels: the resizer that takes any would be compiled here for all of them.
     Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
     Ok(RgbImage { width, height, pixels })
 }
