@@ -16,7 +16,7 @@ fn main() {
     report("random", |epoch| EpochOrder::random(n, 1, epoch).at(POSITION));
     report("quasi_random", |epoch| EpochOrder::quasi_random(n, 1, epoch).at(POSITION));
     let labels = (0..437_513_u32).map(|place| place % 8_142);
-    let sampler = Sampler::new(SamplerKind::Progressive { epochs: SEEKS }, labels, 1);
+    let sampler = Sampler::new(SamplerKind::Progressive { first: 0, epochs: SEEKS }, labels, 1);
     report("progressive, 437,513 images", |epoch| sampler.order(epoch).at(437_512));
 }
 

@@ -71,7 +71,7 @@ fn time(policy: Policy, classes: usize, count: usize) {
     let mut ledger = Ledger::new(classes);
     let mut times = Vec::new();
     for step in 0..REPEATS as u64 {
-        let at = AdmissionStep { step, steps: REPEATS as u64, batch: count as u64 };
+        let at = AdmissionStep { step, steps: REPEATS as u64, batch: count as u64, rounds: 1 };
         let began = Instant::now();
         let candidates = from_ranks(&gathered).expect("whole records");
         black_box(rules.admit(&candidates, &mut ledger, at));
@@ -102,7 +102,7 @@ fn digests(policy: Policy) -> usize {
         let gathered: Vec<Vec<u8>> = ranks.iter().map(|rank| to_bytes(rank)).collect();
         let (mut ledger, mut digest) = (Ledger::new(200), AdmissionDigest::default());
         for step in 0..3 {
-            let at = AdmissionStep { step, steps: 3, batch: all.len() as u64 };
+            let at = AdmissionStep { step, steps: 3, batch: all.len() as u64, rounds: 1 };
             let everyone = from_ranks(&gathered).expect("whole records");
             digest.record(0, step, &rules.admit(&everyone, &mut ledger, at));
         }

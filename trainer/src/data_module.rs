@@ -3,6 +3,7 @@
 mod recipes;
 mod shards;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use lcsl_config::{Data, DatasetName, ImbalanceKind, Protocol, RunConfig, SamplerName};
@@ -154,14 +155,14 @@ fn cut(config: &RunConfig, targets: Vec<u64>) -> SplitRequest {
 }
 
 fn sampler_of(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
-    sampler(config.data.sampler, config.train.epochs, config.run.seed, train)
+    sampler(config.data.sampler, 0..config.train.epochs, config.run.seed, train)
 }
 
-/// The sampler of these training images, in a stage of so many `epochs`. Labels are read only where
+/// The sampler of these training images, in a stage of these `epochs`. Labels are read only where
 /// classes make a difference: in shards that is a walk through the index.
 pub fn sampler(
     name: SamplerName,
-    epochs: u64,
+    epochs: Range<u64>,
     seed: u64,
     train: &Selection,
 ) -> Result<Sampler, DataError> {
@@ -172,7 +173,9 @@ pub fn sampler(
         SamplerName::Sequential => SamplerKind::Sequential,
         SamplerName::ClassBalanced => SamplerKind::ClassBalanced,
         SamplerName::SquareRoot => SamplerKind::SquareRoot,
-        SamplerName::Progressive => SamplerKind::Progressive { epochs },
+        SamplerName::Progressive => {
+            SamplerKind::Progressive { first: epochs.start, epochs: epochs.end - epochs.start }
+        }
         SamplerName::Reversed => SamplerKind::Reversed,
     };
     let label = |index: &u32| match &train.images {

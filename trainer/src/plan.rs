@@ -23,6 +23,16 @@ pub struct EpochPlan {
 }
 
 impl EpochPlan {
+    /// As the configuration says, of so many training images.
+    pub fn of(config: &RunConfig, images: u64) -> Self {
+        Self {
+            images,
+            batch: config.train.batch_size as u64,
+            micro_batches: config.train.accumulate_steps,
+            logical_ranks: config.run.virtual_ranks,
+        }
+    }
+
     /// Optimiser steps of one epoch.
     pub fn steps(&self) -> u64 {
         self.images.div_ceil(self.batch)
@@ -79,12 +89,7 @@ pub fn check_normalisation(config: &RunConfig, images: u64) -> Result<(), Single
         return Ok(());
     }
     let logical_ranks = if config.train.sync_bn { 1 } else { config.run.virtual_ranks };
-    let plan = EpochPlan {
-        images,
-        batch: config.train.batch_size as u64,
-        micro_batches: config.train.accumulate_steps,
-        logical_ranks,
-    };
+    let plan = EpochPlan { logical_ranks, ..EpochPlan::of(config, images) };
     // All steps but the last have batches of one size.
     let mut steps = [0, plan.steps().saturating_sub(1)].into_iter();
     let is_single = |step: &u64| {

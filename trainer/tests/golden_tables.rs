@@ -183,7 +183,7 @@ fn golden_admission_histories() {
                 .collect();
             let half = candidates.len() / 2;
             candidates.rotate_left(half); // the order of arrival must not matter
-            let at = AdmissionStep { step, steps: history.steps, batch: history.batch };
+            let at = AdmissionStep { step, steps: history.steps, batch: history.batch, rounds: 1 };
             let admitted = rules.admit(&candidates, &mut ledger, at);
             let keys: Vec<u64> = admitted.iter().map(|one| one.key).collect();
             assert_eq!(keys, row.admitted, "{} step {step}", history.policy);
@@ -261,7 +261,8 @@ fn replay(name: &str, sheet: &Value, steps: &Value, tensors: &SafeTensors<'_>) {
                 }
             }
             let batch = candidates.len() as u64;
-            let at = AdmissionStep { step: step % epoch_steps, steps: epoch_steps, batch };
+            let at =
+                AdmissionStep { step: step % epoch_steps, steps: epoch_steps, batch, rounds: 1 };
             keys.extend(rules.admit(&candidates, &mut ledger, at).iter().map(|one| one.key));
         }
         let expected_keys: Vec<u64> =

@@ -27,6 +27,8 @@ pub enum SamplerKind {
     /// "Decoupling representation and classifier for long-tailed recognition", ICLR 2020,
     /// section 3).
     Progressive {
+        /// The epoch of the run in which t is 0.
+        first: u64,
         /// T, at least 1. Epochs beyond the last are balanced.
         epochs: u64,
     },
@@ -85,8 +87,8 @@ impl Sampler {
                 Mixture { image: 0, weight: 1 }
             }
             // The shares of the paper times T·N·C: whole numbers, and exact.
-            SamplerKind::Progressive { epochs } => {
-                let epoch = epoch.min(epochs);
+            SamplerKind::Progressive { first, epochs } => {
+                let epoch = epoch.saturating_sub(first).min(epochs);
                 Mixture {
                     image: u128::from(epochs - epoch) * self.classes.weight(),
                     weight: u128::from(epoch) * u128::from(self.n),
@@ -132,7 +134,7 @@ mod tests {
         prop::sample::select(vec![
             SamplerKind::ClassBalanced,
             SamplerKind::SquareRoot,
-            SamplerKind::Progressive { epochs },
+            SamplerKind::Progressive { first: 0, epochs },
             SamplerKind::Reversed,
         ])
     }
@@ -151,7 +153,7 @@ mod tests {
                 SamplerKind::ClassBalanced => 1.0,
                 SamplerKind::SquareRoot => count.sqrt(),
                 SamplerKind::Reversed => 1.0 / count,
-                SamplerKind::Progressive { epochs } => {
+                SamplerKind::Progressive { epochs, .. } => {
                     let t = epoch.min(epochs) as f64 / epochs as f64;
                     (1.0 - t) * count / n + t / present
                 }
@@ -210,8 +212,11 @@ mod tests {
     #[test]
     fn progressive_goes_from_the_images_to_the_classes() {
         let labels = labels(&[90, 10]);
-        let sampler =
-            Sampler::new(SamplerKind::Progressive { epochs: 4 }, labels.iter().copied(), 1);
+        let sampler = Sampler::new(
+            SamplerKind::Progressive { first: 0, epochs: 4 },
+            labels.iter().copied(),
+            1,
+        );
         let rare = |epoch| {
             let order = sampler.order(epoch);
             (0..100).filter(|&position| labels[order.at(position) as usize] == 1).count()
@@ -240,7 +245,7 @@ mod tests {
         for kind in [
             SamplerKind::Reversed,
             SamplerKind::SquareRoot,
-            SamplerKind::Progressive { epochs: 1_000_000 },
+            SamplerKind::Progressive { first: 0, epochs: 1_000_000 },
         ] {
             let order = Sampler::new(kind, labels.iter().copied(), 1).order(999_999);
             assert!(order.at(order.len() - 1) < order.len());

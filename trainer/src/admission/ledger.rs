@@ -41,6 +41,11 @@ impl Ledger {
         }
     }
 
+    /// Admitted before the epoch at hand, by class.
+    pub fn admitted_before_epoch(&self) -> Vec<u64> {
+        self.total.iter().zip(&self.epoch).map(|(total, epoch)| total - epoch).collect()
+    }
+
     /// Admitted since the run began, over all classes.
     pub fn admitted_total(&self) -> u64 {
         self.total.iter().sum()

@@ -50,7 +50,7 @@ pub struct AdmissionSettings {
     pub crest_alpha: f64,
 }
 
-/// Which step of which epoch, and how large its global batch is.
+/// Which step of which epoch admits, and how large its global batch is.
 #[derive(Debug, Clone, Copy)]
 pub struct AdmissionStep {
     /// Step in the epoch, from 0.
@@ -59,6 +59,9 @@ pub struct AdmissionStep {
     pub steps: u64,
     /// Images of the global batch over which candidates were gathered.
     pub batch: u64,
+    /// How often an optimiser step admits: where it is made of micro-batches, each is a round, and `step`
+    /// and `steps` count rounds.
+    pub rounds: u64,
 }
 
 impl Rules {
@@ -161,7 +164,7 @@ impl Rules {
             Policy::Quota => {
                 let due = |steps: u64| (self.budgets[place] * steps).div_ceil(at.steps);
                 let refill = due(at.step + 1) - due(at.step);
-                let capacity = due(self.burst_steps).max(1);
+                let capacity = due(self.burst_steps * at.rounds).max(1);
                 let even = self.share * at.batch / (MILLION * self.minority.len() as u64);
                 let tokens = (ledger.tokens[class] + refill).min(capacity);
                 let granted = candidates.min(tokens).min(even.max(1));

@@ -24,6 +24,7 @@ impl Objective {
             mixing,
             pseudo_labels: labels.then_some(labelling),
             criterion: Criterion::CrossEntropy,
+            prior: None,
             class_weights: None,
             input: Input::Images,
         }])

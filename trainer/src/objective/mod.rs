@@ -3,11 +3,14 @@
 //!
 //! * [`stage`]: the choices of one stage, and which stage an epoch belongs to.
 //! * [`criterion`]: the loss of one target, and the constants that it needs.
+//! * [`prior`]: what is known of a label beforehand, which may follow the admissions.
 //! * [`method`]: what `--method` stands for.
 
 pub mod criterion;
 pub mod method;
+pub mod prior;
 pub mod stage;
 
 pub use criterion::Criterion;
+pub use prior::Prior;
 pub use stage::{Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable};

@@ -2,7 +2,7 @@
 
 use lcsl_config::SamplerName;
 
-use super::Criterion;
+use super::{Criterion, Prior};
 use crate::schedule::learning_rate;
 
 /// Stages, one after another.
@@ -30,6 +30,8 @@ pub struct Stage {
     pub pseudo_labels: Option<PseudoLabelling>,
     /// The loss of a target.
     pub criterion: Criterion,
+    /// The class prior that logits are corrected by, if they are.
+    pub prior: Option<Prior>,
     /// Weight of each class's targets in the loss (C), about 1 on average; none for equal weights.
     pub class_weights: Option<Vec<f64>>,
     /// What the trainable part of the network sees.
@@ -148,6 +150,7 @@ mod tests {
             mixing: Mixing::None,
             pseudo_labels: None,
             criterion: Criterion::CrossEntropy,
+            prior: None,
             class_weights: None,
             input: Input::Images,
         }

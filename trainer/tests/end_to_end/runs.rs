@@ -76,7 +76,8 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     assert_ne!(run(1, 1)["weights_digest"], alone["weights_digest"]);
 }
 
-/// Three micro-batches of 7 images, of 2 at the end of an epoch: with 4 logical ranks most are uneven and
+/// Story: ranks added up their micro-batches before they were summed, in another order at each world
+/// size. Three micro-batches of 7 images, of 2 at the end of an epoch: with 4 logical ranks most are uneven and
 /// some are empty, and each of them is admitted by itself.
 #[test]
 fn the_world_size_changes_nothing_with_micro_batches() {
@@ -90,6 +91,7 @@ fn the_world_size_changes_nothing_with_micro_batches() {
     let alone = run(1, 3);
     assert!(alone["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
     assert_eq!(run(2, 3), alone);
+    assert_eq!(run(4, 3), alone);
     let whole = run(1, 1);
     assert_eq!(whole["steps"], alone["steps"], "a step is made of all its micro-batches");
     assert_ne!(whole["weights_digest"], alone["weights_digest"]);

@@ -9,8 +9,10 @@ use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_config::Initialisation;
 use lcsl_trainer::engine::gradients::overlapped::BucketSettings;
 use lcsl_trainer::engine::gradients::reducer::Reducer;
+use lcsl_trainer::engine::network::flat::Flat;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
+use lcsl_trainer::objective::Trainable;
 use tch::{Device, Kind, Tensor};
 
 const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 4 << 10, bytes: 16 << 10 };
@@ -62,6 +64,46 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
         buckets[0].start < buckets[buckets.len() - 1].hook
     };
     assert!(times.iter().all(|steps| steps.iter().filter(early).count() > 0), "{times:?}");
+}
+
+/// What does not train in a stage never arrives, and must not be summed: neither what lies in its place
+/// since an earlier step, nor zeros, which would only cost time.
+#[test]
+fn a_frozen_tensor_is_not_summed() {
+    for order in [SumOrder::Library, SumOrder::Tree] {
+        let on_rank = move |mut world: ThreadRank| {
+            let mut student = student();
+            student.train_only(Trainable::Classifier);
+            let slots = student.trainable();
+            let mut reducer = Reducer::new(&student, &mut world, order, BUCKETS).unwrap();
+            let mine = 1.0 + world.rank() as f64;
+            let frozen = student.parameters.part_of(reducer.gradient(), &(0..slots.start));
+            reducer.begin();
+            let _ = frozen.shallow_clone().fill_(mine);
+            reducer.backward(&loss(&student, 0), &student, true);
+            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            let untouched = frozen.eq(mine).all().int64_value(&[]) == 1;
+            let trained = student.parameters.part_of(reducer.gradient(), &slots);
+            let norm = trained.norm().double_value(&[]);
+            reducer.leave().unwrap();
+            let alone = Tensor::run_backward(
+                &[loss(&student, 0)],
+                &student.parameters.views()[slots],
+                false,
+                false,
+            );
+            (untouched, norm, 2.0 * Flat::gather(&alone).norm().double_value(&[]))
+        };
+        let ranks: Vec<_> = threads::world(2)
+            .into_iter()
+            .map(|world| thread::spawn(move || on_rank(world)))
+            .collect();
+        for rank in ranks {
+            let (untouched, norm, expected) = rank.join().expect("no rank panics");
+            assert!(untouched, "{order:?}: a frozen gradient was summed");
+            assert!((norm / expected - 1.0).abs() < 1e-5, "{order:?}: {norm} and {expected}");
+        }
+    }
 }
 
 /// A rank without images still takes part in every sum, and its old gradient is not counted again.

@@ -63,7 +63,7 @@ pub(crate) fn run(
             .map_err(|error| format!("{at}: {error}"))?;
         let check = Check { case, step, at: &at, expected };
         let left_out = case.missing * case.accumulate as u64;
-        same(&format!("{at}: images left out"), &report.left_out, &left_out)?;
+        same(&format!("{at}: images left out"), &report.skipped, &left_out)?;
         check.decisions(&report, &context.ledger)?;
         check.losses(&report)?;
         check.logical_batches(&report, block.clone())?;
@@ -130,6 +130,8 @@ fn context(
                 temperature: case.config.temperature,
             }),
             class_weights: None,
+            student_offsets: None,
+            teacher_offsets: None,
             clean_forward: case.config.clean_forward,
         },
         clock: Clock::new(Control::absent()),

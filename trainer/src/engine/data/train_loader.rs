@@ -82,7 +82,8 @@ impl TrainLoader {
         pinner: Option<&Arc<Pinner>>,
     ) -> Self {
         let largest = plan.batch.div_ceil((plan.micro_batches * plan.logical_ranks) as u64);
-        let ahead = BATCHES_AHEAD.max(block.len());
+        // The loop takes all logical batches of a step before it computes.
+        let ahead = BATCHES_AHEAD.max(plan.micro_batches * block.len());
         let stream = ImageStream {
             store: data_module.train.images.clone(),
             indices: data_module.train.indices.clone(),

@@ -9,7 +9,7 @@ use crate::data_module::DataModuleError;
 use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
-use crate::engine::run::checkpoint;
+use crate::engine::run::restored;
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints;
 use crate::run_dir::durable::DiskError;
@@ -53,7 +53,7 @@ pub(super) fn selected_model(
     let (found, _) = checkpoints::newest(run_dir)?;
     let found = found.ok_or_else(|| SavedModelError::NoModel { path: path() })?;
     let unusable = |why| SavedModelError::Unusable { path: path(), why };
-    let tensors = checkpoint::read(&found).map_err(unusable)?;
+    let tensors = restored::read(&found).map_err(unusable)?;
     if !tensors.has("best") {
         return Err(SavedModelError::NoModel { path: path() });
     }

@@ -7,6 +7,7 @@ use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::{Kind, Tensor};
 
 use crate::engine::network::Network;
+use crate::engine::network::flat::Flat;
 
 /// Gradients that are added in order.
 #[derive(Debug)]
@@ -40,8 +41,7 @@ impl OrderedReducer {
     pub fn backward(&mut self, loss: &Tensor, student: &Network) {
         let views = &student.parameters.views()[self.slots.clone()];
         let gradients = Tensor::run_backward(&[loss], views, false, false);
-        let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
-        self.sums.push(Tensor::cat(&flat, 0), add);
+        self.sums.push(Flat::gather(&gradients), add);
     }
 
     /// An empty logical batch weighs nothing, but takes its place in the tree of sums.
@@ -49,19 +49,20 @@ impl OrderedReducer {
         self.sums.push(self.trained.zeros_like(), add);
     }
 
-    /// Ends a micro-batch: sums `tail` over all ranks, and after the last one of a step the gradient too.
-    /// Collective.
+    /// Ends a micro-batch: sums `tail` and its gradient over all ranks, and adds it to those of the
+    /// micro-batches before. Were ranks to add up their micro-batches first, another number of ranks would
+    /// add in another order. Collective.
     pub fn finish(
         &mut self,
         world: &mut dyn Communicator,
         tail: &mut [f64],
-        is_last: bool,
     ) -> Result<(), CollectiveError> {
         let sums = std::mem::take(&mut self.sums);
-        let sum = sums.finish(add).expect("every rank has a logical rank");
-        let _ = self.trained.g_add_(&sum);
+        let mut sum = sums.finish(add).expect("every rank has a logical rank");
         sum_over_ranks(world, self.order, Values::F64(tail))?;
-        if is_last { sum_flat(world, self.order, &mut self.trained) } else { Ok(()) }
+        sum_flat(world, self.order, &mut sum)?;
+        let _ = self.trained.g_add_(&sum);
+        Ok(())
     }
 
     /// The gradient (flat): after [`OrderedReducer::finish`] summed over all ranks.

@@ -73,7 +73,7 @@ impl Reducer {
         match self {
             Self::Overlapped(overlapped) if is_last => overlapped.finish(tail),
             Self::Overlapped(_) => world.all_reduce_sum(Values::F64(tail)),
-            Self::Ordered(ordered) => ordered.finish(world, tail, is_last),
+            Self::Ordered(ordered) => ordered.finish(world, tail),
         }
     }
 

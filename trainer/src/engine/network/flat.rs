@@ -91,6 +91,12 @@ impl Flat {
         flat.narrow(0, elements.start as i64, elements.len() as i64)
     }
 
+    /// One flat tensor of these, laid out as slots of their shapes that are neighbours.
+    pub fn gather(tensors: &[Tensor]) -> Tensor {
+        let flat: Vec<Tensor> = tensors.iter().map(|tensor| tensor.reshape([-1])).collect();
+        Tensor::cat(&flat, 0)
+    }
+
     /// Overwrites every element in place.
     pub fn copy_from(&mut self, source: &Tensor) {
         let _guard = tch::no_grad_guard();

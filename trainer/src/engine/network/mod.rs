@@ -22,7 +22,8 @@ use tch::{Device, Kind, Tensor};
 
 use backbones::Backbone;
 use backbones::layers::Slots;
-pub use backbones::resnet::{Architecture, BlockForm, Shortcut, Stem};
+pub use backbones::layers::{Shortcut, Stem};
+pub use backbones::resnet::{Architecture, BlockForm};
 use head::Head;
 pub use inference::Folded;
 

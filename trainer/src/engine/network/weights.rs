@@ -134,7 +134,7 @@ mod tests {
         let pixels: Vec<f32> =
             (0..count * size * size * 3).map(|_| stream.normal() as f32).collect();
         let images = Tensor::from_slice(&pixels).view([count, size, size, 3]);
-        let confidence = teacher.label(&images, 1.0).confidence;
+        let confidence = teacher.label(&images, 1.0, None).confidence;
         confidence.ge(0.5).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
     }
 

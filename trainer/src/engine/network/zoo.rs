@@ -3,7 +3,8 @@
 
 use lcsl_config::ModelName;
 
-use super::backbones::resnet::{Architecture, BlockForm, Shortcut, Stem};
+use super::backbones::layers::{Shortcut, Stem};
+use super::backbones::resnet::{Architecture, BlockForm};
 
 /// The network of this name, for so many classes.
 pub fn architecture(name: ModelName, classes: i64) -> Architecture {

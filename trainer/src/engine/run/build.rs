@@ -26,9 +26,9 @@ use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
 use crate::engine::optim::sgd::Sgd;
-use crate::engine::run::checkpoint;
 use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
+use crate::engine::run::restored;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::{StepContext, Task};
 use crate::engine::step::teacher::Teacher;
@@ -50,8 +50,6 @@ pub struct Run<'a> {
     pub(super) is_set_up: bool,
     /// Images and classes.
     pub data_module: DataModule,
-    /// How an epoch is cut.
-    pub plan: EpochPlan,
     /// Networks, optimiser, admission, world.
     pub context: StepContext,
     /// Training images.
@@ -136,7 +134,6 @@ impl<'a> Run<'a> {
             eval_sets: EvalSets::new(config, data_module.shape, eval_normaliser),
             context: context(config, &objective, &data_module, world, control.clone(), device)
                 .map_err(TrainError::Join)?,
-            plan: batches.loader.plan,
             batches,
             best: None,
             is_set_up: false,
@@ -167,11 +164,11 @@ impl<'a> Run<'a> {
         let Some(found) = found else { return Ok(Marks::default()) };
         let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
         let fits = found.manifest.ledger.fits(classes)
-            && found.manifest.position.step_in_epoch <= self.plan.steps();
+            && found.manifest.position.step_in_epoch <= self.plan().steps();
         if !fits {
             return Err(unusable("its manifest is not of this dataset".to_owned()));
         }
-        let tensors = checkpoint::read(&found).map_err(unusable)?;
+        let tensors = restored::read(&found).map_err(unusable)?;
         self.best = found.manifest.best.map(|best| (best, self.context.student.frozen_copy()));
         self.state().restore(&tensors).map_err(unusable)?;
         if let Some((_, network)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
@@ -188,14 +185,15 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
+    /// How an epoch is cut.
+    pub fn plan(&self) -> EpochPlan {
+        self.batches.loader.plan
+    }
+
     /// What checkpoints hold and ranks compare.
     pub fn state(&self) -> TrainState<'_> {
-        TrainState {
-            student: &self.context.student,
-            velocity: &self.context.optimiser.velocity,
-            best: self.best.as_ref().map(|(_, network)| network),
-            teacher: self.context.teacher.as_ref(),
-        }
+        let StepContext { student, optimiser, teacher, .. } = &self.context;
+        TrainState::of(student, optimiser, self.best.as_ref(), teacher.as_ref())
     }
 }
 
@@ -213,12 +211,7 @@ pub(crate) fn batches(
 ) -> DatasetBatches {
     let (logical_ranks, seed) = (config.run.virtual_ranks, config.run.seed);
     let images = data_module.train.indices.len() as u64;
-    let plan = EpochPlan {
-        images,
-        batch: config.train.batch_size as u64,
-        micro_batches: config.train.accumulate_steps,
-        logical_ranks,
-    };
+    let plan = EpochPlan::of(config, images);
     let block = plan::block(logical_ranks, world.world_size(), world.rank());
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetBatches {
@@ -255,7 +248,10 @@ pub(crate) fn context(
     let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
+    let ledger = Ledger::new(classes);
+    let seen = (data_module.train_counts.as_slice(), ledger.total.as_slice());
     let layout = (student.parameters.buffer.kind(), device);
+    let task = Task::of(objective.at(0).0, paper, layout, seen);
     Ok(StepContext {
         reducer: reducer(config, &student, world.as_mut())?,
         world,
@@ -263,8 +259,8 @@ pub(crate) fn context(
         student,
         teacher,
         rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
-        ledger: Ledger::new(classes),
-        task: Task::of(objective.at(0).0, paper, layout),
+        ledger,
+        task,
         clock,
     })
 }

@@ -1,18 +1,15 @@
-//! Tensors of a run, to disk and back.
+//! Tensors of a run, to disk.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use lcsl_run_dir::names::TENSORS;
 use safetensors::{Dtype, SafeTensorError, View};
 use tch::{Kind, Tensor};
 
 use crate::engine::network::Network;
 use crate::engine::run::digest;
 use crate::engine::run::state::TrainState;
-use crate::run_dir::checkpoints::Found;
 
 /// Writes what a checkpoint holds as safetensors: `student.*`, `momentum.*`, and `best.*` where there is
 /// one.
@@ -23,46 +20,6 @@ pub fn write(path: &Path, state: &TrainState<'_>) -> io::Result<()> {
 /// Writes one network under its plain names, as `lcsl export` does.
 pub fn write_network(path: &Path, network: &Network) -> io::Result<()> {
     write_file(path, &network.state())
-}
-
-/// The tensors of a checkpoint, by name.
-pub struct Restored {
-    tensors: HashMap<String, Tensor>,
-}
-
-/// Reads the tensor file of a checkpoint.
-///
-/// # Errors
-/// A sentence, when the file cannot be read.
-pub fn read(found: &Found) -> Result<Restored, String> {
-    read_file(&found.directory.join(TENSORS))
-}
-
-/// Reads a tensor file.
-///
-/// # Errors
-/// A sentence, when it cannot be read.
-pub fn read_file(path: &Path) -> Result<Restored, String> {
-    let tensors = Tensor::read_safetensors(path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(Restored { tensors: tensors.into_iter().collect() })
-}
-
-impl Restored {
-    /// Whether the checkpoint holds a network under this prefix.
-    pub fn has(&self, prefix: &str) -> bool {
-        self.tensors.contains_key(&format!("{prefix}.fc.weight"))
-    }
-
-    /// Overwrites a network with the one under this prefix.
-    pub fn load(&self, prefix: &str, network: &mut Network) -> Result<(), String> {
-        network.load(|name| self.find(&format!("{prefix}.{name}")))
-    }
-
-    /// The tensor of this name.
-    pub fn find(&self, name: &str) -> Option<Tensor> {
-        self.tensors.get(name).map(Tensor::shallow_clone)
-    }
 }
 
 /// libtorch's bindings can write this format too, but hide in a text what the disk said: whether it is

@@ -57,8 +57,8 @@ pub enum TrainError {
         /// What does not fit.
         why: String,
     },
-    /// The ranks could not set up their traffic.
-    #[error("before the first step: {0}")]
+    /// The ranks could not set up their traffic, before the first step or at the beginning of a stage.
+    #[error("setting up the traffic between ranks: {0}")]
     Join(CollectiveError),
     /// The ranks could not part in good order.
     #[error("leaving the other ranks: {0}")]

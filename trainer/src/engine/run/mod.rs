@@ -8,6 +8,7 @@ pub mod error;
 pub mod failure;
 pub mod recorder;
 mod reports;
+pub mod restored;
 mod stages;
 pub mod state;
 pub mod train;

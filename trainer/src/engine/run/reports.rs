@@ -31,7 +31,7 @@ impl Run<'_> {
                 train_counts: &self.data_module.train_counts,
                 world_size: self.context.world.world_size(),
                 virtual_ranks: self.config.run.virtual_ranks,
-                steps_per_epoch: self.plan.steps(),
+                steps_per_epoch: self.plan().steps(),
             }
         };
         Ok(self.recorders.line(at, event)?)
@@ -44,7 +44,7 @@ impl Run<'_> {
         learning_rate: f64,
     ) -> Result<(), TrainError> {
         let epochs = self.objective.epochs();
-        let all_steps = self.plan.steps() * epochs;
+        let all_steps = self.plan().steps() * epochs;
         let most = self.config.train.max_steps.map_or(all_steps, |most| most.min(all_steps));
         let status = StepStatus {
             epoch: (self.position.epoch, epochs),
@@ -85,7 +85,7 @@ impl Run<'_> {
         let admitted = &self.context.ledger.epoch;
         let corrupt = self.corrupt.get(epoch as usize).copied().unwrap_or(0);
         if corrupt > 0 {
-            let text = left_out(corrupt, self.plan.images as usize, "training");
+            let text = left_out(corrupt, self.plan().images as usize, "training");
             self.recorders.remark(at, text)?;
         }
         let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };

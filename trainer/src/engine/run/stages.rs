@@ -5,6 +5,7 @@ use super::error::TrainError;
 use crate::data_module::{self, DataModuleError};
 use crate::engine::network::weights;
 use crate::engine::step::context::Task;
+use crate::objective::Input;
 
 impl Run<'_> {
     /// Sets up the epoch at hand as its stage says: what is drawn, mixed, weighed, and what trains. Every
@@ -13,11 +14,15 @@ impl Run<'_> {
     /// Collective.
     pub(super) fn set_up_epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.position.epoch;
-        let stage = self.objective.at(epoch).0.clone();
+        let (stage, before) = self.objective.at(epoch);
+        let (stage, first) = (stage.clone(), epoch - before);
+        let Input::Images = stage.input;
         let begins = self.objective.begins_at(epoch) && self.position.step_in_epoch == 0;
         let context = &mut self.context;
         if begins && stage.restart_classifier {
             weights::draw_classifier(&mut context.student, self.config.run.seed, epoch);
+            let (student, velocity) = (&context.student, &context.optimiser.velocity);
+            let _ = student.parameters.part_of(velocity, &student.classifier_slots()).zero_();
         }
         let before = context.student.trainable();
         context.student.train_only(stage.trainable);
@@ -31,12 +36,19 @@ impl Run<'_> {
             let _ = context.optimiser.velocity.zero_();
         }
         let flat = &context.student.parameters.buffer;
-        context.task = Task::of(&stage, context.task.clean_forward, (flat.kind(), flat.device()));
+        let admitted = context.ledger.admitted_before_epoch();
+        context.task = Task::of(
+            &stage,
+            context.task.clean_forward,
+            (flat.kind(), flat.device()),
+            (&self.data_module.train_counts, &admitted),
+        );
         self.batches.mixing = stage.mixing;
         if self.objective.stages().len() > 1 && (begins || !self.is_set_up) {
             let train = &self.data_module.train;
             let seed = self.config.run.seed;
-            let sampler = data_module::sampler(stage.sampler, stage.epochs, seed, train);
+            let sampler =
+                data_module::sampler(stage.sampler, first..first + stage.epochs, seed, train);
             let sampler = sampler.map_err(DataModuleError::Data)?;
             self.batches.loader.draw_with(sampler);
         }
@@ -56,7 +68,7 @@ mod tests {
     use tch::{Device, Tensor};
 
     use super::*;
-    use crate::objective::{Objective, Stage, Trainable};
+    use crate::objective::{Objective, Prior, Stage, Trainable};
     use crate::run_dir::RunDir;
 
     fn config(reduction: &str) -> RunConfig {
@@ -104,7 +116,7 @@ mod tests {
         let run_dir = RunDir::at(folder.path());
         let config = config(reduction);
         let mut run = in_two_stages(&config, &run_dir);
-        let steps = run.plan.steps();
+        let steps = run.plan().steps();
         run.train().unwrap();
         let checkpoint = |step: u64| run_dir.checkpoints().join(format!("step-{step:010}"));
         let (between, last) = (student(&checkpoint(steps)), student(&checkpoint(2 * steps)));
@@ -122,6 +134,40 @@ mod tests {
         in_two_stages(&config, &run_dir).train().unwrap();
         let again = student(&checkpoint(2 * steps));
         assert!(last.iter().all(|(name, tensor)| *tensor == again[name]), "resumed otherwise");
+    }
+
+    /// The prior of the second epoch counts what the first has admitted, for student and teacher; a run
+    /// that goes on in the middle of that epoch finds the same.
+    #[test]
+    fn a_prior_follows_the_admissions_at_an_epochs_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        let config = config("--deterministic=false");
+        let (world, control) = (Box::new(Solo), Control::absent());
+        let mut run = Run::open(&config, &run_dir, world, control, Device::Cpu).unwrap();
+        let prior = Prior { scale: 1.0, admissions: 1.0, corrects_teacher: true };
+        let stage = Stage { prior: Some(prior), ..run.objective.stages()[0].clone() };
+        run.objective = Objective::new(vec![stage]);
+        run.set_up_epoch().unwrap();
+        let offsets = |run: &Run<'_>| {
+            let task = &run.context.task;
+            assert_eq!(task.student_offsets, task.teacher_offsets);
+            Vec::<f32>::try_from(task.student_offsets.as_ref().unwrap()).unwrap()
+        };
+        let first = offsets(&run);
+        assert!(first[0] > first[2], "class 0 is the largest: {first:?}");
+
+        run.context.ledger.total[2] = 1000;
+        run.position.epoch = 1;
+        run.set_up_epoch().unwrap();
+        let second = offsets(&run);
+        assert!(second[2] > second[0], "class 2 has been admitted a thousand times: {second:?}");
+
+        run.context.ledger.total[2] += 7;
+        run.context.ledger.epoch[2] = 7;
+        run.position.step_in_epoch = 1;
+        run.set_up_epoch().unwrap();
+        assert_eq!(offsets(&run), second);
     }
 
     #[test]

@@ -5,9 +5,11 @@
 
 use tch::Tensor;
 
-use super::checkpoint::Restored;
+use super::restored::Restored;
 use crate::engine::network::Network;
+use crate::engine::optim::sgd::Sgd;
 use crate::engine::step::teacher::Teacher;
+use crate::run_dir::checkpoints::Best;
 
 /// The networks of a run and the state of its optimiser.
 pub struct TrainState<'a> {
@@ -34,7 +36,18 @@ pub struct StateTensor {
     pub compared: bool,
 }
 
-impl TrainState<'_> {
+impl<'a> TrainState<'a> {
+    /// Of a rank that holds these; all that a run keeps is found from here.
+    pub fn of(
+        student: &'a Network,
+        optimiser: &'a Sgd,
+        best: Option<&'a (Best, Network)>,
+        teacher: Option<&'a Teacher>,
+    ) -> Self {
+        let best = best.map(|(_, network)| network);
+        Self { student, velocity: &optimiser.velocity, best, teacher }
+    }
+
     /// All tensors, by ascending name within what is saved; derived ones follow.
     pub fn tensors(&self) -> Vec<StateTensor> {
         let mut tensors = member("student", self.student.state(), true);
@@ -98,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::engine::network::{Architecture, Shortcut};
-    use crate::engine::run::checkpoint;
+    use crate::engine::run::{checkpoint, restored};
 
     fn network(classes: i64, value: f64) -> Network {
         let architecture = Architecture::cifar(1, 4, Shortcut::Pad, classes);
@@ -122,7 +135,7 @@ mod tests {
             teacher: Some(&teacher),
         };
         checkpoint::write(&path, &state).unwrap();
-        let stored = checkpoint::read_file(&path).unwrap();
+        let stored = restored::read_file(&path).unwrap();
 
         let (other, other_best) = (network(3, 0.0), network(3, 0.0));
         let other_velocity = velocity.zeros_like();

@@ -38,14 +38,14 @@ impl Run<'_> {
     /// Trains until all epochs are done, `max_steps` is reached, or someone asks for a stop.
     pub fn train(&mut self) -> Result<Ending, TrainError> {
         self.report_start()?;
-        let (epochs, steps) = (self.objective.epochs(), self.plan.steps());
+        let (epochs, steps) = (self.objective.epochs(), self.plan().steps());
         while self.position.epoch < epochs && !self.out_of_steps() {
             let begins = self.position.step_in_epoch == 0;
-            if begins || !self.is_set_up {
-                self.set_up_epoch()?;
-            }
             if begins {
                 self.context.ledger.begin_epoch();
+            }
+            if begins || !self.is_set_up {
+                self.set_up_epoch()?;
             }
             let mut stop = false;
             while self.position.step_in_epoch < steps && !self.out_of_steps() {
@@ -81,7 +81,7 @@ impl Run<'_> {
             injection.strike(self.context.world.rank(), step);
         }
         let rate = self.objective.learning_rate(epoch);
-        let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan.steps() };
+        let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan().steps() };
         let report = global_step(&mut self.context, &mut self.batches, index, rate)
             .map_err(|source| TrainError::Step { step, epoch, source })?;
 
@@ -96,7 +96,7 @@ impl Run<'_> {
         self.totals.epoch_images += report.images;
         self.totals.epoch_loss += loss * report.images as f64;
         self.corrupt.resize(epoch as usize + 1, 0);
-        self.corrupt[epoch as usize] += report.left_out;
+        self.corrupt[epoch as usize] += report.skipped;
         self.context.clock.control().heartbeat().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
         Ok(report.stop)
@@ -162,10 +162,8 @@ impl Run<'_> {
     fn compare(&mut self) -> Result<(), TrainError> {
         self.context.clock.enter(Phase::Compare);
         let step = self.position.step;
-        let best = self.best.as_ref().map(|(_, network)| network);
         let StepContext { world, student, optimiser, teacher, ledger, .. } = &mut self.context;
-        let velocity = &optimiser.velocity;
-        let state = TrainState { student, velocity, best, teacher: teacher.as_ref() };
+        let state = TrainState::of(student, optimiser, self.best.as_ref(), teacher.as_ref());
         compare(world.as_mut(), &state, ledger).map_err(|source| TrainError::Apart { step, source })
     }
 
@@ -261,7 +259,7 @@ impl Run<'_> {
             dataset: config.data.name.to_string(),
             model: config.model.name.to_string(),
             seed: config.run.seed,
-            train_images: self.plan.images,
+            train_images: self.plan().images,
             corrupt: Corrupt {
                 training: self.corrupt.clone(),
                 validation: figures.corrupt_validation,

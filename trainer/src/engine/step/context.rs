@@ -44,20 +44,36 @@ pub struct Task {
     pub pseudo_labels: Option<PseudoLabelling>,
     /// Weight of each class's targets (C), in the type of the logits; none for equal weights.
     pub class_weights: Option<Tensor>,
+    /// What is added to the student's logits in the loss (C): the logarithm of a prior.
+    pub student_offsets: Option<Tensor>,
+    /// What is taken from the teacher's logits (C).
+    pub teacher_offsets: Option<Tensor>,
     /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
     /// statistics, as in the published code.
     pub clean_forward: bool,
 }
 
 impl Task {
-    /// Of `stage`, for logits of this type on this device.
-    pub fn of(stage: &Stage, clean_forward: bool, (kind, device): (Kind, Device)) -> Self {
-        let weights =
-            |values: &Vec<f64>| Tensor::from_slice(values).to_kind(kind).to_device(device);
+    /// Of `stage`, for logits of this type on this device, in an epoch before which each class had so many
+    /// training images and admissions.
+    pub fn of(
+        stage: &Stage,
+        clean_forward: bool,
+        (kind, device): (Kind, Device),
+        (counts, admitted): (&[u64], &[u64]),
+    ) -> Self {
+        let by_class = |values: &[f64]| Tensor::from_slice(values).to_kind(kind).to_device(device);
+        let offsets = stage.prior.map(|prior| by_class(&prior.logit_offsets(counts, admitted)));
+        let corrects_teacher = stage.prior.is_some_and(|prior| prior.corrects_teacher);
         Self {
             criterion: stage.criterion.clone(),
             pseudo_labels: stage.pseudo_labels,
-            class_weights: stage.class_weights.as_ref().map(weights),
+            class_weights: stage.class_weights.as_deref().map(by_class),
+            teacher_offsets: offsets
+                .as_ref()
+                .filter(|_| corrects_teacher)
+                .map(Tensor::shallow_clone),
+            student_offsets: offsets,
             clean_forward,
         }
     }

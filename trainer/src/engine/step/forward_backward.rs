@@ -53,7 +53,9 @@ pub fn forward_backward(
     let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
     let weights = Tensor::cat(&[&batch.mixing, &mask.unsqueeze(1)], 1);
     let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
-    let losses = criterion::losses(&task.criterion, &logits, &targets) / images as f64 * weights;
+    let corrected = task.student_offsets.as_ref().map(|offsets| &logits + offsets);
+    let corrected = corrected.as_ref().unwrap_or(&logits);
+    let losses = criterion::losses(&task.criterion, corrected, &targets) / images as f64 * weights;
     let [own, other, admitted] = [0, 1, 2].map(|column| losses.select(1, column));
     let mixture = (own + other).sum(None::<Kind>);
     let admitted = admitted.sum(None::<Kind>);

@@ -10,10 +10,10 @@ use crate::admission::Admitted;
 /// What a step did, the same on all ranks but for `logical`.
 #[derive(Debug)]
 pub struct StepReport {
-    /// Images of the step over all ranks, without those that were left out.
+    /// Images of the step over all ranks, without those that were skipped.
     pub images: u64,
-    /// Images that were planned and left out, over all ranks: their records are corrupt.
-    pub left_out: u64,
+    /// Images that were planned and skipped, over all ranks: their records are corrupt.
+    pub skipped: u64,
     /// Mixup loss.
     pub loss_mix: f64,
     /// Loss of the admitted pseudo-labels, without α.
@@ -43,9 +43,9 @@ impl StepReport {
     /// Of a step that has made nothing yet; `gradient` is where its gradient will lie.
     pub(super) fn empty(gradient: Tensor) -> Self {
         let (admitted, logical) = (Vec::new(), Vec::new());
-        let (images, left_out) = (0, 0);
+        let (images, skipped) = (0, 0);
         let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
-        Self { images, left_out, loss_mix, loss_self, admitted, gradient, stop, logical }
+        Self { images, skipped, loss_mix, loss_self, admitted, gradient, stop, logical }
     }
 
     /// The loss that was minimised.
@@ -70,8 +70,8 @@ impl StepReport {
     /// that came. How many these are is known with the sums over ranks, and so without a message of its
     /// own; and a step from which nothing was left out stays what it is to the last bit.
     pub(super) fn rescale(&mut self, planned: u64) {
-        self.left_out = planned - self.images;
-        if self.left_out > 0 && self.images > 0 {
+        self.skipped = planned - self.images;
+        if self.skipped > 0 && self.images > 0 {
             let factor = planned as f64 / self.images as f64;
             self.loss_mix *= factor;
             self.loss_self *= factor;

@@ -66,9 +66,12 @@ pub fn global_step(
 /// What the teacher says of each logical batch; nothing without a teacher, or in a stage without
 /// pseudo-labels.
 fn label(context: &StepContext, mixed: &[Tensor]) -> Vec<Option<PseudoLabels>> {
-    let teacher = context.teacher.as_ref().zip(context.task.pseudo_labels);
+    let task = &context.task;
+    let teacher = context.teacher.as_ref().zip(task.pseudo_labels);
     let label = |mixed: &Tensor| {
-        teacher.map(|(teacher, labelling)| teacher.label(mixed, labelling.temperature))
+        teacher.map(|(teacher, labelling)| {
+            teacher.label(mixed, labelling.temperature, task.teacher_offsets.as_ref())
+        })
     };
     mixed.iter().map(label).collect()
 }
@@ -119,6 +122,7 @@ fn admit(
         step: index.step * micro_batches + micro as u64,
         steps: index.steps * micro_batches,
         batch: source.global_images(index, micro),
+        rounds: micro_batches,
     };
     Ok(context.rules.admit(&everyone, &mut context.ledger, at))
 }

@@ -51,10 +51,19 @@ impl Teacher {
     }
 
     /// Labels mixed images (N, H, W, 3): running statistics, no gradient, softmax at `temperature`.
-    /// Images and mirror images go through the network as one batch.
-    pub fn label(&self, mixed: &Tensor, temperature: f64) -> PseudoLabels {
+    /// Images and mirror images go through the network as one batch. `offsets` (classes), the logarithm of
+    /// a prior that the network has learnt, are taken from its logits.
+    pub fn label(
+        &self,
+        mixed: &Tensor,
+        temperature: f64,
+        offsets: Option<&Tensor>,
+    ) -> PseudoLabels {
         let _guard = tch::no_grad_guard();
-        let logits = self.mirrored_logits(mixed);
+        let mut logits = self.mirrored_logits(mixed);
+        if let Some(offsets) = offsets {
+            let _ = logits.g_sub_(offsets);
+        }
         let probabilities = (&logits / temperature).softmax(-1, None);
         let (confidence, label) = probabilities.max_dim(1, false);
         PseudoLabels { logits, label, confidence: confidence.to_kind(tch::Kind::Float) }

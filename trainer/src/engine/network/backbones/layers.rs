@@ -4,12 +4,36 @@ use std::sync::{Arc, OnceLock};
 
 use tch::Tensor;
 
-use super::resnet::{Shortcut, Stem};
 use crate::engine::native::normalisation::SyncBatchNorm;
 #[cfg(feature = "winograd")]
 use crate::engine::native::winograd;
 use crate::engine::network::Mode;
 use crate::engine::network::flat::Slot;
+
+/// How a residual block changes size and width on its shortcut (He et al., CVPR 2016, section 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortcut {
+    /// Option A: every second pixel, zero-padded channels, no parameters.
+    Pad,
+    /// Option B: a 1×1 convolution with batch normalisation, of this name in the state dictionary.
+    Project(&'static str),
+}
+
+impl Shortcut {
+    /// Option B under the name of the published code.
+    pub const SHORTCUT: Self = Self::Project("shortcut");
+    /// Option B under the name of torchvision.
+    pub const DOWNSAMPLE: Self = Self::Project("downsample");
+}
+
+/// How an image enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stem {
+    /// A 3×3 convolution: for small images.
+    Small,
+    /// A 7×7 convolution and a 3×3 maximum, each of which halves the image: for photographs.
+    Photograph,
+}
 
 /// PyTorch's defaults for batch normalisation.
 const EPSILON: f64 = 1e-5;
