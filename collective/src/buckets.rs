@@ -130,7 +130,7 @@ impl Arrivals {
 
     /// A tensor's gradient is there. Returns the buckets that this releases: complete ones that no
     /// incomplete one comes before. Each bucket is released once.
-    pub fn take(&mut self, tensor: usize) -> Range<usize> {
+    pub fn arrive(&mut self, tensor: usize) -> Range<usize> {
         let missing = &mut self.missing[self.bucket_of[tensor]];
         *missing = missing.checked_sub(1).expect("a gradient arrives once");
         let first = self.next;
@@ -212,7 +212,7 @@ mod tests {
             let (mut arrived, mut next) = (vec![false; tensors.len()], 0);
             for tensor in order.into_iter().take(part) {
                 arrived[tensor] = true;
-                let released = arrivals.take(tensor);
+                let released = arrivals.arrive(tensor);
                 prop_assert_eq!(released.start, next);
                 next = released.end;
                 for bucket in &plan[released] {

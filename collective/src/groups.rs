@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_rank_is_in_the_camp_of_its_word(said in prop::collection::vec(0_u8..4, 1..40)) {
+        fn every_rank_is_in_the_group_of_its_word(said in prop::collection::vec(0_u8..4, 1..40)) {
             let groups = groups(&said);
             let mut seen = vec![false; said.len()];
             for group in &groups {

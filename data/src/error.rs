@@ -89,7 +89,7 @@ pub enum DataError {
         /// Bytes beyond them.
         extra: u64,
     },
-    /// The files of one part disagree about the number of images.
+    /// The files of one split disagree about the number of images.
     #[error(
         "{} has {}, but {} has {}",
         images_path.display(),

@@ -41,7 +41,7 @@ pub enum Purpose {
     Permutation = 5,
     /// The initial weights: (number of the parameter, 0, 0).
     Weights = 6,
-    /// The images of the synthetic dataset: (part of the dataset, class, number of the image).
+    /// The images of the synthetic dataset: (split of the dataset, class, number of the image).
     Synthetic = 7,
     /// The order in which a preparation stores training images: (0, 0, 0).
     Storage = 20,

@@ -39,7 +39,7 @@ pub fn split_folders(folder: &Path) -> Result<(Option<DatasetManifest>, Vec<Path
     let named = ["train", "val", "test"].map(|name| folder.join(name));
     let is_set = |path: &PathBuf| path.join(crate::shard::index::INDEX_FILE).exists();
     let found: Vec<PathBuf> = match &manifest {
-        Some(manifest) => manifest.parts.iter().map(|part| folder.join(&part.name)).collect(),
+        Some(manifest) => manifest.parts.iter().map(|split| folder.join(&split.name)).collect(),
         None => [folder.to_owned()].into_iter().chain(named).filter(is_set).collect(),
     };
     if found.is_empty() {
@@ -182,11 +182,11 @@ fn compare_with_manifest(set: &ShardSet, entry: &SplitEntry, problems: &Mutex<Da
         hasher.update(&record.digest.to_le_bytes());
     }
     if counts != entry.counts {
-        let what = format!("part {}: images per class", entry.name);
+        let what = format!("split {}: images per class", entry.name);
         add(problems, "differences between index and manifest", what);
     }
     if hasher.finalize().to_string() != entry.digest {
-        let what = format!("part {}: digest of all images", entry.name);
+        let what = format!("split {}: digest of all images", entry.name);
         add(problems, "differences between index and manifest", what);
     }
 }
@@ -226,7 +226,7 @@ fn arrays(
         }
     }
     if hasher.finalize().to_string() != entry.digest {
-        let what = format!("part {} in {}", entry.name, folder.display());
+        let what = format!("split {} in {}", entry.name, folder.display());
         add(problems, "arrays that are damaged", what);
     }
 }

@@ -82,7 +82,7 @@ pub enum Event<'a> {
         admitted: &'a [u64],
         /// The class that took more than half of them, if one did.
         collapse: Option<u32>,
-        /// Training images that were left out because their records are corrupt, over all ranks.
+        /// Training images that were skipped because their records are corrupt, over all ranks.
         corrupt: u64,
     },
     /// Accuracy was measured.
@@ -97,7 +97,7 @@ pub enum Event<'a> {
         accuracy: f64,
         /// Whether this model is now the best.
         selected: bool,
-        /// Images that were left out because their records are corrupt, over all ranks.
+        /// Images that were skipped because their records are corrupt, over all ranks.
         corrupt: u64,
         /// How long it took.
         evaluation_seconds: f64,

@@ -51,13 +51,13 @@ pub struct Evaluated {
     pub ece: f64,
     /// By class.
     pub per_class: Vec<ClassRow>,
-    /// Images that were left out of these figures because their records are corrupt
+    /// Images that were skipped in these figures because their records are corrupt
     /// (`data.on_corrupt`).
     #[serde(default)]
     pub corrupt: u64,
 }
 
-/// Images that were left out because their records are corrupt, over all ranks (`data.on_corrupt`).
+/// Images that were skipped because their records are corrupt, over all ranks (`data.on_corrupt`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Corrupt {
     /// Out of training, by epoch.
@@ -125,7 +125,7 @@ pub struct RunResult {
     pub virtual_ranks: usize,
     /// libtorch threads of each rank.
     pub threads: usize,
-    /// Images that were left out.
+    /// Images that were skipped.
     #[serde(default)]
     pub corrupt: Corrupt,
     /// Optimiser steps made.

@@ -1,4 +1,4 @@
-//! Corrupt records that are left out, where that is wanted: a sentence about each for the log, up to a
+//! Corrupt records that are skipped, where that is wanted: a sentence about each for the log, up to a
 //! limit.
 
 use std::fmt::{self, Display};
@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 /// fill a good one with sentences.
 const NAMED_MAX: usize = 20;
 
-/// What a record is left out of.
+/// In what a record is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CorruptScope {
     /// The training of this epoch, from 0.
@@ -33,7 +33,7 @@ pub struct CorruptLog {
 }
 
 impl CorruptLog {
-    /// The sentences for records that are left out now; `errors` say of each where it lies and what is
+    /// The sentences for records that are skipped now; `errors` say of each where it lies and what is
     /// wrong with it. A new scope begins to count anew.
     pub fn sentences(
         &mut self,

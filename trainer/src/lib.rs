@@ -9,7 +9,7 @@
 //! * [`preflight`]: what ranks compare before they begin.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
-//! * [`corrupt`]: records that are left out, by name.
+//! * [`corrupt`]: records that are skipped, by name.
 //! * [`objective`]: what a run minimises, stage by stage.
 //! * [`schedule`]: the learning rate of an epoch.
 //! * [`metrics`]: accuracies from a confusion matrix.

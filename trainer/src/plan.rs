@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    /// Story: a part of one image, whose last feature map is one pixel, put NaN into the running variance,
+    /// Story: a logical batch of one image, whose last feature map is one pixel, put NaN into the running variance,
     /// and the run ended with 0 at chance accuracy.
     #[test]
     fn a_single_value_per_channel_is_refused() {

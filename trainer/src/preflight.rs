@@ -33,7 +33,7 @@ pub fn compare_data(
     world: &mut dyn Communicator,
     data_module: &DataModule,
 ) -> Result<(), CollectiveError> {
-    agree(world, "the dataset", &of_material(data_module))
+    agree(world, "the dataset", &of_dataset(data_module))
 }
 
 /// A release and the beginning of the program's own digest, for example `0.1.0 (build 5f3c09aa)`:
@@ -57,7 +57,7 @@ fn of_config(config: &RunConfig) -> [u8; 32] {
 
 /// Digest of class names, labels, the selection, and the pixels of a sample: a whole dataset takes
 /// longer to hash than a run may take to start. A set in shards has a digest of its own.
-fn of_material(data_module: &DataModule) -> [u8; 32] {
+fn of_dataset(data_module: &DataModule) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for name in &data_module.class_names {
         hasher.update(&(name.len() as u64).to_le_bytes());
@@ -122,7 +122,7 @@ mod tests {
         let digest = |change: &dyn Fn(&mut DataModule)| {
             let mut data_module = crate::data_module::open(&config(&small)).unwrap();
             change(&mut data_module);
-            of_material(&data_module)
+            of_dataset(&data_module)
         };
         let changed = |label: u32, pixel: u8| {
             move |data_module: &mut DataModule| {

@@ -24,19 +24,19 @@ pub(super) fn open(name: DatasetId, root: &Path) -> Result<Option<Dataset>, Data
         let hint = "prepare the dataset into a folder of its own name, or train on the other one";
         return Err(unsuitable(format!("holds {}, not {name}", manifest.dataset), hint));
     }
-    let part = |part: &str| -> Result<ImageSet, DataError> {
-        let entry = manifest.parts.iter().find(|entry| entry.name == part).ok_or_else(|| {
-            unsuitable(format!("has no {part} images"), "prepare the dataset again")
+    let split = |name: &str| -> Result<ImageSet, DataError> {
+        let entry = manifest.parts.iter().find(|entry| entry.name == name).ok_or_else(|| {
+            unsuitable(format!("has no {name} images"), "prepare the dataset again")
         })?;
-        let set = arrays::read(&folder.join(part), entry.counts.len() as u32)?;
+        let set = arrays::read(&folder.join(name), entry.counts.len() as u32)?;
         if set.len() as u64 != entry.images {
             let (found, expected) = (set.len(), entry.images);
-            let what = format!("has {found} {part} images, but the manifest says {expected}");
+            let what = format!("has {found} {name} images, but the manifest says {expected}");
             return Err(unsuitable(what, "prepare the dataset again"));
         }
         Ok(set)
     };
-    let sets = [part("train")?, part("test")?];
+    let sets = [split("train")?, split("test")?];
     Ok(Some(Dataset::new(name, manifest.class_names, sets, normalisation, small::CROP_FLIP)))
 }
 

@@ -43,18 +43,18 @@ pub const NORMALISATION: PixelNormalisation =
 const ROWS_AND_COLUMNS: (u32, u32) = (28, 28);
 
 /// One of the four files.
-struct Part {
-    file: &'static str,
+struct IdxFile {
+    name: &'static str,
     archive: Archive,
 }
 
 const INSTRUCTION: &str = "put it there together with the other three files, \
     or install the Debian package dataset-fashion-mnist";
 
-macro_rules! part {
+macro_rules! idx_file {
     ($file:literal, $md5:literal) => {
-        Part {
-            file: $file,
+        IdxFile {
+            name: $file,
             archive: Archive {
                 address: concat!(
                     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -69,20 +69,20 @@ macro_rules! part {
 }
 
 /// Images and labels of the training set, then of the test set.
-const PARTS: [[Part; 2]; 2] = [
+const FILES: [[IdxFile; 2]; 2] = [
     [
-        part!("train-images-idx3-ubyte", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-        part!("train-labels-idx1-ubyte", "25c81989df183df01b3e8a0aad5dffbe"),
+        idx_file!("train-images-idx3-ubyte", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        idx_file!("train-labels-idx1-ubyte", "25c81989df183df01b3e8a0aad5dffbe"),
     ],
     [
-        part!("t10k-images-idx3-ubyte", "bef4ecab320f06d8554ea6380940ec79"),
-        part!("t10k-labels-idx1-ubyte", "bb300cfdad3c16e7a12a480ee83cd310"),
+        idx_file!("t10k-images-idx3-ubyte", "bef4ecab320f06d8554ea6380940ec79"),
+        idx_file!("t10k-labels-idx1-ubyte", "bb300cfdad3c16e7a12a480ee83cd310"),
     ],
 ];
 
 /// The four files as they are published: gzipped.
 pub fn archives() -> impl Iterator<Item = (String, Archive)> {
-    PARTS.iter().flatten().map(|part| (format!("{}.gz", part.file), part.archive))
+    FILES.iter().flatten().map(|file| (format!("{}.gz", file.name), file.archive))
 }
 
 /// Opens Fashion-MNIST from `root`, or from [`SYSTEM_FOLDER`] where `root` has none of its files.
@@ -95,11 +95,11 @@ pub fn open(root: &Path) -> Result<Dataset, DataError> {
 
 /// [`open`] with another folder to fall back to.
 fn read(root: &Path, fallback: &Path) -> Result<Dataset, DataError> {
-    let any_in = |folder: &Path| PARTS.iter().flatten().any(|part| part.find(folder).is_ok());
+    let any_in = |folder: &Path| FILES.iter().flatten().any(|file| file.find(folder).is_ok());
     let folder = if !any_in(root) && any_in(fallback) { fallback } else { root };
 
     // All four are found before the first is read, so that a missing one is named at once.
-    let [[train_images, train_labels], [test_images, test_labels]] = &PARTS;
+    let [[train_images, train_labels], [test_images, test_labels]] = &FILES;
     let train = (train_images.find(folder)?, train_labels.find(folder)?);
     let test = (test_images.find(folder)?, test_labels.find(folder)?);
     let read_set = |(images, labels): (PathBuf, PathBuf)| {
@@ -115,11 +115,11 @@ fn read(root: &Path, fallback: &Path) -> Result<Dataset, DataError> {
     ))
 }
 
-impl Part {
+impl IdxFile {
     /// The path of this file in `folder`, plain or gzipped.
     fn find(&self, folder: &Path) -> Result<PathBuf, DataError> {
-        let gzipped = format!("{}.gz", self.file);
-        let candidates = [folder.join(self.file), folder.join(&gzipped)];
+        let gzipped = format!("{}.gz", self.name);
+        let candidates = [folder.join(self.name), folder.join(&gzipped)];
         candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| DataError::Missing {
             dataset: "Fashion-MNIST",
             path: folder.join(gzipped),
@@ -142,13 +142,13 @@ mod tests {
     /// A folder with the four files: two training images and one test image.
     fn folder() -> TempDir {
         let folder = TempDir::new().unwrap();
-        for (part, labels) in PARTS.iter().zip([&[3, 9][..], &[4][..]]) {
+        for (set, labels) in FILES.iter().zip([&[3, 9][..], &[4][..]]) {
             let count = labels.len() as u32;
             let pixels = vec![200; labels.len() * 28 * 28];
             let images = idx(idx::MAGIC_IMAGES, &[count, 28, 28], &pixels);
-            fs::write(folder.path().join(part[0].file), images).unwrap();
+            fs::write(folder.path().join(set[0].name), images).unwrap();
             let labels = idx(idx::MAGIC_LABELS, &[count], labels);
-            fs::write(folder.path().join(part[1].file), labels).unwrap();
+            fs::write(folder.path().join(set[1].name), labels).unwrap();
         }
         folder
     }

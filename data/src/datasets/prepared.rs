@@ -66,15 +66,15 @@ pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
         let hint = "prepare the dataset into a folder of its own name, or train on the other one";
         return Err(unsuitable(format!("holds {}, not {dataset}", manifest.dataset), hint));
     }
-    let part = |name: &str| {
-        let entry = manifest.parts.iter().find(|part| part.name == name && part.images > 0);
-        entry.map(|entry| open_part(&folder, entry)).transpose()
+    let split = |name: &str| {
+        let entry = manifest.parts.iter().find(|split| split.name == name && split.images > 0);
+        entry.map(|entry| open_split(&folder, entry)).transpose()
     };
-    let hint = "`lcsl data inspect` shows its parts; images to train on lie in train/ when it is \
+    let hint = "`lcsl data inspect` shows its splits; images to train on lie in train/ when it is \
                 prepared, those to test on in test/ or val/";
     let lacks = |what: &str| unsuitable(format!("has no {what} images"), hint);
-    let train = part("train")?.ok_or_else(|| lacks("training"))?;
-    let (validation, test) = match (part("val")?, part("test")?) {
+    let train = split("train")?.ok_or_else(|| lacks("training"))?;
+    let (validation, test) = match (split("val")?, split("test")?) {
         (validation, Some(test)) => (validation, test),
         (Some(only), None) => (None, only),
         (None, None) => return Err(lacks("test")),
@@ -91,7 +91,7 @@ pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
 }
 
 /// Opens one split, and compares its index with the manifest.
-fn open_part(folder: &Path, entry: &SplitEntry) -> Result<PreparedSplit, DataError> {
+fn open_split(folder: &Path, entry: &SplitEntry) -> Result<PreparedSplit, DataError> {
     let folder = folder.join(&entry.name);
     let images = ShardSet::open(&folder)?;
     let (found, expected) = (images.len() as u64, entry.images);
@@ -109,7 +109,7 @@ fn open_part(folder: &Path, entry: &SplitEntry) -> Result<PreparedSplit, DataErr
     Ok(PreparedSplit { images: Arc::new(images), counts: entry.counts.clone() })
 }
 
-fn digest(manifest: &DatasetManifest, parts: [Option<&PreparedSplit>; 3]) -> [u8; 32] {
+fn digest(manifest: &DatasetManifest, splits: [Option<&PreparedSplit>; 3]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -118,12 +118,12 @@ fn digest(manifest: &DatasetManifest, parts: [Option<&PreparedSplit>; 3]) -> [u8
     for name in &manifest.class_names {
         add(name.as_bytes());
     }
-    for part in &manifest.parts {
-        add(part.name.as_bytes());
-        add(part.digest.as_bytes());
+    for split in &manifest.parts {
+        add(split.name.as_bytes());
+        add(split.digest.as_bytes());
     }
-    for part in parts.into_iter().flatten() {
-        add(&part.images.digest());
+    for split in splits.into_iter().flatten() {
+        add(&split.images.digest());
     }
     hasher.finalize().into()
 }

@@ -50,8 +50,8 @@ pub fn generate(options: &SyntheticOptions) -> Dataset {
     assert!(classes > 0 && size > 0, "a dataset has classes and pixels");
     let patterns: Vec<Pattern> =
         (0..classes).map(|class| Pattern::new(options.seed, class as u64, size)).collect();
-    let part = |part, per_class| images(options, &patterns, part, per_class);
-    let sets = [part(TRAIN, options.train_per_class), part(TEST, options.test_per_class)];
+    let split = |split, per_class| images(options, &patterns, split, per_class);
+    let sets = [split(TRAIN, options.train_per_class), split(TEST, options.test_per_class)];
     Dataset::new(
         DatasetId::Synthetic,
         (0..classes).map(|class| format!("pattern {class}")).collect(),
@@ -64,7 +64,7 @@ pub fn generate(options: &SyntheticOptions) -> Dataset {
 fn images(
     options: &SyntheticOptions,
     patterns: &[Pattern],
-    part: u64,
+    split: u64,
     per_class: usize,
 ) -> ImageSet {
     let size = options.image_size;
@@ -73,7 +73,7 @@ fn images(
     let mut pixels = vec![0; labels.len() * shape.bytes()];
     for (index, image) in pixels.chunks_exact_mut(shape.bytes()).enumerate() {
         let (number, class) = ((index / patterns.len()) as u64, index % patterns.len());
-        let mut stream = Stream::new(options.seed, Purpose::Synthetic, part, class as u64, number);
+        let mut stream = Stream::new(options.seed, Purpose::Synthetic, split, class as u64, number);
         patterns[class].draw(&mut stream, image);
     }
     ImageSet::new(shape, pixels, labels)

@@ -18,11 +18,11 @@ use crate::random::{Purpose, Stream};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochOrder {
     n: u64,
-    form: Form,
+    form: OrderForm,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
+enum OrderForm {
     Sequential,
     Random(Box<Keyed>),
     QuasiRandom(Box<Blocks>),
@@ -33,7 +33,7 @@ impl EpochOrder {
     /// The random order of epoch `epoch` under `seed`, over `n` images.
     pub fn random(n: u64, seed: u64, epoch: u64) -> Self {
         let stream = Stream::new(seed, Purpose::Order, epoch, 0, 0);
-        Self { n, form: Form::Random(Box::new(Keyed::new(n, stream))) }
+        Self { n, form: OrderForm::Random(Box::new(Keyed::new(n, stream))) }
     }
 
     /// The quasi-random order of epoch `epoch` under `seed`, over `n` images that lie on disk in
@@ -41,16 +41,16 @@ impl EpochOrder {
     /// blocks of a window. At any moment an epoch reads from one window alone, front to back, over
     /// all ranks together.
     pub fn quasi_random(n: u64, seed: u64, epoch: u64) -> Self {
-        Self { n, form: Form::QuasiRandom(Box::new(Blocks::new(n, seed, epoch))) }
+        Self { n, form: OrderForm::QuasiRandom(Box::new(Blocks::new(n, seed, epoch))) }
     }
 
     /// Every position holds the index of the same number.
     pub fn sequential(n: u64) -> Self {
-        Self { n, form: Form::Sequential }
+        Self { n, form: OrderForm::Sequential }
     }
 
     pub(super) fn resampled(resampled: Resampled) -> Self {
-        Self { n: resampled.len(), form: Form::Resampled(Box::new(resampled)) }
+        Self { n: resampled.len(), form: OrderForm::Resampled(Box::new(resampled)) }
     }
 
     /// The number of positions, which is the number of indices too.
@@ -70,10 +70,10 @@ impl EpochOrder {
     pub fn at(&self, position: u64) -> u64 {
         assert!(position < self.n, "position {position} lies outside an epoch of {}", self.n);
         match &self.form {
-            Form::Sequential => position,
-            Form::Random(keyed) => keyed.at(position),
-            Form::QuasiRandom(blocks) => blocks.at(position),
-            Form::Resampled(resampled) => resampled.at(position),
+            OrderForm::Sequential => position,
+            OrderForm::Random(keyed) => keyed.at(position),
+            OrderForm::QuasiRandom(blocks) => blocks.at(position),
+            OrderForm::Resampled(resampled) => resampled.at(position),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Spread {
 /// When there is none, or its index is damaged.
 pub fn open(folder: &Path) -> Result<Survey, DataError> {
     let (manifest, folders) = split_folders(folder)?;
-    let part = |(number, folder): (usize, &PathBuf)| {
+    let split = |(number, folder): (usize, &PathBuf)| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let entry = manifest.as_ref().map(|manifest| &manifest.parts[number]);
         match entry.filter(|entry| entry.shards == 0 && entry.images > 0) {
@@ -86,7 +86,7 @@ pub fn open(folder: &Path) -> Result<Survey, DataError> {
             None => shard_part(folder, name),
         }
     };
-    let splits = folders.iter().enumerate().map(part).collect::<Result<_, _>>()?;
+    let splits = folders.iter().enumerate().map(split).collect::<Result<_, _>>()?;
     Ok(Survey { manifest, splits })
 }
 

@@ -33,9 +33,9 @@ pub struct Sheet {
 ///
 /// # Errors
 /// When an image that is to be on it is damaged.
-pub fn draw(part: &SurveyedSplit) -> Result<Sheet, DataError> {
+pub fn draw(split: &SurveyedSplit) -> Result<Sheet, DataError> {
     let classes: Vec<usize> =
-        by_size(&part.counts).into_iter().filter(|&class| part.counts[class] > 0).collect();
+        by_size(&split.counts).into_iter().filter(|&class| split.counts[class] > 0).collect();
     let head = classes.len().div_ceil(2).min(CLASSES);
     let tail = (classes.len() - head).min(CLASSES);
     let rows: Vec<usize> =
@@ -47,8 +47,8 @@ pub fn draw(part: &SurveyedSplit) -> Result<Sheet, DataError> {
     for (row, &class) in rows.iter().enumerate() {
         let below = if row < head { 0 } else { RULE };
         let top = GAP + row as u32 * (SIDE + GAP) + below;
-        for (column, i) in part.of_class(class as u32, IMAGES).into_iter().enumerate() {
-            let thumbnail = resize(&part.decoded(i)?, SIDE, SIDE);
+        for (column, i) in split.of_class(class as u32, IMAGES).into_iter().enumerate() {
+            let thumbnail = resize(&split.decoded(i)?, SIDE, SIDE);
             let thumbnail = thumbnail.expect("both sizes are above 0");
             paste(&mut picture, &thumbnail, GAP + column as u32 * (SIDE + GAP), top);
         }

@@ -26,7 +26,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
             return Err(Fault::several(&problems.title(), &problems.0, exit::USAGE));
         }
     };
-    settle_run_dir(&mut command.config, &command.origins)?;
+    resolve_run_dir(&mut command.config, &command.origins)?;
     for note in &command.notes {
         terminal::show_note(note);
     }
@@ -55,7 +55,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
 }
 
 /// `--resume PATH` goes on with the run in that directory, which is then the run directory.
-fn settle_run_dir(config: &mut RunConfig, origins: &Origins) -> Result<(), Fault> {
+fn resolve_run_dir(config: &mut RunConfig, origins: &Origins) -> Result<(), Fault> {
     let Resume::Path(path) = &config.run.resume else {
         return Ok(());
     };

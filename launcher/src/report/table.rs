@@ -46,7 +46,7 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
     text
 }
 
-/// Images that were left out, if there were any. Epochs may differ, as a corrupt place may lie outside
+/// Images that were skipped, if there were any. Epochs may differ, as a corrupt place may lie outside
 /// the window that one of them looks at.
 fn corrupt(Corrupt { training, validation, test }: &Corrupt) -> Option<String> {
     let (least, most) = (training.iter().min().copied(), training.iter().max().copied());

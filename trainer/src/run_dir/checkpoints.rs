@@ -41,7 +41,7 @@ pub struct Manifest {
     /// Sums that reports are made of.
     #[serde(rename = "tally")]
     pub totals: RunningTotals,
-    /// Training images left out because their records are corrupt, by epoch.
+    /// Training images skipped because their records are corrupt, by epoch.
     #[serde(default)]
     pub corrupt: Vec<u64>,
     /// Length of `metrics.jsonl` at this moment, bytes.

@@ -1,4 +1,4 @@
-//! Corrupt records in training and evaluation: fatal, or left out and counted.
+//! Corrupt records in training and evaluation: fatal, or skipped and counted.
 
 use std::fs;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::lcsl::{lcsl, metrics, stderr, stdout};
-use crate::shards::{PARTS, prepare, start, train};
+use crate::shards::{EVALUATION_SPLITS, prepare, start, train};
 
 /// Where the pictures of a shard lie in it, in order.
 fn pictures(shard: &[u8]) -> Vec<Range<usize>> {
@@ -50,9 +50,9 @@ fn rot(shard: &Path, places: &[usize]) {
     });
 }
 
-/// Writes the index of a part again: from now on its checksums are right.
-fn index(part: &Path) {
-    let output = lcsl(&["data", "index", part.to_str().unwrap(), "--classes=4"]);
+/// Writes the index of a split again: from now on its checksums are right.
+fn index(split: &Path) {
+    let output = lcsl(&["data", "index", split.to_str().unwrap(), "--classes=4"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
@@ -78,18 +78,18 @@ const COUNT: &str = "--on_corrupt=count";
 
 /// Story: training ended at every corrupt record, also where a person would rather lose one image of a
 /// million than a night. Now a run that ended goes on without such records when it is told to, and one
-/// process or two leave out the same, compute the same, and tell the same. One record has a wrong
+/// process or two skip the same, compute the same, and tell the same. One record has a wrong
 /// checksum; the others have right ones, and only their decoding shows what they are.
 #[test]
 fn a_run_that_met_a_corrupt_record_goes_on_without_it_at_any_world_size() {
     let folder = tempfile::tempdir().unwrap();
-    let root = prepare(folder.path(), "data", &PARTS);
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
     let set = root.join("imagenet_lt");
     cut_short(&set.join("train/shard-00001.tar"), &[3]);
     cut_short(&set.join("val/shard-00000.tar"), &[5]);
     cut_short(&set.join("test/shard-00000.tar"), &[0, 19]);
-    for part in ["train", "val", "test"] {
-        index(&set.join(part));
+    for split in ["train", "val", "test"] {
+        index(&set.join(split));
     }
     rot(&set.join("train/shard-00003.tar"), &[7]);
 
@@ -107,19 +107,19 @@ fn a_run_that_met_a_corrupt_record_goes_on_without_it_at_any_world_size() {
 
     let again = [&ALIKE[..], &["--nproc=1", COUNT, "--resume=auto"]].concat();
     let expected = train(&root, &one, &again);
-    let left_out = json!({"training": [2, 2, 2], "validation": 1, "test": 2});
-    assert_eq!(expected["corrupt"], left_out);
+    let skipped = json!({"training": [2, 2, 2], "validation": 1, "test": 2});
+    assert_eq!(expected["corrupt"], skipped);
     assert_eq!((&expected["train_images"], &expected["steps"]), (&102.into(), &18.into()));
     assert!(expected["admitted_total"].as_u64().unwrap() > 0, "nothing was admitted");
     let tested = expected["per_class"].as_array().unwrap().iter();
     assert_eq!(tested.map(|class| class["test_count"].as_u64().unwrap()).sum::<u64>(), 18);
-    for (part, record, what, times) in [
+    for (shard, record, what, times) in [
         ("train/shard-00001.tar", "record 23,", "corrupt", 3),
         ("train/shard-00003.tar", "record 67,", "checksum", 3),
         ("val/shard-00000.tar", "record 5,", "corrupt", 4), // and once more for the classifier
         ("test/shard-00000.tar", "record 19,", "corrupt", 1),
     ] {
-        let lines = said(&one, &["a corrupt record is left out of", part, record, what]);
+        let lines = said(&one, &["a corrupt record is left out of", shard, record, what]);
         assert_eq!(lines.len(), times, "{lines:#?}");
         assert!(lines.iter().all(|line| line.contains("bytes at byte")), "{lines:#?}");
     }
@@ -143,15 +143,15 @@ fn a_run_that_met_a_corrupt_record_goes_on_without_it_at_any_world_size() {
     assert!(measured.eq((1..19).map(|index| index.to_string())), "{table}");
 }
 
-/// Story: a rank whose part was refused as a whole has nothing to compute, and the others wait for it in
+/// Story: a rank all of whose images are corrupt has nothing to compute, and the others wait for it in
 /// every sum; a whole global batch without an image would have divided by zero. Neither may hang, move
 /// weights or statistics, or put a number into the reports that is none.
 #[test]
-fn a_part_and_a_whole_batch_may_be_left_out() {
+fn a_logical_batch_and_a_whole_batch_may_be_skipped() {
     let folder = tempfile::tempdir().unwrap();
-    let root = prepare(folder.path(), "data", &PARTS);
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
     let shards = root.join("imagenet_lt/train");
-    // In the order of the set: all of the second logical rank's part of the first batch, and all of
+    // In the order of the set: all of the second logical rank's images of the first batch, and all of
     // the last batch, which has two images.
     rot(&shards.join("shard-00000.tar"), &(10..20).collect::<Vec<_>>());
     rot(&shards.join("shard-00005.tar"), &[0, 1]);
@@ -171,7 +171,7 @@ fn a_part_and_a_whole_batch_may_be_left_out() {
     let one = folder.path().join("one");
     assert_eq!(train(&root, &one, &[&ordered[..], &["--nproc=1"]].concat()), expected);
 
-    // As if the power had failed after step 2: what was left out before is not forgotten.
+    // As if the power had failed after step 2: what was skipped before is not forgotten.
     fs::remove_file(two.join("result.json")).unwrap();
     for entry in fs::read_dir(two.join("checkpoints")).unwrap() {
         let path = entry.unwrap().path();
@@ -189,8 +189,8 @@ fn a_part_and_a_whole_batch_may_be_left_out() {
         let run_dir = folder.path().join(steps);
         let flags = [&alike[..], &["--nproc=2", "--sync_bn", "--protocol=paper", steps]].concat();
         let mut result = train(&root, &run_dir, &flags);
-        let left_out = if steps == "--max_steps=5" { 10 } else { 12 };
-        assert_eq!(result["corrupt"]["training"], json!([left_out]));
+        let skipped = if steps == "--max_steps=5" { 10 } else { 12 };
+        assert_eq!(result["corrupt"]["training"], json!([skipped]));
         let losses = all(&run_dir, "step", "loss");
         assert!(losses.iter().all(Value::is_number), "{steps}: {losses:?}");
         digests.push(result["last_weights_digest"].take());
@@ -198,12 +198,29 @@ fn a_part_and_a_whole_batch_may_be_left_out() {
     assert_eq!(digests[0], digests[1]);
 }
 
+/// Story: skipping a corrupt record may leave one image in a logical batch. Where its last feature map is
+/// one pixel too, its variance is 0/0, and a run went on with that in its running statistics.
+#[test]
+fn running_statistics_that_are_not_finite_end_the_run_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
+    // One of the two images of the last batch.
+    rot(&root.join("imagenet_lt/train/shard-00005.tar"), &[0]);
+    let one_pixel = ["--model=resnet34_cifar", "--image_size=8", "--epochs=1"];
+    let flags = [&one_pixel[..], &["--sampler=sequential", "--nproc=1", COUNT]].concat();
+    let output = start(&root, &folder.path().join("run"), &flags);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("running_var is not finite after 1 images"), "{message}");
+    assert!(message.contains("rank 0") && message.contains("hint: "), "{message}");
+}
+
 /// Story: damage in images that are only measured was met by a rank alone, after a whole epoch; the
 /// others waited for its counts. It is named like any other, and by `lcsl eval` too.
 #[test]
 fn damage_that_is_met_in_an_evaluation_ends_the_run_with_3_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let root = prepare(folder.path(), "data", &PARTS);
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
     let set = root.join("imagenet_lt");
     cut_short(&set.join("val/shard-00000.tar"), &[8]);
     index(&set.join("val"));
@@ -214,7 +231,7 @@ fn damage_that_is_met_in_an_evaluation_ends_the_run_with_3_and_is_named() {
     assert_eq!(output.status.code(), Some(3), "{message}");
     let place = set.join("val/shard-00000.tar").display().to_string();
     for words in [
-        "rank 1", // the second chunk of seven images is its own
+        "rank 1", // the second batch of seven images is its own
         "the evaluation after epoch 0: ",
         &format!("{place}, record 8, "),
         "bytes at byte ",
@@ -245,7 +262,7 @@ fn damage_that_is_met_in_an_evaluation_ends_the_run_with_3_and_is_named() {
 #[test]
 fn a_damaged_index_ends_the_run_also_where_records_are_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let root = prepare(folder.path(), "data", &PARTS);
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
     let path = root.join("imagenet_lt/train/index.lcsl");
     let mut bytes = fs::read(&path).unwrap();
     let last = bytes.len() - 1;

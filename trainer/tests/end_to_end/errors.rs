@@ -15,8 +15,8 @@ fn fashion_mnist(root: &Path, run_dir: &Path) -> std::process::Output {
 #[test]
 fn a_truncated_dataset_is_named_with_exit_code_3() {
     let folder = tempfile::tempdir().unwrap();
-    for part in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
-        let file = format!("{part}-ubyte.gz");
+    for name in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
+        let file = format!("{name}-ubyte.gz");
         symlink(Path::new(FASHION_MNIST).join(&file), folder.path().join(&file)).unwrap();
     }
     let header = [0, 0, 8, 3, 0, 0, 0xea, 0x60, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3];
@@ -94,8 +94,8 @@ fn an_error_of_one_rank_ends_all_of_them() {
 #[test]
 fn images_of_the_wrong_size_are_named_with_exit_code_3() {
     let folder = tempfile::tempdir().unwrap();
-    for part in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
-        let file = format!("{part}-ubyte.gz");
+    for name in ["train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"] {
+        let file = format!("{name}-ubyte.gz");
         symlink(Path::new(FASHION_MNIST).join(&file), folder.path().join(&file)).unwrap();
     }
     let header = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 27, 0, 0, 0, 28];

@@ -62,7 +62,7 @@ fn the_world_size_does_not_change_a_deterministic_run() {
     let run = |nproc: usize, seed: usize| {
         let run_dir = folder.path().join(format!("world-{nproc}-seed-{seed}"));
         let (nproc, seed) = (format!("--nproc={nproc}"), format!("--seed={seed}"));
-        // 21 images to a batch and 4 logical ranks: uneven parts, and a last batch of 2 images, which
+        // 21 images to a batch and 4 logical ranks: uneven logical batches, and a last batch of 2 images, which
         // leaves two logical ranks with none.
         let arguments = ["--deterministic", "--virtual_ranks=4", "--batch_size=21", &nproc, &seed];
         let often = ["--set=run.compare_every_steps=2", "--check_collectives"];
@@ -165,7 +165,7 @@ fn an_export_has_the_digest_of_the_result() {
     assert_eq!(digest(&out), result["weights_digest"].as_str().unwrap());
 }
 
-/// The digest as DESIGN and `engine/digest.rs` define it, computed from the file alone.
+/// The digest as DESIGN and `engine/run/digest.rs` define it, computed from the file alone.
 fn digest(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();

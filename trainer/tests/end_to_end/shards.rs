@@ -22,7 +22,7 @@ pub(crate) fn prepare(folder: &Path, root: &str, more: &[&str]) -> PathBuf {
 }
 
 /// Validation and test images that come with the dataset.
-pub(crate) const PARTS: [&str; 2] = ["--val_per_class=3", "--test_per_class=5"];
+pub(crate) const EVALUATION_SPLITS: [&str; 2] = ["--val_per_class=3", "--test_per_class=5"];
 
 pub(crate) fn start(root: &Path, run_dir: &Path, more: &[&str]) -> Output {
     let root = format!("--set=data.root=\"{}\"", root.display());
@@ -51,7 +51,7 @@ pub(crate) fn train(root: &Path, run_dir: &Path, more: &[&str]) -> Value {
 #[test]
 fn neither_world_nor_threads_nor_a_resume_change_a_run_from_shards() {
     let folder = tempfile::tempdir().unwrap();
-    let root = prepare(folder.path(), "data", &PARTS);
+    let root = prepare(folder.path(), "data", &EVALUATION_SPLITS);
     let whole = folder.path().join("whole");
     let alike = ["--deterministic", "--virtual_ranks=2", "--set=checkpoint.every_steps=2"];
     let alike = [&alike[..], &["--data_aug=randcls"]].concat();
@@ -125,7 +125,7 @@ fn what_is_wrong_with_a_prepared_set_is_named_with_exit_code_3() {
     };
     refused(folder.path(), &["imagenet_lt has not been prepared", "lcsl data prepare imagenet_lt"]);
 
-    let root = prepare(folder.path(), "one", &PARTS);
+    let root = prepare(folder.path(), "one", &EVALUATION_SPLITS);
     let train = root.join("imagenet_lt/train");
     damage(&train.join("shard-00002.tar"), 600);
     refused(&root, &["shard-00002.tar is damaged: record 40", "at byte 512", "has checksum"]);
@@ -137,7 +137,7 @@ fn what_is_wrong_with_a_prepared_set_is_named_with_exit_code_3() {
     fs::remove_dir_all(root.join("imagenet_lt/train")).unwrap();
     refused(&root, &["there is no index at ", "imagenet_lt/train/index.lcsl"]);
 
-    let root = prepare(folder.path(), "three", &PARTS);
+    let root = prepare(folder.path(), "three", &EVALUATION_SPLITS);
     fs::rename(root.join("imagenet_lt/val"), root.join("imagenet_lt/train/val")).unwrap();
     fs::rename(root.join("imagenet_lt/test"), root.join("imagenet_lt/val")).unwrap();
     refused(&root, &["has an index of 20 images in 4 classes, but the manifest says 12 in 4"]);

@@ -10,11 +10,13 @@ use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
 use tch::{Device, Kind, Tensor};
 
-const PARTS: [i64; 3] = [5, 3, 0];
+/// Images of each rank's logical batch.
+const LOGICAL_SIZES: [i64; 3] = [5, 3, 0];
 const SIDE: i64 = 9;
 
-/// What a training step makes of a logical batch: gradients (flat), running statistics (flat), logits.
-struct Made {
+/// What a forward and a backward pass over a logical batch give: gradients, running statistics and
+/// logits, all flat.
+struct Output {
     gradient: Vec<f64>,
     statistics: Vec<f64>,
     logits: Vec<f64>,
@@ -34,14 +36,15 @@ fn images(first: i64, count: i64) -> Tensor {
     ((index * 12.9898).sin() * 43_758.547).frac().view([count, SIDE, SIDE, 3])
 }
 
-fn learn(student: &Network, first: i64, count: i64) -> Made {
+/// Both passes over `count` images of the whole batch, from `first` on.
+fn forward_backward(student: &Network, first: i64, count: i64) -> Output {
     let logits = student.forward(&images(first, count), Mode::Train);
     // The loss has to see more than what normalisation fixes.
     let loss = (logits.sin() * (&logits + 0.5)).sum(Kind::Double);
     let views = student.parameters.views();
     let gradients = Tensor::run_backward(&[&loss], views, false, false);
     let flat: Vec<Tensor> = gradients.iter().map(|it| it.reshape([-1])).collect();
-    Made {
+    Output {
         gradient: numbers(&Tensor::cat(&flat, 0)),
         statistics: numbers(&student.running_statistics.buffer),
         logits: numbers(&logits.detach().reshape([-1])),
@@ -54,15 +57,15 @@ fn numbers(flat: &Tensor) -> Vec<f64> {
     values
 }
 
-fn rank(shortcut: Shortcut, mut world: ThreadRank) -> Made {
+fn rank(shortcut: Shortcut, mut world: ThreadRank) -> Output {
     let mut student = student(shortcut);
     student.sync_batch_norm_over(world.duplicate().unwrap());
-    let first = PARTS[..world.rank()].iter().sum();
-    let made = learn(&student, first, PARTS[world.rank()]);
-    let across = student.sync_batch_norm().unwrap();
-    across.outcome().unwrap();
-    across.leave().unwrap();
-    made
+    let first = LOGICAL_SIZES[..world.rank()].iter().sum();
+    let output = forward_backward(&student, first, LOGICAL_SIZES[world.rank()]);
+    let sync = student.sync_batch_norm().unwrap();
+    sync.outcome().unwrap();
+    sync.leave().unwrap();
+    output
 }
 
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
@@ -73,24 +76,27 @@ fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
 }
 
 #[test]
-fn parts_of_5_3_and_0_images_are_the_whole_batch_of_8() {
+fn logical_batches_of_5_3_and_0_images_are_the_whole_batch_of_8() {
     for shortcut in [Shortcut::Pad, Shortcut::SHORTCUT] {
-        let whole = learn(&student(shortcut), 0, PARTS.iter().sum());
-        let ranks: Vec<_> = threads::world(PARTS.len())
+        let whole = forward_backward(&student(shortcut), 0, LOGICAL_SIZES.iter().sum());
+        let ranks: Vec<_> = threads::world(LOGICAL_SIZES.len())
             .into_iter()
             .map(|world| thread::spawn(move || rank(shortcut, world)))
             .collect();
-        let parts: Vec<Made> = ranks.into_iter().map(|rank| rank.join().unwrap()).collect();
+        let outputs: Vec<Output> = ranks.into_iter().map(|rank| rank.join().unwrap()).collect();
         let mut gradient = vec![0.0; whole.gradient.len()];
-        for part in &parts {
-            gradient.iter_mut().zip(&part.gradient).for_each(|(sum, value)| *sum += value);
-            assert_close("running statistics", &part.statistics, &whole.statistics);
+        for output in &outputs {
+            gradient.iter_mut().zip(&output.gradient).for_each(|(sum, value)| *sum += value);
+            assert_close("running statistics", &output.statistics, &whole.statistics);
         }
-        let logits: Vec<f64> = parts.iter().flat_map(|part| part.logits.clone()).collect();
+        let logits: Vec<f64> = outputs.iter().flat_map(|output| output.logits.clone()).collect();
         assert_close("logits", &logits, &whole.logits);
         assert_close("gradient", &gradient, &whole.gradient);
-        let apart = learn(&student(shortcut), 0, PARTS[0]);
-        assert_ne!(apart.statistics, whole.statistics, "a part alone has other statistics");
+        let apart = forward_backward(&student(shortcut), 0, LOGICAL_SIZES[0]);
+        assert_ne!(
+            apart.statistics, whole.statistics,
+            "a logical batch alone has other statistics"
+        );
     }
 }
 
@@ -103,9 +109,9 @@ fn a_rank_that_is_gone_is_reported_after_the_pass() {
     let mut student = student(Shortcut::Pad);
     student.sync_batch_norm_over(here.duplicate().unwrap());
     leaver.join().unwrap();
-    learn(&student, 0, 2);
-    let across = student.sync_batch_norm().unwrap();
-    let message = across.outcome().unwrap_err().to_string();
+    forward_backward(&student, 0, 2);
+    let sync = student.sync_batch_norm().unwrap();
+    let message = sync.outcome().unwrap_err().to_string();
     assert!(message.starts_with("rank 1 has left"), "{message}");
-    assert!(across.outcome().is_ok(), "told once");
+    assert!(sync.outcome().is_ok(), "told once");
 }

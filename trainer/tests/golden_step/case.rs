@@ -51,7 +51,7 @@ impl fmt::Display for Precision {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Settled {
+pub(crate) struct CaseConfig {
     pub(crate) alpha: f64,
     pub(crate) conf: f32,
     pub(crate) temperature: f64,
@@ -81,7 +81,7 @@ pub(crate) struct Expected {
 
 #[derive(Debug, Deserialize)]
 struct Sheet {
-    config: Settled,
+    config: CaseConfig,
     ranks: usize,
     classes: i64,
     counts: Vec<u64>,
@@ -96,7 +96,7 @@ struct Sheet {
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) precision: Precision,
-    pub(crate) config: Settled,
+    pub(crate) config: CaseConfig,
     pub(crate) logical_ranks: usize,
     pub(crate) counts: Vec<u64>,
     pub(crate) architecture: Architecture,

@@ -70,7 +70,7 @@ fn on_threads(
     drive::on_threads(size, reduction, move || Case::load(name, precision)).map_err(Failed::from)
 }
 
-/// Images that are left out of a batch, because their records are corrupt, are in no mean: the step is
+/// Images that are skipped in a batch, because their records are corrupt, are in no mean: the step is
 /// the one that would have been made had they never been planned.
 fn where_more_was_planned(
     name: &'static str,

@@ -9,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::breaches::{self, BREACHES, Breach};
 use crate::laws::LAWS;
 
-/// Tells the ranks that mpirun starts what to do: one of the words of [`Part`].
+/// Tells the ranks that mpirun starts what to do: a word of [`WorldVariant`], or the name of a breach.
 const CHILD: &str = "LCSL_LAWS_CHILD";
 
 /// Elements per MPI call in the runs that cut: small enough that every law crosses the limit.
@@ -17,20 +17,20 @@ const SMALL_PIECE: usize = 7;
 
 /// How a world of processes runs the laws.
 #[derive(Clone, Copy)]
-enum Part {
+enum WorldVariant {
     Plain,
     Checked,
     InPieces,
 }
 
-impl Part {
+impl WorldVariant {
     const ALL: [(Self, &str); 3] =
         [(Self::Plain, "plain"), (Self::Checked, "checked"), (Self::InPieces, "cut into pieces")];
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (_, word) in Part::ALL {
+    for (_, word) in WorldVariant::ALL {
         for size in [1, 2, 3, 7] {
             let label = format!("all laws, {word}, under mpirun with {size} ranks");
             trials.push(Trial::test(label, move || laws_hold(word, size)));
@@ -44,14 +44,14 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 pub(crate) fn run_if_child() {
-    let Ok(part) = std::env::var(CHILD) else { return };
+    let Ok(word) = std::env::var(CHILD) else { return };
     let outcome = MpiWorld::init().map_err(|error| error.to_string()).and_then(|world| {
-        if let Some(breach) = BREACHES.into_iter().find(|breach| breach.name == part) {
+        if let Some(breach) = BREACHES.into_iter().find(|breach| breach.name == word) {
             return commit(&breach, world);
         }
-        match Part::ALL.into_iter().find(|(_, word)| *word == part) {
-            Some((part, _)) => keep(part, world),
-            None => Err(format!("no part is called {part}")),
+        match WorldVariant::ALL.into_iter().find(|(_, its)| *its == word) {
+            Some((variant, _)) => keep(variant, world),
+            None => Err(format!("no variant is called {word}")),
         }
     });
     if let Err(why) = outcome {
@@ -61,11 +61,11 @@ pub(crate) fn run_if_child() {
     std::process::exit(0);
 }
 
-fn keep(part: Part, world: MpiWorld) -> Result<(), String> {
-    let mut world: Box<dyn Communicator> = match part {
-        Part::Plain => Box::new(world),
-        Part::Checked => Box::new(Checked::new(Box::new(world))),
-        Part::InPieces => Box::new(world.in_pieces_of(SMALL_PIECE)),
+fn keep(variant: WorldVariant, world: MpiWorld) -> Result<(), String> {
+    let mut world: Box<dyn Communicator> = match variant {
+        WorldVariant::Plain => Box::new(world),
+        WorldVariant::Checked => Box::new(Checked::new(Box::new(world))),
+        WorldVariant::InPieces => Box::new(world.in_pieces_of(SMALL_PIECE)),
     };
     for (name, law) in LAWS {
         law(world.as_mut()).map_err(|why| format!("{name}: {why}"))?;
@@ -83,8 +83,8 @@ fn commit(breach: &Breach, mut world: MpiWorld) -> Result<(), String> {
     last.barrier().map_err(|error| error.to_string())
 }
 
-fn laws_hold(part: &str, size: usize) -> Result<(), Failed> {
-    let (printed, complaints, success) = under_mpirun(part, size)?;
+fn laws_hold(word: &str, size: usize) -> Result<(), Failed> {
+    let (printed, complaints, success) = under_mpirun(word, size)?;
     let expected = format!("{} laws hold on rank of {size}", LAWS.len());
     let ranks = printed.lines().filter(|line| **line == expected).count();
     if success && ranks == size {
@@ -104,11 +104,11 @@ fn is_heard(breach: &Breach) -> Result<(), Failed> {
     Ok(())
 }
 
-fn under_mpirun(part: &str, size: usize) -> Result<(String, String, bool), Failed> {
+fn under_mpirun(word: &str, size: usize) -> Result<(String, String, bool), Failed> {
     let output = Command::new("mpirun")
         .args(["-np", &size.to_string(), "--bind-to", "none"])
         .arg(std::env::current_exe()?)
-        .env(CHILD, part)
+        .env(CHILD, word)
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
         .env("OMPI_MCA_rmaps_base_oversubscribe", "1")

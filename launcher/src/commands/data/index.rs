@@ -27,7 +27,7 @@ pub(super) fn run(asked: &Index) -> Result<u8, Fault> {
     if manifest.exists() {
         return Err(Fault::usage(
             format!("{} was prepared here and has its indexes", asked.folder.display()),
-            "name one of its parts, such as train, if an index is to be written again",
+            "name one of its splits, such as train, if an index is to be written again",
         ));
     }
     let each = |done: usize, total: usize| {

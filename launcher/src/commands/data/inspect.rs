@@ -21,7 +21,7 @@ use lcsl_run_dir::exit;
 pub struct Inspect {
     /// Folder of a prepared dataset, or of one set of shards
     pub path: PathBuf,
-    /// Draw images of the largest and smallest classes of the first part into this PNG
+    /// Draw images of the largest and smallest classes of the first split into this PNG
     #[arg(long, value_name = "FILE")]
     pub sheet: Option<PathBuf>,
 }
@@ -31,13 +31,13 @@ pub(super) fn run(asked: &Inspect) -> Result<u8, Fault> {
     let survey = open(&asked.path).map_err(|error| bad_data(&error))?;
     terminal::print(&describe(&survey, &asked.path))?;
     if let Some(path) = &asked.sheet {
-        let part = &survey.splits[0];
-        let sheet = sheet::draw(part).map_err(|error| bad_data(&error))?;
+        let split = &survey.splits[0];
+        let sheet = sheet::draw(split).map_err(|error| bad_data(&error))?;
         let write = || -> std::io::Result<()> {
             sheet::write_png(&sheet.picture, BufWriter::new(File::create(path)?))
         };
         write().map_err(|error| Fault::disk("write", path, &error))?;
-        terminal::print(&legend(&survey, part, &sheet, path))?;
+        terminal::print(&legend(&survey, split, &sheet, path))?;
     }
     Ok(exit::DONE)
 }
@@ -51,25 +51,26 @@ fn describe(survey: &Survey, path: &Path) -> String {
         }
         if manifest.duplicates.across_parts > 0 {
             let count = grouped(manifest.duplicates.across_parts);
-            let _ = writeln!(text, "  warning: {count} images lie in more than one part");
+            let _ = writeln!(text, "  warning: {count} images lie in more than one split");
         }
     }
-    for part in &survey.splits {
-        describe_part(&mut text, part);
+    for split in &survey.splits {
+        describe_split(&mut text, split);
     }
-    if let Some(part) = survey.splits.first() {
-        describe_profile(&mut text, part);
+    if let Some(split) = survey.splits.first() {
+        describe_profile(&mut text, split);
     }
     text
 }
 
-fn describe_part(text: &mut String, part: &SurveyedSplit) {
-    let images: u64 = part.counts.iter().sum();
-    let _ = writeln!(text, "\n{}: {} images, {}", part.name, grouped(images), part.form);
-    if part.shards > 0 {
-        let _ = writeln!(text, "  shards   {}", grouped(part.shards as u64));
+fn describe_split(text: &mut String, split: &SurveyedSplit) {
+    let images: u64 = split.counts.iter().sum();
+    let _ = writeln!(text, "\n{}: {} images, {}", split.name, grouped(images), split.form);
+    if split.shards > 0 {
+        let _ = writeln!(text, "  shards   {}", grouped(split.shards as u64));
     }
-    for (name, spread) in [("bytes", part.bytes), ("width", part.width), ("height", part.height)] {
+    for (name, spread) in [("bytes", split.bytes), ("width", split.width), ("height", split.height)]
+    {
         let Spread { least, median, most } = spread;
         let _ = writeln!(
             text,
@@ -79,35 +80,35 @@ fn describe_part(text: &mut String, part: &SurveyedSplit) {
             grouped(median)
         );
     }
-    for (count, what) in [(part.encoded_again, "encoded again"), (part.pngs, "PNG")] {
+    for (count, what) in [(split.encoded_again, "encoded again"), (split.pngs, "PNG")] {
         if count > 0 {
             let _ = writeln!(text, "  {} images are {what}", grouped(count));
         }
     }
-    let used = part.counts.iter().filter(|count| **count > 0).count();
+    let used = split.counts.iter().filter(|count| **count > 0).count();
     let _ = writeln!(text, "  classes  {}", grouped(used as u64));
 }
 
 /// The profile that is learnt: that of the first split.
-fn describe_profile(text: &mut String, part: &SurveyedSplit) {
-    let groups = groups(&part.counts);
+fn describe_profile(text: &mut String, split: &SurveyedSplit) {
+    let groups = groups(&split.counts);
     let _ = writeln!(
         text,
         "\nclasses of {}: {} many (over 100 images), {} medium, {} few (under 20)",
-        part.name, groups.many, groups.medium, groups.few
+        split.name, groups.many, groups.medium, groups.few
     );
-    let _ = write!(text, "  from largest    images\n{}", histogram(&part.counts));
+    let _ = write!(text, "  from largest    images\n{}", histogram(&split.counts));
 }
 
-fn legend(survey: &Survey, part: &SurveyedSplit, sheet: &Sheet, path: &Path) -> String {
-    let mut text = format!("\n{}: rows from the top, of part {}\n", path.display(), part.name);
+fn legend(survey: &Survey, split: &SurveyedSplit, sheet: &Sheet, path: &Path) -> String {
+    let mut text = format!("\n{}: rows from the top, of split {}\n", path.display(), split.name);
     for (row, &class) in sheet.rows.iter().enumerate() {
         if row == sheet.head {
             text.push_str("  --- the smallest classes ---\n");
         }
         let names = survey.manifest.as_ref().map(|manifest| &manifest.class_names);
         let name = names.and_then(|names| names.get(class)).map_or("", String::as_str);
-        let _ = writeln!(text, "  class {class:<6} {:>6} images  {name}", part.counts[class]);
+        let _ = writeln!(text, "  class {class:<6} {:>6} images  {name}", split.counts[class]);
     }
     text
 }

@@ -26,7 +26,7 @@ pub struct LogicalBatch {
     /// Weights of each image itself and of its partner in the mixture (N × 2), in the images' type.
     pub mixing: Tensor,
     /// Keys of the images (N), ascending. They are positions in the epoch, and one is missing where an
-    /// image was left out.
+    /// image was skipped.
     pub keys: Vec<u64>,
 }
 
@@ -49,7 +49,7 @@ pub trait BatchSource {
     /// Micro-batches of a step; more than one means gradient accumulation.
     fn micro_batches(&self) -> usize;
 
-    /// Images of a micro-batch over all ranks, as planned: fewer come where some are left out.
+    /// Images of a micro-batch over all ranks, as planned: fewer come where some are skipped.
     fn global_images(&self, index: StepIndex, micro: usize) -> u64;
 
     /// The logical batches of this rank's logical ranks, in order.

@@ -31,9 +31,9 @@ pub struct Measured {
     pub predictions: Vec<Prediction>,
     /// Which classes were taken for which.
     pub confusion: Confusion,
-    /// Whether confidence means what it says.
+    /// Counts for the calibration error.
     pub calibration: Calibration,
-    /// Images that were left out because their records are corrupt.
+    /// Images that were skipped because their records are corrupt.
     pub corrupt: u64,
 }
 

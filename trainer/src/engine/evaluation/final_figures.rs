@@ -17,7 +17,7 @@ pub(crate) struct FinalFigures {
     pub tau: f64,
     /// The selected model on the test set.
     pub test: Evaluated,
-    /// Validation images that were left out because their records are corrupt.
+    /// Validation images that were skipped because their records are corrupt.
     pub corrupt_validation: u64,
     /// The best network on the test set with its classifier as trained.
     pub as_trained: Variant,

@@ -236,7 +236,7 @@ impl ReduceWorker {
             let (released, finish) = match messages.recv() {
                 Ok(Message::Arrived(tensor, at)) => {
                     hooks[arrivals.bucket_of(tensor)] = Some(at);
-                    (arrivals.take(tensor), None)
+                    (arrivals.arrive(tensor), None)
                 }
                 Ok(Message::Finish(tail, began)) => (arrivals.rest(), Some((tail, began))),
                 Ok(Message::Leave) => return Next::Leave,

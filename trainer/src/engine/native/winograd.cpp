@@ -80,22 +80,22 @@ int64_t position_stride(const Shape& shape, int64_t channels) {
   return block_of_tiles(shape) * channels + kLanes;
 }
 
-// Where a tile lies.
-struct Place {
+// Where the first output pixel of a tile lies.
+struct TileOrigin {
   int64_t image;
-  int64_t row;     // of its first output pixel
-  int64_t column;  // of its first output pixel
+  int64_t row;
+  int64_t column;
 };
 
-Place place(const Shape& shape, int64_t tile) {
+TileOrigin origin(const Shape& shape, int64_t tile) {
   const int64_t across = (shape.width + kOut - 1) / kOut, down = (shape.height + kOut - 1) / kOut;
   return {tile / (across * down), tile / across % down * kOut, tile % across * kOut};
 }
 
-// Adresses of size x size pixels whose first one is (row, column); `outside` stands for pixels beyond the
+// Addresses of size x size pixels whose first one is (row, column); `outside` stands for pixels beyond the
 // border.
 template <int size>
-void pixels(const Shape& shape, int64_t channels, const float* images, Place first,
+void pixels(const Shape& shape, int64_t channels, const float* images, TileOrigin first,
             const float* outside, const float* (&at)[size][size]) {
   const float* image = images + first.image * shape.height * shape.width * channels;
   for (int r = 0; r < size; r++) {
@@ -113,7 +113,7 @@ void transform_input(const Shape& shape, const float* x, int64_t first, int64_t 
                      const float* zeros, float* out) {
   const int64_t from = shape.from, stride = position_stride(shape, from);
   for (int64_t tile = 0; tile < count; tile++) {
-    Place at = place(shape, first + tile);
+    TileOrigin at = origin(shape, first + tile);
     at.row -= 1;
     at.column -= 1;
     const float* d[kIn][kIn];
@@ -142,7 +142,7 @@ void transform_output_gradient(const Shape& shape, const float* dy, int64_t firs
   const int64_t to = shape.to, stride = position_stride(shape, to);
   for (int64_t tile = 0; tile < count; tile++) {
     const float* y[kOut][kOut];
-    pixels<kOut>(shape, to, dy, place(shape, first + tile), zeros, y);
+    pixels<kOut>(shape, to, dy, origin(shape, first + tile), zeros, y);
     for (int64_t channel = 0; channel < to; channel += kLanes) {
       Vector half[kIn][kOut];
       for (int c = 0; c < kOut; c++) {
@@ -166,7 +166,7 @@ void transform_output(const Shape& shape, const float* m, int64_t first, int64_t
                       const Epilogue& epilogue, float* y) {
   const int64_t to = shape.to, stride = position_stride(shape, to);
   for (int64_t tile = 0; tile < count; tile++) {
-    const Place at = place(shape, first + tile);
+    const TileOrigin at = origin(shape, first + tile);
     const int64_t rows = std::min<int64_t>(kOut, shape.height - at.row);
     const int64_t columns = std::min<int64_t>(kOut, shape.width - at.column);
     const int64_t start = ((at.image * shape.height + at.row) * shape.width + at.column) * to;

@@ -61,7 +61,7 @@ pub fn convolution(x: &Tensor, weight: &Tensor) -> Tensor {
     checked(x, weight.size()[1]);
     // SAFETY: `pointer` gives valid tensors that live as long as this call, whose shapes were checked;
     // `result` is written before null is returned.
-    take(|result| unsafe { lcsl_convolution(pointer(x), pointer(weight), result) })
+    returned_tensor(|result| unsafe { lcsl_convolution(pointer(x), pointer(weight), result) })
 }
 
 /// A weight that never changes again, transformed once.
@@ -80,7 +80,8 @@ impl FoldedKernel {
         assert_eq!(bias.size(), [weight.size()[0]], "a bias for each output channel");
         assert_eq!(bias.kind(), Kind::Float, "as the weight");
         // SAFETY: as in `convolution`.
-        let kernel = take(|result| unsafe { lcsl_folded_kernel(pointer(weight), result) });
+        let kernel =
+            returned_tensor(|result| unsafe { lcsl_folded_kernel(pointer(weight), result) });
         Self { kernel, bias: bias.contiguous(), from }
     }
 
@@ -97,7 +98,7 @@ impl FoldedKernel {
         let residual = residual.map_or(ptr::null(), pointer);
         let (x, kernel, bias) = (pointer(x), pointer(&self.kernel), pointer(&self.bias));
         // SAFETY: as in `convolution`; a null residual stands for none.
-        take(|result| unsafe {
+        returned_tensor(|result| unsafe {
             lcsl_folded_convolution(x, kernel, bias, residual, rectify, result)
         })
     }
@@ -122,7 +123,7 @@ fn checked(x: &Tensor, channels: i64) {
 /// # Panics
 /// When the C++ side threw: shapes and types were checked before, so it is our bug or a lack of
 /// memory, as it is when tch panics.
-fn take(call: impl FnOnce(Out) -> *mut c_char) -> Tensor {
+fn returned_tensor(call: impl FnOnce(Out) -> *mut c_char) -> Tensor {
     let mut result = ptr::null_mut();
     checked_message(call(&raw mut result));
     // SAFETY: without a message the callee has stored a tensor made by `new`, which is ours now; a

@@ -15,7 +15,7 @@ use crate::run_dir::durable::DiskError;
 /// What a rank says of an error that ends its training.
 pub fn of_training(error: &TrainError) -> Failure {
     let (exit_code, hint, bystander) = match error {
-        TrainError::DataModule(error) => (BAD_DATA, material_hint(error), false),
+        TrainError::DataModule(error) => (BAD_DATA, data_module_hint(error), false),
         TrainError::Normalisation(_) => {
             let hint = "take larger images, or a --batch_size with which every batch, the last of an epoch \
                         included, has two images or none for each logical rank";
@@ -56,7 +56,7 @@ pub fn of_saved_model(error: &SavedModelError) -> (u8, Option<String>) {
             (USAGE, Some(hint.to_owned()))
         }
         SavedModelError::Unusable { .. } => (BAD_DATA, None),
-        SavedModelError::DataModule(error) => (BAD_DATA, material_hint(error)),
+        SavedModelError::DataModule(error) => (BAD_DATA, data_module_hint(error)),
         SavedModelError::Evaluate(error) => {
             let (exit_code, hint, _) = of_evaluation(error);
             (exit_code, hint)
@@ -96,7 +96,7 @@ fn of_evaluation(error: &EvaluateError) -> (u8, Option<String>, bool) {
     (RANK_FAILED, None, bystander)
 }
 
-fn material_hint(error: &DataModuleError) -> Option<String> {
+fn data_module_hint(error: &DataModuleError) -> Option<String> {
     match error {
         DataModuleError::Data(error) => data_hint(error),
         DataModuleError::Split(_) | DataModuleError::Nothing { .. } => {

@@ -1,4 +1,4 @@
-//! What a run tells the world: one event in, any number of sinks out.
+//! What a run tells the world: each event goes to every recorder.
 //!
 //! * [`metrics`]: lines in `metrics.jsonl`. [`terminal`]: progress, evaluations and sentences for the
 //!   launcher's terminal.
@@ -22,7 +22,7 @@ use crate::run_dir::RunDir;
 use crate::run_dir::checkpoints::Marks;
 use crate::run_dir::durable::DiskError;
 
-/// A sink of events.
+/// Takes the events of a run in.
 pub trait Recorder {
     /// Takes an event in, which happened so many `seconds` after the run began.
     ///
@@ -38,7 +38,7 @@ pub trait Recorder {
     fn flush(&mut self) -> Result<(), DiskError>;
 
     /// Its file in the run directory and the bytes that are on disk, for the checkpoint: on resume the
-    /// sink is opened at its mark, which means cut back to it. None where nothing is to be cut back.
+    /// recorder is opened at its mark, which means cut back to it. None where nothing is to be cut back.
     ///
     /// # Errors
     /// When they are not on disk.
@@ -83,10 +83,10 @@ pub struct StepStatus {
     pub waiting: f64,
 }
 
-/// All sinks of a rank.
+/// All recorders of a rank.
 #[derive(Default)]
 pub struct Recorders {
-    sinks: Vec<Box<dyn Recorder>>,
+    recorders: Vec<Box<dyn Recorder>>,
     remarks: BTreeSet<String>,
 }
 
@@ -103,21 +103,24 @@ impl Recorders {
     ) -> Result<Self, DiskError> {
         let metrics = MetricsRecorder::open(run_dir, log_every_steps, marks)?;
         let terminal = TerminalRecorder::new(control, log_every_steps);
-        Ok(Self { sinks: vec![Box::new(metrics), Box::new(terminal)], remarks: BTreeSet::new() })
+        Ok(Self {
+            recorders: vec![Box::new(metrics), Box::new(terminal)],
+            remarks: BTreeSet::new(),
+        })
     }
 
-    /// Tells every sink.
+    /// Tells every recorder.
     ///
     /// # Errors
-    /// The first that a sink has.
+    /// The first that a recorder has.
     pub fn record(&mut self, seconds: f64, event: &RunEvent<'_>) -> Result<(), DiskError> {
-        self.sinks.iter_mut().try_for_each(|sink| sink.record(seconds, event))
+        self.recorders.iter_mut().try_for_each(|recorder| recorder.record(seconds, event))
     }
 
-    /// Tells every sink a line of the record.
+    /// Tells every recorder a line of the record.
     ///
     /// # Errors
-    /// The first that a sink has.
+    /// The first that a recorder has.
     pub fn line(&mut self, seconds: f64, event: Event<'_>) -> Result<(), DiskError> {
         self.record(seconds, &RunEvent::Line(event))
     }
@@ -125,7 +128,7 @@ impl Recorders {
     /// Says a sentence to a person.
     ///
     /// # Errors
-    /// The first that a sink has.
+    /// The first that a recorder has.
     pub fn notice(&mut self, seconds: f64, text: &str) -> Result<(), DiskError> {
         self.record(seconds, &RunEvent::Notice(text))
     }
@@ -133,7 +136,7 @@ impl Recorders {
     /// Says a sentence to a person, unless the same was said before.
     ///
     /// # Errors
-    /// The first that a sink has.
+    /// The first that a recorder has.
     pub fn remark(&mut self, seconds: f64, text: String) -> Result<(), DiskError> {
         let said = self.remarks.contains(&text);
         if said {
@@ -144,22 +147,22 @@ impl Recorders {
         Ok(())
     }
 
-    /// Lets every sink go of what it keeps back.
+    /// Lets every recorder go of what it keeps back.
     ///
     /// # Errors
-    /// The first that a sink has.
+    /// The first that a recorder has.
     pub fn flush(&mut self) -> Result<(), DiskError> {
-        self.sinks.iter_mut().try_for_each(|sink| sink.flush())
+        self.recorders.iter_mut().try_for_each(|recorder| recorder.flush())
     }
 
-    /// Where every sink stands, for the checkpoint.
+    /// Where every recorder stands, for the checkpoint.
     ///
     /// # Errors
     /// When what it has written is not on disk.
     pub fn marks(&mut self) -> Result<Marks, DiskError> {
         let mut marks = Marks::default();
-        for sink in &mut self.sinks {
-            if let Some((file, bytes)) = sink.mark()? {
+        for recorder in &mut self.recorders {
+            if let Some((file, bytes)) = recorder.mark()? {
                 marks.insert(file.to_owned(), bytes);
             }
         }
