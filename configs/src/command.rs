@@ -76,9 +76,9 @@ pub fn train_command(
     let mut notes = notes::notes(&config, &origins, &parsed);
     if !layers.bad.contains("run.gpu") {
         match validate::devices(&config, &origins, machine) {
-            // A plan may be for another machine.
+            // A dry run may be for another machine.
             Some(absent) if parsed.dry_run => {
-                notes.push(format!("{}, so this plan is for another machine", absent.what));
+                notes.push(format!("{}, so this dry run is for another machine", absent.what));
             }
             absent => problems.extend(absent),
         }

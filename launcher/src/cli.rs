@@ -76,7 +76,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
             #[cfg(feature = "data")]
             Ok(Command::Data(asked)) => data::run(&asked),
             Err(error) => {
-                // Help on a closed standard output is nobody's problem.
+                // An error while printing help is ignored: standard output may be closed.
                 let _ = error.print();
                 return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
             }

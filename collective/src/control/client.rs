@@ -120,8 +120,8 @@ impl Control {
             let mut told_starting = true;
             while beating.send(&beating.heartbeat.message()) {
                 let until = Instant::now() + HEARTBEAT_PERIOD;
-                // That it has begun to work is news: a rank that dies in its first second does not
-                // die "while starting".
+                // The end of start-up is sent at once, so that a rank that dies in its first second is
+                // not reported as starting.
                 while Instant::now() < until && told_starting == beating.heartbeat.is_starting() {
                     thread::sleep(LOOK_PERIOD);
                 }

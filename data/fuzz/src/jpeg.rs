@@ -96,7 +96,7 @@ fn any_window(width: u32, height: u32, stream: &mut Stream) -> Window {
 fn preparation(bytes: &[u8], whole: Option<&RgbImage>) -> bool {
     let is_png = bytes.starts_with(PNG_MAGIC);
     let size = if is_png { png_size(bytes) } else { jpeg_size(bytes).ok() };
-    // Preparation's own limit is above what fits here: it is for a person who watches.
+    // Preparation accepts larger images than the fuzzer's memory allows, so these are skipped here.
     let Some((width, height)) =
         size.filter(|&(width, height)| u64::from(width) * u64::from(height) <= LIMITS.pixels)
     else {

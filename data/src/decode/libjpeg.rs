@@ -1,6 +1,6 @@
 //! libjpeg-turbo behind safe calls.
 //!
-//! The library speaks C, through `libjpeg.c`: that file knows its structures, this one who owns what.
+//! `libjpeg.c` accesses the library's structures; this file manages their memory.
 //! A call that writes pixels first makes sure that they fit.
 
 #![allow(unsafe_code)] // the library is C

@@ -1,5 +1,5 @@
-//! What stands behind a JPEG's header: whether all scans are there that it asks for. Pure, and only as
-//! exact as finding out costs next to nothing.
+//! What stands behind a JPEG's header: whether all scans are there that it asks for. Pure. Looks at
+//! scan headers only, so it costs little and does not find every fault.
 
 use super::header::{END_OF_IMAGE, START_OF_SCAN, is_frame, walk};
 

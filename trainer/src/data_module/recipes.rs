@@ -4,7 +4,7 @@ use lcsl_config::DataAugmentation;
 use lcsl_data::augment::Recipe;
 use lcsl_data::augment::recipes::{photographs, small};
 
-/// Why a name means something.
+/// Why the recipe exists.
 const CHECKED: &str = "the configuration has found that the dataset has this recipe";
 
 /// For images of one size in memory, whose usual recipe is `usual`.

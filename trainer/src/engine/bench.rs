@@ -55,9 +55,9 @@ pub struct StepFigures {
     pub precision: String,
     /// Ranks.
     pub world_size: usize,
-    /// Threads of a context.
+    /// Threads of a rank.
     pub threads: usize,
-    /// When the buckets of the last step were summed over ranks, on rank 0; none where there is one context.
+    /// When the buckets of the last step were summed over ranks, on rank 0; none where there is one rank.
     pub buckets: Vec<BucketTimes>,
 }
 

@@ -26,8 +26,8 @@ fn register(reader: &Arc<Reader>, memory: &[u8]) -> Result<PinnedMemory, String>
     unsafe { PinnedMemory::register(reader.clone(), memory) }.map_err(words)
 }
 
-/// Two pieces of memory take turns, each with other bytes in every turn. That the double is late enough
-/// to notice who does not wait is looked at first.
+/// Two pieces of memory take turns, each with other bytes in every turn. First checks that the double
+/// copies late enough to expose a missing wait.
 pub(crate) fn is_read_in_time(
     libraries: &Arc<Libraries>,
     ordinal: usize,

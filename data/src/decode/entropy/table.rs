@@ -323,7 +323,7 @@ mod tests {
             }
         }
 
-        /// A leap is what its codes are one by one.
+        /// A leap has the length and coefficients of the codes that it joins.
         #[test]
         fn leaps_add_up(spec in specs(HuffmanClass::Ac), bits: u64) {
             let table = Table::new(&spec, HuffmanClass::Ac).expect("a usual table");

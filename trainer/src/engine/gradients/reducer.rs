@@ -2,8 +2,8 @@
 //!
 //! * [`Reducer::Overlapped`]: hooks put gradients into a flat buffer while the backward pass makes
 //!   them, and a thread sums complete buckets over the ranks meanwhile ([`super::overlapped`]).
-//! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over all logical
-//!   ranks when the backward pass is over (`--deterministic`).
+//! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over
+//!   all logical ranks when the backward pass is over (`--deterministic`).
 
 use lcsl_collective::buckets::BucketTimes;
 use lcsl_collective::order::SumOrder;
@@ -23,9 +23,8 @@ pub enum Reducer {
 }
 
 impl Reducer {
-    /// For the gradients of what trains in `student`; another stage, in which other parameters do, needs
-    /// another reducer. Collective: where sums overlap, they get a communicator of their
-    /// own.
+    /// For the gradients of what trains in `student`; another stage, in which other parameters do,
+    /// needs another reducer. Collective: where sums overlap, they get a communicator of their own.
     pub fn new(
         student: &Network,
         world: &mut dyn Communicator,
@@ -46,8 +45,8 @@ impl Reducer {
         }
     }
 
-    /// The backward pass of the next logical batch. `is_last` says that no other one of this rank follows in this
-    /// step.
+    /// The backward pass of the next logical batch. `is_last` says that no other one of this rank
+    /// follows in this step.
     pub fn backward(&mut self, loss: &Tensor, student: &Network, is_last: bool) {
         match self {
             Self::Overlapped(overlapped) => overlapped.backward(loss, is_last),
@@ -86,7 +85,7 @@ impl Reducer {
         }
     }
 
-    /// When the buckets of the last step were summed; none where sums do not overlapped.
+    /// When the buckets of the last step were summed; none where sums do not overlap.
     pub fn bucket_times(&self) -> &[BucketTimes] {
         match self {
             Self::Overlapped(overlapped) => overlapped.times(),
