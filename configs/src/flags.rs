@@ -63,7 +63,7 @@ fn key_args(key: &'static Key, defaults: &toml::Table) -> Vec<Arg> {
     let also =
         if aliases.is_empty() { String::new() } else { format!("; also {}", aliases.join(", ")) };
     let words = match key.kind {
-        _ if key.path == "model.name" => format!(": {}", zoo::listing()),
+        _ if key.path == "model.name" => format!(": {}", zoo::network_listing()),
         KeyKind::Choice(words) if is_long(words) => format!(": {}", words.join(", ")),
         _ => String::new(),
     };

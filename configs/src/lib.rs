@@ -55,4 +55,4 @@ pub use run_config::{
     Method, Millionths, Model, ModelName, OnCorrupt, Optimizer, Policy, Precision, Protocol,
     QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
 };
-pub use zoo::{Initialisation, ModelEntry, ZOO, published_network};
+pub use zoo::{Initialisation, ModelEntry, ZOO, network_listing, published_network};

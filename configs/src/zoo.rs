@@ -1,6 +1,6 @@
 //! The pure half of the zoo: what is known of a network without building it. Help, validation,
 //! `lcsl bench step` and the protocols read this table; layers are in
-//! `trainer/src/engine/network/architecture.rs`.
+//! `trainer/src/engine/network/backbones/resnet.rs`.
 
 use crate::run_config::{DatasetName, ModelName, Protocol};
 
@@ -117,7 +117,7 @@ pub fn published_network(dataset: DatasetName) -> Option<ModelName> {
 }
 
 /// Every network with what a person has to know to choose it, for the help.
-pub(crate) fn listing() -> String {
+pub fn network_listing() -> String {
     let line = |entry: &ModelEntry| {
         let published = entry.published_for.iter().map(|dataset| dataset.word());
         let published: Vec<&str> = published.collect();

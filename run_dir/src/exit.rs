@@ -7,7 +7,7 @@ pub const DONE: u8 = 0;
 pub const USAGE: u8 = 2;
 /// The data is missing or damaged.
 pub const BAD_DATA: u8 = 3;
-/// A rank failed, or the loss was not finite.
+/// A rank failed, or loss, gradient or running statistics are not finite.
 pub const RANK_FAILED: u8 = 4;
 /// The disk did not do its part.
 pub const DISK: u8 = 5;

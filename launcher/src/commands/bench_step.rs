@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use lcsl_config::{Machine, ModelName, Stop, parse_train};
+use lcsl_config::{Machine, Method, ModelName, Stop, network_listing, parse_train};
 use serde::Deserialize;
 
 use crate::fault::Fault;
@@ -18,15 +18,16 @@ use lcsl_run_dir::exit;
 /// Arguments of `lcsl bench step`.
 #[derive(Debug, Args)]
 pub struct StepBench {
-    /// Network
+    /// Network: what the zoo knows of each is in the help, as in that of `lcsl train`
     #[arg(
         long,
+        help = format!("Network: {}", network_listing()),
         value_name = ModelName::WORDS.join("|"),
         default_value = "resnet32"
     )]
     pub model: String,
     /// What is minimised
-    #[arg(long, value_name = "lcsl|mixup|ce", default_value = "lcsl")]
+    #[arg(long, value_name = Method::WORDS.join("|"), default_value = "lcsl")]
     pub method: String,
     /// Images per step over all ranks
     #[arg(long = "batch_size", alias = "batch-size", default_value_t = 64)]
