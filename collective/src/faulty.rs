@@ -1,7 +1,5 @@
 //! A world in which one rank misbehaves on purpose, to see what the others make of it.
 
-use std::time::Duration;
-
 use crate::communicator::{CollectiveError, Communicator, Values};
 
 /// What a rank does wrong.
@@ -9,8 +7,6 @@ use crate::communicator::{CollectiveError, Communicator, Values};
 pub enum Fault {
     /// It leaves without a word, as a process does that is killed.
     Leaves,
-    /// It comes this much too late.
-    IsSlow(Duration),
     /// It sums one element less than it was asked for.
     MiscountsByOne,
 }
@@ -40,7 +36,6 @@ impl Faulty {
         if now {
             match self.fault {
                 Fault::Leaves => self.world = None,
-                Fault::IsSlow(time) => std::thread::sleep(time),
                 Fault::MiscountsByOne => (),
             }
         }

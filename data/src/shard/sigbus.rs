@@ -15,8 +15,8 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// Exit code for bad data.
-const EXIT_BAD_DATA: i32 = 3;
+/// Exit code for bad data, as the crate of run directories has it: this one cannot name it.
+pub const EXIT_BAD_DATA: i32 = 3;
 
 /// One mapped file. `start` is 0 while the node is free and [`CLAIMED`] while it is being filled.
 struct Node {

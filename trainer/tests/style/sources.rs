@@ -21,6 +21,11 @@ impl Source {
         extension(&self.name) == "rs"
     }
 
+    /// C or C++.
+    pub(crate) fn is_c(&self) -> bool {
+        ["c", "cpp", "h"].contains(&extension(&self.name))
+    }
+
     /// The tests of this program are full of the words that they forbid.
     pub(crate) fn is_style_test(&self) -> bool {
         self.name.starts_with("trainer/tests/style/")
@@ -54,6 +59,17 @@ pub(crate) fn written() -> Vec<Source> {
         }
     }
     sources
+}
+
+/// What is written for people: Markdown, and the commented keys of the configuration.
+pub(crate) fn documents() -> Vec<Source> {
+    let is_document = |name: &String| ["md", "toml"].contains(&extension(name));
+    let names = paths().into_iter().filter(is_document);
+    let read = |name: String| {
+        let text = fs::read_to_string(root().join(&name)).unwrap();
+        Source { name, text }
+    };
+    names.map(read).collect()
 }
 
 /// Names of the files that offend.

@@ -101,17 +101,19 @@ fn ordered_sums_agree_to_the_last_bit(world: &mut dyn Communicator) -> Result<()
     same(&everyone, &vec![bits; world.world_size()])
 }
 
-/// Two threads per rank, each with a communicator of its own; one half of the ranks starts one of
-/// them late, so that messages of both are on their way at the same time.
+/// Two threads per rank, each with a communicator of its own; on one half of the ranks one of them
+/// starts when the other is half way, so that messages of both are on their way at the same time.
 fn a_duplicate_keeps_its_traffic_to_itself(world: &mut dyn Communicator) -> Result<(), String> {
     let (rank, size) = (world.rank(), world.world_size());
     let mut duplicate = world.duplicate().map_err(|error| error.to_string())?;
     same(&(duplicate.rank(), duplicate.world_size()), &(rank, size))?;
     let triangle = (size * (size - 1) / 2) as f64;
     std::thread::scope(|scope| {
+        // It belongs to the scope: where a gather fails, nobody waits for the other half.
+        let (half_way, is_half_way) = std::sync::mpsc::channel();
         let sums = scope.spawn(move || {
             if rank % 2 == 1 {
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                let _ = is_half_way.recv();
             }
             for turn in 0..100 {
                 let mut mine = vec![rank as f64 + f64::from(turn); 200];
@@ -125,6 +127,9 @@ fn a_duplicate_keeps_its_traffic_to_itself(world: &mut dyn Communicator) -> Resu
         for turn in 0..100_u8 {
             let expected: Vec<_> = (0..size).map(|rank| vec![rank as u8, turn]).collect();
             same(&gather(world, &[rank as u8, turn])?, &expected)?;
+            if turn == 50 {
+                let _ = half_way.send(()); // nobody waits on an even rank
+            }
         }
         sums.join().map_err(|_| "the thread of the duplicate panicked".to_owned())?
     })?;

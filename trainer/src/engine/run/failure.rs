@@ -131,3 +131,15 @@ fn disk_hint(error: &DiskError) -> Option<String> {
     };
     Some(hint.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::BAD_DATA;
+
+    /// The crate of datasets ends the process by itself where a mapped file shrinks, and may not name the
+    /// crate that has the codes.
+    #[test]
+    fn a_shard_that_shrinks_ends_with_the_code_for_bad_data() {
+        assert_eq!(lcsl_data::shard::sigbus::EXIT_BAD_DATA, i32::from(BAD_DATA));
+    }
+}
