@@ -62,7 +62,7 @@ pub struct Run<'a> {
     pub position: Position,
     /// Sums for the reports.
     pub totals: RunningTotals,
-    /// Training images left out because their records are corrupt, by epoch and over all ranks.
+    /// Training images skipped because their records are corrupt, by epoch and over all ranks.
     pub corrupt: Vec<u64>,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,

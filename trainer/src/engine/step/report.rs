@@ -68,7 +68,7 @@ impl StepReport {
 
     /// Makes losses and gradient, which were divided by the images that were `planned`, means over those
     /// that came. How many these are is known with the sums over ranks, and so without a message of its
-    /// own; and a step from which nothing was left out stays what it is to the last bit.
+    /// own; and a step from which nothing was skipped stays what it is to the last bit.
     pub(super) fn rescale(&mut self, planned: u64) {
         self.skipped = planned - self.images;
         if self.skipped > 0 && self.images > 0 {

@@ -104,7 +104,7 @@ fn candidates(
 /// there is nothing to decide.
 ///
 /// Budgets are spread over the micro-batches of an epoch, which with one a step are its steps. Shares
-/// are of the micro-batch as planned: they do not shrink with an image that is left out.
+/// are of the micro-batch as planned: they do not shrink with an image that is skipped.
 fn admit(
     context: &mut StepContext,
     candidates: &[Candidate],
@@ -144,9 +144,9 @@ mod tests {
     use crate::admission::AdmissionSettings;
 
     /// Story: keys were counted up from the first one, which would have moved every admission behind an
-    /// image that was left out to its neighbour.
+    /// image that was skipped to its neighbour.
     #[test]
-    fn candidates_and_admissions_keep_their_places_behind_an_image_that_was_left_out() {
+    fn candidates_and_admissions_keep_their_places_behind_an_image_that_was_skipped() {
         let settings = AdmissionSettings {
             policy: Policy::Reference,
             confidence: 0.5,

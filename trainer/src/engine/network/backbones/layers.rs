@@ -157,10 +157,11 @@ impl Normalisation {
     pub(in crate::engine::network) fn folded(
         &self,
         parameters: &[Tensor],
-        stats: &[Tensor],
+        running_statistics: &[Tensor],
     ) -> (Tensor, Tensor) {
-        let scale = &parameters[self.weight] / (&stats[self.variance] + EPSILON).sqrt();
-        let shift = &parameters[self.bias] - &stats[self.mean] * &scale;
+        let scale =
+            &parameters[self.weight] / (&running_statistics[self.variance] + EPSILON).sqrt();
+        let shift = &parameters[self.bias] - &running_statistics[self.mean] * &scale;
         (scale, shift)
     }
 
@@ -169,7 +170,7 @@ impl Normalisation {
         &self,
         x: &Tensor,
         parameters: &[Tensor],
-        stats: &[Tensor],
+        running_statistics: &[Tensor],
         mode: Mode,
     ) -> Tensor {
         if let (Mode::Train, Some(across)) = (mode, self.across.get()) {
@@ -177,7 +178,7 @@ impl Normalisation {
             let made = across.batch_norm(x, weight, bias, EPSILON);
             let _guard = tch::no_grad_guard();
             for (running, new) in [(self.mean, made.mean), (self.variance, made.variance)] {
-                let mut running = stats[running].shallow_clone();
+                let mut running = running_statistics[running].shallow_clone();
                 let _ = running.lerp_(&new.to_kind(running.kind()), MOMENTUM);
             }
             return made.result;
@@ -185,8 +186,8 @@ impl Normalisation {
         x.batch_norm(
             Some(&parameters[self.weight]),
             Some(&parameters[self.bias]),
-            Some(&stats[self.mean]),
-            Some(&stats[self.variance]),
+            Some(&running_statistics[self.mean]),
+            Some(&running_statistics[self.variance]),
             mode == Mode::Train,
             MOMENTUM,
             EPSILON,
@@ -270,12 +271,17 @@ impl Block {
         &self,
         x: &Tensor,
         parameters: &[Tensor],
-        stats: &[Tensor],
+        running_statistics: &[Tensor],
         mode: Mode,
     ) -> Tensor {
         let normalised = |(convolution, normalisation): &(Convolution, Normalisation),
                           x: &Tensor| {
-            normalisation.forward(&convolution.forward(x, parameters), parameters, stats, mode)
+            normalisation.forward(
+                &convolution.forward(x, parameters),
+                parameters,
+                running_statistics,
+                mode,
+            )
         };
         let mut y = x.shallow_clone();
         for (number, layer) in self.body.iter().enumerate() {
