@@ -3,12 +3,13 @@
 //! In reading order: [`facts`] is what is known; [`state`] is the pure middle, events in and actions
 //! out; [`verdict`] says how a run ended, from the facts; [`explain`] finds the cause in what a
 //! program printed before it could speak to us. Around them, [`server`] hears the ranks,
-//! [`processes`] starts and ends them, [`display`] shows how it goes, and [`watch`] moves events and
-//! actions between all of these.
+//! [`processes`] starts and ends them, [`interrupts`] hears who asks to stop, [`display`] shows how it
+//! goes, and [`watch`] moves events and actions between all of these.
 
 pub mod display;
 pub mod explain;
 pub mod facts;
+pub mod interrupts;
 pub mod processes;
 pub mod server;
 pub mod state;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
+use super::interrupts::Asking;
 use super::verdict::{self, Verdict};
 use lcsl_run_dir::RankRecord;
 
@@ -35,6 +36,10 @@ const TERMINATION: Duration = Duration::from_secs(2);
 
 /// How long the system may take to end what was killed.
 const BURIAL: Duration = Duration::from_secs(2);
+
+/// From so long after the first interrupt from the keyboard on, another means "at once". `timeout -s INT`
+/// signals a process and then its group, and a key may bounce.
+const INSISTENCE: Duration = Duration::from_secs(1);
 
 /// What the launcher notices.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +60,8 @@ pub enum Event {
     },
     /// The program that we started (mpirun, or the only rank) has ended.
     ChildEnded(ChildEnd),
-    /// SIGINT or SIGTERM.
-    Interrupted,
+    /// A signal.
+    AskedToStop(Asking),
     /// Nothing but time has passed.
     TimePassed,
 }
@@ -100,14 +105,17 @@ enum Stage {
 pub struct Supervision {
     facts: Facts,
     version: &'static str,
-    interrupts: u32,
+    asked_to_stop: bool,
+    /// When the keyboard first interrupted.
+    keyboard: Option<Duration>,
     stage: Stage,
 }
 
 impl Supervision {
     /// Expects `ranks` ranks of program version `version`.
     pub fn new(ranks: usize, version: &'static str) -> Self {
-        Self { facts: Facts::of(ranks), version, interrupts: 0, stage: Stage::Running }
+        let (asked_to_stop, keyboard) = (false, None);
+        Self { facts: Facts::of(ranks), version, asked_to_stop, keyboard, stage: Stage::Running }
     }
 
     /// Takes in what happened at `now` and says what to do about it, in order.
@@ -118,7 +126,7 @@ impl Supervision {
             Event::Said { rank, message } => self.hear(rank, message, &mut actions),
             Event::Closed { rank } => self.close(rank),
             Event::ChildEnded(end) => self.facts.child = Some(end),
-            Event::Interrupted => self.interrupt(now, &mut actions),
+            Event::AskedToStop(asking) => self.asked_to_stop(now, asking, &mut actions),
             Event::TimePassed => {}
         }
         self.advance(now, &mut actions);
@@ -136,7 +144,7 @@ impl Supervision {
 
     /// Whether anybody has asked to stop.
     pub fn was_interrupted(&self) -> bool {
-        self.interrupts > 0
+        self.asked_to_stop
     }
 
     fn join(&mut self, hello: Hello, actions: &mut Vec<Action>) {
@@ -152,7 +160,7 @@ impl Supervision {
             return;
         };
         *status = RankStatus { hello: Some(hello), connected: true, ..RankStatus::default() };
-        if self.interrupts > 0 {
+        if self.asked_to_stop {
             actions.push(Action::AskToStop { rank });
         }
         let records: Option<Vec<RankRecord>> =
@@ -198,25 +206,27 @@ impl Supervision {
         }
     }
 
-    fn interrupt(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.interrupts += 1;
+    fn asked_to_stop(&mut self, now: Duration, asking: Asking, actions: &mut Vec<Action>) {
+        let again = std::mem::replace(&mut self.asked_to_stop, true);
+        let from_keyboard = asking == Asking::Keyboard;
+        let insists = from_keyboard && now >= *self.keyboard.get_or_insert(now) + INSISTENCE;
         match self.stage {
-            Stage::Running if self.interrupts == 1 => {
-                let connected =
-                    (0..self.facts.ranks.len()).filter(|rank| self.facts.ranks[*rank].connected);
-                actions.extend(connected.map(|rank| Action::AskToStop { rank }));
-                actions.push(Action::Say(
-                    "stopping at the next step boundary; a checkpoint will be saved \
-                     (again to end at once)"
-                        .to_owned(),
-                ));
-            }
-            Stage::Running | Stage::Settling { .. } if self.interrupts > 1 => {
+            Stage::Running | Stage::Settling { .. } if insists => {
                 actions.extend([Action::Decided(Verdict::Abandoned), Action::Kill]);
                 self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
             }
-            // What ends anyway ends faster.
-            Stage::Ending { kill_at: Some(_), .. } => {
+            Stage::Running if !again => {
+                let connected =
+                    (0..self.facts.ranks.len()).filter(|rank| self.facts.ranks[*rank].connected);
+                actions.extend(connected.map(|rank| Action::AskToStop { rank }));
+                actions.push(Action::Say(stopping(from_keyboard)));
+            }
+            // After a signal of the system, a person learns how to insist.
+            Stage::Running if self.keyboard == Some(now) => {
+                actions.push(Action::Say(stopping(true)));
+            }
+            // What ends anyway ends faster, where a person wants it.
+            Stage::Ending { kill_at: Some(_), .. } if from_keyboard => {
                 actions.push(Action::Kill);
                 self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
             }
@@ -282,6 +292,11 @@ impl Supervision {
     fn nobody_is_left(&self) -> bool {
         self.facts.child.is_some() && !self.facts.ranks.iter().any(|status| status.connected)
     }
+}
+
+fn stopping(from_keyboard: bool) -> String {
+    let more = if from_keyboard { " (Ctrl-C again to end at once)" } else { "" };
+    format!("stopping at the next step boundary; a checkpoint will be saved{more}")
 }
 
 fn record(hello: &Hello) -> RankRecord {

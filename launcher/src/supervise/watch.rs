@@ -6,40 +6,17 @@ use std::io;
 use lcsl_collective::control::ToRank;
 use rustix::process::Pid;
 use tokio::process::Child;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::display::Display;
+use super::interrupts::Interrupts;
 use super::processes;
 use super::server::{Caller, Heard};
 use super::state::{Action, Event, Supervision};
 use super::verdict::Verdict;
 use crate::fault::Fault;
 use crate::run_dir::LockedRunDir;
-
-/// Signals that ask the launcher to stop. Caught from the moment this is made, which has to be
-/// before the ranks start.
-#[derive(Debug)]
-pub struct Interrupts {
-    ctrl_c: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    /// Catches SIGINT and SIGTERM from now on.
-    pub fn catch() -> io::Result<Self> {
-        let ctrl_c = signal(SignalKind::interrupt())?;
-        Ok(Self { ctrl_c, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.ctrl_c.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
 
 /// A run at work.
 pub struct Watch<'a> {
@@ -95,7 +72,7 @@ async fn attend(
                 alive = false;
                 Event::ChildEnded(processes::end_of(status.map_err(|error| lost_child(&error))?))
             }
-            () = interrupts.next() => Event::Interrupted,
+            asking = interrupts.next() => Event::AskedToStop(asking),
             () = sleep_until(wake.unwrap_or(began)), if wake.is_some() => Event::TimePassed,
         };
         let now = began.elapsed();

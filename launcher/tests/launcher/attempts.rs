@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -128,7 +129,7 @@ fn what_a_rank_says_before_it_can_connect_is_shown() {
 
 #[test]
 fn an_interrupt_stops_at_a_step_boundary() {
-    for asking in [Signal::INT, Signal::TERM] {
+    for asking in [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2] {
         let stage = Stage::new();
         let scene =
             format!("{AT_WORK} told; [ \"$order\" = '{{\"message\":\"stop\"}}' ] && finish 75");
@@ -142,6 +143,57 @@ fn an_interrupt_stops_at_a_step_boundary() {
     }
 }
 
+/// Story: `timeout` signals its child and then the group; the second SIGTERM ended the run with 130, and
+/// its checkpoint was never written. What ends a session may send SIGHUP, SIGTERM and SIGUSR1 together.
+#[test]
+fn signals_that_come_together_are_one_wish_to_stop() {
+    for signals in [
+        [Signal::TERM, Signal::TERM, Signal::TERM],
+        [Signal::INT, Signal::INT, Signal::TERM],
+        [Signal::HUP, Signal::TERM, Signal::HUP],
+        [Signal::USR1, Signal::TERM, Signal::USR2],
+    ] {
+        let stage = Stage::new();
+        let scene = format!(
+            "{AT_WORK} told; touch told-$rank; until [ -e on ]; do sleep 0.01; done; finish 75"
+        );
+        let child = started(stage.train(&scene, &["--nproc=2"]));
+        stage.await_file("runs/a/ranks.json");
+        for each in signals {
+            signal(&child, each);
+            stage.await_file("told-0"); // two signals of a kind at once would be one
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        fs::write(stage.path("on"), "").unwrap();
+        outcome(&stage, child).ended(75).said("a checkpoint is saved");
+    }
+}
+
+/// Story: under `torchrun`, training that was started by `nohup` ends when its terminal does, because
+/// the launcher catches the signal that `nohup` has it ignore.
+#[test]
+fn what_nohup_starts_outlives_its_terminal() {
+    let stage = Stage::new();
+    let scene = format!("{AT_WORK} until [ -e on ]; do sleep 0.01; done; result; finish 0");
+    let direct = stage.train(&scene, &[]);
+    let mut under_nohup = Command::new("sh");
+    under_nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(direct.get_program());
+    under_nohup.args(direct.get_args()).current_dir(stage.path(""));
+    for (name, value) in direct.get_envs() {
+        match value {
+            Some(value) => under_nohup.env(name, value),
+            None => under_nohup.env_remove(name),
+        };
+    }
+    let child = started(under_nohup);
+    stage.await_file("runs/a/ranks.json");
+    signal(&child, Signal::HUP);
+    std::thread::sleep(Duration::from_millis(50));
+    fs::write(stage.path("on"), "").unwrap();
+    let outcome = outcome(&stage, child);
+    assert!(!outcome.ended(0).err.contains("stopping"), "{}", outcome.err);
+}
+
 #[test]
 fn a_second_interrupt_ends_everything_at_once() {
     let stage = Stage::new();
@@ -152,6 +204,7 @@ fn a_second_interrupt_ends_everything_at_once() {
     // Two signals at once would be one: the first has arrived when the ranks hear of it.
     stage.await_file("told-0");
     stage.await_file("told-1");
+    std::thread::sleep(Duration::from_millis(1100));
     signal(&child, Signal::INT);
     outcome(&stage, child).ended(130).said("ended at once");
     nobody_outlived(&stage, 0..2);

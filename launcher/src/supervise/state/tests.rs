@@ -7,6 +7,9 @@ use lcsl_collective::control::Phase;
 use self::story::{Story, beat, hello, story as story_of};
 use super::*;
 
+const KEYBOARD: Event = Event::AskedToStop(Asking::Keyboard);
+const SYSTEM: Event = Event::AskedToStop(Asking::System);
+
 #[test]
 fn all_well() {
     let story = Story::at_work(2).finished(1, 0).finished(0, 0);
@@ -211,7 +214,7 @@ fn a_program_that_ends_under_working_ranks_takes_them_along() {
 
 #[test]
 fn an_interrupt_asks_every_rank_to_stop_also_those_that_come_later() {
-    let story = story_of(2).joined(0).happens(Event::Interrupted);
+    let story = story_of(2).joined(0).happens(KEYBOARD);
     assert!(story.has(&Action::AskToStop { rank: 0 }));
     assert!(!story.has(&Action::AskToStop { rank: 1 }));
     assert!(story.done.iter().any(|action| matches!(action, Action::Say(text)
@@ -231,7 +234,7 @@ fn ranks_that_were_asked_to_stop_by_the_system_count_as_stopped() {
 
 #[test]
 fn a_second_interrupt_ends_everything_at_once() {
-    let story = Story::at_work(2).happens(Event::Interrupted).happens(Event::Interrupted);
+    let story = Story::at_work(2).happens(KEYBOARD).later(1000).happens(KEYBOARD);
     assert_eq!(story.verdict(), Some(&Verdict::Abandoned));
     assert!(story.has(&Action::Kill) && !story.has(&Action::Leave));
     let story = story.child(ChildEnd::Signal(9)).closed(0).closed(1);
@@ -242,7 +245,32 @@ fn a_second_interrupt_ends_everything_at_once() {
 fn an_interrupt_while_survivors_are_ended_hurries() {
     let story = Story::at_work(2).closed(1).later(1000);
     assert!(!story.has(&Action::Kill));
-    let story = story.happens(Event::Interrupted);
+    let story = story.happens(KEYBOARD);
     assert!(story.has(&Action::Kill));
     assert!(story.sentence().0.starts_with("rank 1 "), "the verdict stays");
+}
+
+/// Story: `timeout` and some schedulers signal a process and then its group. In 4 of 8 tries the second
+/// SIGTERM ended everything at once, without a checkpoint.
+#[test]
+fn only_the_keyboard_can_insist_and_not_within_a_second() {
+    let story = (0..5).fold(Story::at_work(2), |story, _| story.happens(SYSTEM).later(2000));
+    let story = story.happens(KEYBOARD).later(999).happens(KEYBOARD).happens(SYSTEM);
+    assert_eq!(story.verdict(), None, "a bouncing key is one interrupt");
+    let said: Vec<&String> = story.done.iter().filter_map(said).collect();
+    assert_eq!(said.len(), 2, "the system is answered once, the person once: {said:?}");
+    assert!(!said[0].contains("Ctrl-C") && said[1].contains("Ctrl-C again"), "{said:?}");
+    let asked = story.done.iter().filter(|action| matches!(action, Action::AskToStop { .. }));
+    assert_eq!(asked.count(), 2, "each rank is asked once");
+    let insisted = story.later(1).happens(KEYBOARD);
+    assert_eq!(insisted.verdict(), Some(&Verdict::Abandoned));
+    let hurried = Story::at_work(2).closed(1).later(1000).happens(SYSTEM);
+    assert!(!hurried.has(&Action::Kill), "survivors keep their two seconds");
+}
+
+fn said(action: &Action) -> Option<&String> {
+    match action {
+        Action::Say(text) => Some(text),
+        _ => None,
+    }
 }
