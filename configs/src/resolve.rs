@@ -110,6 +110,9 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
         (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
     };
     resolve_auto(layers, "run.threads", || Value::Integer(threads), because);
+    let alone = text(layers, "run.hosts").is_empty();
+    let (limit, because) = if alone { (60, "one host") } else { (300, "run.hosts") };
+    resolve_auto(layers, "run.start_limit_seconds", || Value::Integer(limit), because);
     let (decoders, because) = loader_threads(machine.cores as u64, &devices, nproc);
     resolve_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
 }

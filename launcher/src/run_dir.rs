@@ -119,6 +119,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         "run.resume"
         | "run.run_dir"
         | "run.max_restarts"
+        | "run.start_limit_seconds"
         | "run.hosts"
         | "run.nproc"
         | "run.check_collectives"

@@ -13,7 +13,8 @@ pub const RANK_FAILED: u8 = 4;
 pub const DISK: u8 = 5;
 /// Our bug.
 pub const BUG: u8 = 70;
-/// Stopped on request after a checkpoint was saved; a batch script may requeue.
+/// Stopped on request after a checkpoint was saved, or before anything had begun; a batch script may
+/// requeue.
 pub const STOPPED: u8 = 75;
 /// A second Ctrl-C ended everything at once.
 pub const ABANDONED: u8 = 130;

@@ -100,6 +100,12 @@ pub const KEYS: &[Key] = &[
     )
     .flags(&["max_restarts"]),
     Key::new(
+        "run.start_limit_seconds",
+        KeyKind::Integer(1, 86_400),
+        "How long ranks may take to come; auto is 60, or 300 with hosts",
+    )
+    .or_auto(),
+    Key::new(
         "run.hosts",
         KeyKind::Text,
         "Hosts as for mpirun --host, such as a:4,b:4; empty is this machine",

@@ -41,6 +41,9 @@ pub struct Run {
     /// How often the launcher restarts the ranks from the newest whole checkpoint before it gives
     /// up.
     pub max_restarts: u32,
+    /// Seconds that the launcher waits for the first rank, and from each to the next, before it gives the
+    /// start up; at least 1.
+    pub start_limit_seconds: u64,
     /// Hosts as `mpirun --host` takes them, for example `a:4,b:4`; empty for this machine alone.
     pub hosts: String,
 }

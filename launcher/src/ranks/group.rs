@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lcsl_config::{Method, Protocol, RunConfig};
 
@@ -84,7 +85,11 @@ impl WorkerGroup<'_> {
         let mut announce =
             |verdict: &Verdict| end = announce(verdict, self.run_dir.at(), &path, log_start);
         let mut at = Watch {
-            supervision: Supervision::new(self.config.run.nproc, env!("CARGO_PKG_VERSION")),
+            supervision: Supervision::new(
+                self.config.run.nproc,
+                env!("CARGO_PKG_VERSION"),
+                Duration::from_secs(self.config.run.start_limit_seconds),
+            ),
             child,
             heard,
             secret: &secret,
@@ -128,6 +133,13 @@ fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> 
             );
             return End { code: exit::STOPPED, fault: None };
         }
+        Verdict::NotBegun => {
+            terminal::show_note(
+                "stopped before training began, so there was nothing to save; start again with the same \
+                 command and --resume auto",
+            );
+            return End { code: exit::STOPPED, fault: None };
+        }
         Verdict::Abandoned => Fault {
             hint: Some("go on from that checkpoint with --resume auto".to_owned()),
             ..Fault::new(
@@ -136,6 +148,7 @@ fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> 
             )
         },
         Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
+        Verdict::StartTooSlow { what } => explain::slow_start(what, &printed(log, log_start), log),
         Verdict::Failed { what, hint, rank, exit_code } => {
             let log = match rank {
                 Some(rank) => run_dir.log(*rank),

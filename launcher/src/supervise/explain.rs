@@ -43,6 +43,19 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
     Fault { hint, ..Fault::new(what, exit_code) }
 }
 
+/// Explains a start that took too long: `what` says who was missing.
+pub fn slow_start(what: &str, printed: &str, log: &Path) -> Fault {
+    let shown = own_complaint(printed).unwrap_or_else(|| first_lines(printed));
+    let said = if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n    ") };
+    let hint = format!(
+        "usual reasons are limits of the shell (ulimit -n, ulimit -v), a host that does not answer, and \
+         libtorch on a slow disk, for which run.start_limit_seconds can be raised; see {}",
+        log.display()
+    );
+    let what = format!("{what}; the launched program printed\n    {said}");
+    Fault { hint: Some(hint), ..Fault::new(what, exit::RANK_FAILED) }
+}
+
 /// The lines that a rank printed about itself: `error: …` and the remedy below it. Several ranks
 /// say the same.
 fn own_complaint(printed: &str) -> Option<Vec<&str>> {

@@ -1,10 +1,10 @@
 //! Watching over the ranks of a run.
 //!
 //! In reading order: [`facts`] is what is known; [`state`] is the pure middle, events in and actions
-//! out; [`verdict`] says how a run ended, from the facts; [`explain`] finds the cause in what a
-//! program printed before it could speak to us. Around them, [`server`] hears the ranks,
-//! [`processes`] starts and ends them, [`interrupts`] hears who asks to stop, [`display`] shows how it
-//! goes, and [`watch`] moves events and actions between all of these.
+//! out, with [`start`] for the wait until all ranks are there; [`verdict`] says how a run ended, from
+//! the facts; [`explain`] finds the cause in what a program printed before it could speak to us. Around
+//! them, [`server`] hears the ranks, [`interrupts`] who asks to stop, [`processes`] starts and ends
+//! ranks, [`display`] shows how it goes, and [`watch`] moves events and actions between all of these.
 
 pub mod display;
 pub mod explain;
@@ -12,6 +12,7 @@ pub mod facts;
 pub mod interrupts;
 pub mod processes;
 pub mod server;
+mod start;
 pub mod state;
 pub mod verdict;
 pub mod watch;

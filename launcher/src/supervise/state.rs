@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Running ── trouble, or the child ended, or all finished ──> Settling
+//!     asked to stop, or out of time, before all ranks have come ──> the verdict
 //! Settling ── its time is up, or nobody is left to speak ──> the verdict, then
 //!     some are left ──> Ending ── all are gone, or nothing more can be done ──> Over
 //!     all are gone ──> Over
@@ -18,6 +19,7 @@ use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::interrupts::Asking;
+use super::start::Start;
 use super::verdict::{self, Verdict};
 use lcsl_run_dir::RankRecord;
 
@@ -108,21 +110,32 @@ pub struct Supervision {
     asked_to_stop: bool,
     /// When the keyboard first interrupted.
     keyboard: Option<Duration>,
+    start: Start,
     stage: Stage,
 }
 
 impl Supervision {
-    /// Expects `ranks` ranks of program version `version`.
-    pub fn new(ranks: usize, version: &'static str) -> Self {
-        let (asked_to_stop, keyboard) = (false, None);
-        Self { facts: Facts::of(ranks), version, asked_to_stop, keyboard, stage: Stage::Running }
+    /// Expects `ranks` ranks of program version `version`, all of which have to come: with at most
+    /// `start_limit` from one to the next.
+    pub fn new(ranks: usize, version: &'static str, start_limit: Duration) -> Self {
+        Self {
+            facts: Facts::of(ranks),
+            version,
+            asked_to_stop: false,
+            keyboard: None,
+            start: Start::new(start_limit),
+            stage: Stage::Running,
+        }
     }
 
     /// Takes in what happened at `now` and says what to do about it, in order.
     pub fn on(&mut self, now: Duration, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Joined(hello) => self.join(hello, &mut actions),
+            Event::Joined(hello) => {
+                self.start.arrived(now);
+                self.join(hello, &mut actions);
+            }
             Event::Said { rank, message } => self.hear(rank, message, &mut actions),
             Event::Closed { rank } => self.close(rank),
             Event::ChildEnded(end) => self.facts.child = Some(end),
@@ -136,6 +149,7 @@ impl Supervision {
     /// When [`Event::TimePassed`] is wanted, if nothing happens before.
     pub fn wake_at(&self) -> Option<Duration> {
         match self.stage {
+            Stage::Running if !self.has_begun() => Some(self.start.wake_at()),
             Stage::Running | Stage::Over => None,
             Stage::Settling { until } => Some(until),
             Stage::Ending { kill_at, give_up_at } => Some(kill_at.unwrap_or(give_up_at)),
@@ -155,14 +169,10 @@ impl Supervision {
         } else if hello.world_size != self.facts.ranks.len() || taken {
             self.facts.misfit.get_or_insert(Misfit::World { hello: hello.clone() });
         }
-        let rank = hello.rank;
-        let Some(status) = self.facts.ranks.get_mut(rank) else {
+        let Some(status) = self.facts.ranks.get_mut(hello.rank) else {
             return;
         };
         *status = RankStatus { hello: Some(hello), connected: true, ..RankStatus::default() };
-        if self.asked_to_stop {
-            actions.push(Action::AskToStop { rank });
-        }
         let records: Option<Vec<RankRecord>> =
             self.facts.ranks.iter().map(|status| status.hello.as_ref().map(record)).collect();
         actions.extend(records.map(Action::RecordRanks));
@@ -215,6 +225,8 @@ impl Supervision {
                 actions.extend([Action::Decided(Verdict::Abandoned), Action::Kill]);
                 self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
             }
+            // No rank makes a step before all have come: nothing is lost, and none could save it.
+            Stage::Running if !self.has_begun() => self.decide(now, Verdict::NotBegun, actions),
             Stage::Running if !again => {
                 let connected =
                     (0..self.facts.ranks.len()).filter(|rank| self.facts.ranks[*rank].connected);
@@ -249,11 +261,13 @@ impl Supervision {
         if let Stage::Settling { until } = self.stage
             && (now >= until || self.all_have_left())
         {
-            actions.push(Action::Decided(verdict::of(&self.facts)));
-            let kill_at = now + TERMINATION;
-            self.stage = Stage::Ending { kill_at: Some(kill_at), give_up_at: kill_at + BURIAL };
-            if !self.nobody_is_left() {
-                actions.push(Action::Terminate);
+            self.decide(now, verdict::of(&self.facts), actions);
+        }
+        if matches!(self.stage, Stage::Running) && !self.has_begun() {
+            if self.start.is_over(now) {
+                self.decide(now, verdict::of_slow_start(&self.facts, now), actions);
+            } else {
+                actions.extend(self.start.tell(now, &self.facts).map(Action::Say));
             }
         }
         if let Stage::Ending { kill_at, give_up_at } = self.stage {
@@ -264,6 +278,16 @@ impl Supervision {
                 actions.push(Action::Kill);
                 self.stage = Stage::Ending { kill_at: None, give_up_at };
             }
+        }
+    }
+
+    /// Decides how the run ended, and asks what is left of it to end.
+    fn decide(&mut self, now: Duration, verdict: Verdict, actions: &mut Vec<Action>) {
+        actions.push(Action::Decided(verdict));
+        let kill_at = now + TERMINATION;
+        self.stage = Stage::Ending { kill_at: Some(kill_at), give_up_at: kill_at + BURIAL };
+        if !self.nobody_is_left() {
+            actions.push(Action::Terminate);
         }
     }
 
@@ -286,7 +310,12 @@ impl Supervision {
 
     /// Whether every rank came and went, and the child with them: then no word can be under way.
     fn all_have_left(&self) -> bool {
-        self.nobody_is_left() && self.facts.ranks.iter().all(|status| status.hello.is_some())
+        self.nobody_is_left() && self.has_begun()
+    }
+
+    /// Whether every rank has come: before, none can have made a step.
+    fn has_begun(&self) -> bool {
+        self.facts.ranks.iter().all(|status| status.hello.is_some())
     }
 
     fn nobody_is_left(&self) -> bool {

@@ -1,10 +1,12 @@
 //! How a run ended, and the sentence that says it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use lcsl_collective::control::{Hello, Phase};
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
+use super::start::{absent, listed};
 use lcsl_run_dir::exit;
 
 /// How a run ended.
@@ -14,10 +16,17 @@ pub enum Verdict {
     Done,
     /// All ranks stopped on request, after a checkpoint.
     Stopped,
+    /// Stopped on request before any step could be made.
+    NotBegun,
     /// A second interrupt ended everything at once.
     Abandoned,
     /// No rank ever reached the launcher; what the program printed must say why.
     NeverStarted(ChildEnd),
+    /// Ranks took too long to come; what the program printed may say why.
+    StartTooSlow {
+        /// A clause that says who was missing for how long.
+        what: String,
+    },
     /// Something went wrong.
     Failed {
         /// What happened and where.
@@ -62,6 +71,14 @@ pub(super) fn of(run: &Facts) -> Verdict {
     }
     let codes: Vec<i32> = run.ranks.iter().filter_map(finished_with).collect();
     if codes.len() == run.ranks.len() { all_finished(run.child, &codes) } else { left_alone(run) }
+}
+
+/// Judges a run whose ranks have not all come within the limit, at `now`.
+pub(super) fn of_slow_start(run: &Facts, now: Duration) -> Verdict {
+    let (absent, seconds) = (absent(run), now.as_secs());
+    let who = if absent.len() == run.ranks.len() { "no rank".to_owned() } else { listed(&absent) };
+    let had = if absent.len() == run.ranks.len() { "had reached" } else { "had not reached" };
+    Verdict::StartTooSlow { what: format!("{who} {had} the launcher after {seconds} s") }
 }
 
 /// A rank of another version of the program.
@@ -120,13 +137,9 @@ fn lost(run: &Facts, rank: usize) -> Verdict {
         _ => "was killed (no last word)".to_owned(),
     };
     let mut what = format!("{} {how}{}", name(status, rank), place(status));
-    let absent: Vec<String> = (0..run.ranks.len())
-        .filter(|rank| run.ranks[*rank].hello.is_none())
-        .map(|rank| rank.to_string())
-        .collect();
+    let absent = absent(run);
     if !absent.is_empty() {
-        let absent = absent.join(", ");
-        let _ = write!(what, "; rank {absent} had not reached the launcher by then");
+        let _ = write!(what, "; {} had not reached the launcher by then", listed(&absent));
     }
     Verdict::Failed {
         what,

@@ -210,6 +210,37 @@ fn a_second_interrupt_ends_everything_at_once() {
     nobody_outlived(&stage, 0..2);
 }
 
+/// Story: `(ulimit -n 32; lcsl train … --nproc 2)` hung for ever, and said nothing.
+#[test]
+fn a_start_that_hangs_ends_by_itself() {
+    let stage = Stage::new();
+    stage.cast("mpirun", "mpirun-that-hangs");
+    let flags = ["--nproc=2", "--set=run.start_limit_seconds=1"];
+    let outcome = stage.outcome(stage.train("exit 1", &flags));
+    outcome
+        .ended(4)
+        .said("waiting for ranks 0 to 1 to load libtorch")
+        .said("error: no rank had reached the launcher after 1 s; the launched program printed\n    no more files\n")
+        .said("ulimit -n");
+    assert!(!stage.path("outlived").exists());
+}
+
+/// Story: the first SIGTERM to a start that hung promised a checkpoint of ranks that did not exist, the
+/// second said "go on from that checkpoint", and mpirun was left behind.
+#[test]
+fn a_start_that_hangs_ends_at_the_first_signal() {
+    for asking in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let stage = Stage::new();
+        stage.cast("mpirun", "mpirun-that-hangs");
+        let child = started(stage.train("exit 1", &["--nproc=2"]));
+        stage.await_file("began");
+        signal(&child, asking);
+        let outcome = outcome(&stage, child);
+        outcome.ended(75).said("stopped before training began");
+        assert!(!outcome.err.contains("checkpoint"), "{}", outcome.err);
+    }
+}
+
 #[test]
 fn a_directory_in_use_is_refused_with_the_name_of_its_user() {
     let stage = Stage::new();

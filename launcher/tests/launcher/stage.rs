@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+fn fake(player: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/launcher/fakes").join(player)
+}
+
 /// A stage; everything on it is gone when it is dropped.
 pub(crate) struct Stage {
     folder: TempDir,
@@ -33,12 +37,18 @@ impl Stage {
         // A link to the file itself, so that the program finds its neighbour here; a copied file
         // could still be open for writing in a process that another test is starting just now.
         fs::hard_link(env!("CARGO_BIN_EXE_lcsl"), at.join("bin/lcsl")).unwrap();
-        let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/launcher/fakes");
-        symlink(fakes.join("lcsl-rank"), at.join("bin/lcsl-rank")).unwrap();
-        symlink(fakes.join("mpirun"), at.join("path/mpirun")).unwrap();
+        symlink(fake("lcsl-rank"), at.join("bin/lcsl-rank")).unwrap();
+        symlink(fake("mpirun"), at.join("path/mpirun")).unwrap();
         fs::write(at.join("torch/lib/libtorch_cpu.so"), "").unwrap();
         fs::write(at.join("torch/version.py"), "__version__ = '2.11.0+cu130'\n").unwrap();
         Self { folder }
+    }
+
+    /// Gives the part of a program on the path to another player in `fakes/`.
+    pub(crate) fn cast(&self, program: &str, player: &str) {
+        let place = self.path("path").join(program);
+        fs::remove_file(&place).unwrap();
+        symlink(fake(player), place).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -213,14 +213,11 @@ fn a_program_that_ends_under_working_ranks_takes_them_along() {
 }
 
 #[test]
-fn an_interrupt_asks_every_rank_to_stop_also_those_that_come_later() {
-    let story = story_of(2).joined(0).happens(KEYBOARD);
-    assert!(story.has(&Action::AskToStop { rank: 0 }));
-    assert!(!story.has(&Action::AskToStop { rank: 1 }));
+fn an_interrupt_asks_every_rank_to_stop() {
+    let story = Story::at_work(2).happens(KEYBOARD);
+    assert!((0..2).all(|rank| story.has(&Action::AskToStop { rank })));
     assert!(story.done.iter().any(|action| matches!(action, Action::Say(text)
         if text.starts_with("stopping at the next step boundary"))));
-    let story = story.joined(1);
-    assert!(story.has(&Action::AskToStop { rank: 1 }));
     assert!(story.run.was_interrupted());
     let story = story.finished(0, 75).finished(1, 75).child(ChildEnd::Code(75));
     assert_eq!(story.verdict(), Some(&Verdict::Stopped));
@@ -266,6 +263,44 @@ fn only_the_keyboard_can_insist_and_not_within_a_second() {
     assert_eq!(insisted.verdict(), Some(&Verdict::Abandoned));
     let hurried = Story::at_work(2).closed(1).later(1000).happens(SYSTEM);
     assert!(!hurried.has(&Action::Kill), "survivors keep their two seconds");
+}
+
+/// Story: `(ulimit -n 32; lcsl train … --nproc 2)` hung for ever in mpirun. The first SIGTERM promised a
+/// checkpoint although no rank existed, and the next said "go on from that checkpoint".
+#[test]
+fn before_all_ranks_have_come_the_first_signal_ends_the_run() {
+    for asking in [KEYBOARD, SYSTEM] {
+        let story = story_of(2).joined(1).happens(asking);
+        assert_eq!(story.verdict(), Some(&Verdict::NotBegun));
+        assert!(story.has(&Action::Terminate) && !story.done.iter().any(|it| said(it).is_some()));
+        let story = story.later(1999);
+        assert!(!story.has(&Action::Kill));
+        assert!(story.later(1).has(&Action::Kill), "a program that is deaf to SIGTERM");
+    }
+}
+
+/// Story: as above, without a signal: nothing was said, and nothing ever ended it.
+#[test]
+fn a_start_has_a_limit_from_each_rank_to_the_next() {
+    let story = story_of(3).later(9_999);
+    assert!(story.done.is_empty());
+    let story = story.later(1);
+    insta::assert_snapshot!(
+        said(&story.done[0]).unwrap(),
+        @"waiting for ranks 0 to 2 to load libtorch and reach the launcher, at most 60 s (run.start_limit_seconds)"
+    );
+    let alone = story.later(49_999);
+    assert_eq!(alone.verdict(), None);
+    let what = "no rank had reached the launcher after 60 s".to_owned();
+    assert_eq!(alone.later(1).verdict(), Some(&Verdict::StartTooSlow { what }));
+    let story = story_of(3).later(50_000).joined(1).later(59_999);
+    assert_eq!(story.verdict(), None);
+    let what = "ranks 0, 2 had not reached the launcher after 110 s".to_owned();
+    let story = story.later(1);
+    assert_eq!(story.verdict(), Some(&Verdict::StartTooSlow { what }));
+    assert!(story.has(&Action::Terminate));
+    let come = story_of(2).joined(0).joined(1);
+    assert_eq!(come.run.wake_at(), None, "work has no limit");
 }
 
 fn said(action: &Action) -> Option<&String> {

@@ -17,7 +17,7 @@ pub(super) struct Story {
 }
 
 pub(super) fn story(ranks: usize) -> Story {
-    let run = Supervision::new(ranks, "1.0");
+    let run = Supervision::new(ranks, "1.0", Duration::from_secs(60));
     Story { run, now: Duration::ZERO, done: Vec::new() }
 }
 
