@@ -39,6 +39,13 @@ pub enum Event<'a> {
         /// Optimiser steps made before.
         step: u64,
     },
+    /// Newer checkpoints than the one that training goes on from are broken.
+    PassedOver {
+        /// Optimiser steps made before the one that it goes on from.
+        step: u64,
+        /// What is wrong with each, the newest first.
+        checkpoints: &'a [String],
+    },
     /// Some optimiser steps were made.
     Step {
         /// Epoch, from 0.

@@ -146,22 +146,28 @@ impl<'a> Run<'a> {
             objective,
             data_module,
         };
-        let marks = run.restore(classes)?;
+        let (marks, passed_over) = run.restore(classes)?;
         let log_every_steps = config.train.log_every_steps as u64;
         if is_first {
             run.recorders = Recorders::open(run_dir, control, log_every_steps, &marks)?;
+            run.report_passed_over(&passed_over)?;
         }
         Ok(run)
     }
 
     /// Goes back to the newest whole checkpoint, if there is one. Returns how much of
-    /// `metrics.jsonl` is older than it.
-    fn restore(&mut self, classes: usize) -> Result<Marks, TrainError> {
+    /// `metrics.jsonl` is older than it, and why newer ones were passed over, a sentence each.
+    ///
+    /// Where there are checkpoints and none is whole, nothing is begun: the first step would cut the
+    /// metrics to nothing, and the first checkpoint would remove what can perhaps be put back.
+    fn restore(&mut self, classes: usize) -> Result<(Marks, Vec<String>), TrainError> {
         let (found, broken) = checkpoints::newest(self.run_dir)?;
-        for sentence in broken {
-            tracing::warn!("{sentence}; going back to an older one");
-        }
-        let Some(found) = found else { return Ok(Marks::default()) };
+        let Some(found) = found else {
+            let nothing_lost = broken.is_empty();
+            return nothing_lost
+                .then(|| (Marks::default(), Vec::new()))
+                .ok_or(TrainError::NoneWhole { broken });
+        };
         let unusable = |why| TrainError::Checkpoint { path: found.directory.clone(), why };
         let fits = found.manifest.ledger.fits(classes)
             && found.manifest.position.step_in_epoch <= self.plan().steps();
@@ -180,7 +186,7 @@ impl<'a> Run<'a> {
         self.totals = found.manifest.totals;
         self.corrupt = found.manifest.corrupt;
         self.admission_digest = found.manifest.admission_digest;
-        Ok(marks)
+        Ok((marks, broken))
     }
 }
 
@@ -291,5 +297,69 @@ fn settings(admission: &Admission) -> AdmissionSettings {
         burst_steps: admission.burst_steps,
         share: admission.share.0,
         crest_alpha: admission.crest_alpha,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{Machine, parse_train};
+    use lcsl_run_dir::exit::BAD_DATA;
+
+    use super::*;
+    use crate::engine::run::failure;
+
+    fn config() -> RunConfig {
+        let flags = [
+            "--dataset=synthetic",
+            "--set=data.synthetic_classes=3",
+            "--set=data.synthetic_largest=16",
+            "--imb_factor=0.5",
+            "--image_size=16",
+            "--method=ce",
+            "--batch_size=8",
+            "--epochs=1",
+            "--gpu=cpu",
+            "--set=checkpoint.every_steps=1",
+            "--set=checkpoint.keep_last=2",
+        ];
+        parse_train(&flags.map(Into::into), &Machine { cores: 1, gpus: None }).unwrap().config
+    }
+
+    fn open<'a>(config: &'a RunConfig, run_dir: &'a RunDir) -> Result<Run<'a>, TrainError> {
+        Run::open(config, run_dir, Box::new(Solo), Control::absent(), Device::Cpu)
+    }
+
+    /// Story: every checkpoint of a run was broken. With `--resume auto` it began at step 1, cut its
+    /// metrics to nothing and removed the old checkpoints, and not a word was said.
+    #[test]
+    fn broken_checkpoints_are_passed_over_aloud_and_never_all_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, run_dir) = (config(), RunDir::at(folder.path()));
+        open(&config, &run_dir).unwrap().train().unwrap();
+        let mut kept: Vec<_> = fs::read_dir(run_dir.checkpoints())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        kept.sort();
+        let [older, newer] = kept.as_slice() else { panic!("{kept:?}") };
+        fs::write(newer.join("model.safetensors"), "cut").unwrap();
+        drop(open(&config, &run_dir).unwrap());
+        let metrics = fs::read_to_string(run_dir.metrics()).unwrap();
+        let last: serde_json::Value =
+            serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+        assert_eq!(last["event"], "passed_over");
+        let why = last["checkpoints"][0].as_str().unwrap();
+        assert!(why.contains(newer.to_str().unwrap()) && why.contains("not whole"), "{why}");
+
+        fs::remove_file(older.join("manifest.json")).unwrap();
+        let Err(error) = open(&config, &run_dir) else { panic!("it began anew") };
+        let failure = failure::of_training(&error);
+        assert_eq!(failure.exit_code, i32::from(BAD_DATA));
+        assert_eq!(failure.what.matches("is not whole").count(), 2, "{}", failure.what);
+        assert_eq!(fs::read_to_string(run_dir.metrics()).unwrap(), metrics, "metrics were cut");
+        assert!(older.exists() && newer.exists());
     }
 }

@@ -57,6 +57,12 @@ pub enum TrainError {
         /// What does not fit.
         why: String,
     },
+    /// There are checkpoints, and none of them is whole.
+    #[error("no checkpoint of this run is whole: {}", broken.join("; "))]
+    NoneWhole {
+        /// What is wrong with each, a sentence; the newest first.
+        broken: Vec<String>,
+    },
     /// The ranks could not set up their traffic, before the first step or at the beginning of a stage.
     #[error("setting up the traffic between ranks: {0}")]
     Join(CollectiveError),

@@ -31,6 +31,11 @@ pub fn of_training(error: &TrainError) -> Failure {
             let hint = "remove that checkpoint to go on from the one before, or start a new run";
             (BAD_DATA, Some(hint.to_owned()), false)
         }
+        TrainError::NoneWhole { .. } => {
+            let hint = "put back a whole copy of one of them, or move checkpoints/ away to begin again at \
+                        step 1";
+            (BAD_DATA, Some(hint.to_owned()), false)
+        }
         TrainError::Apart { source: CollectiveError::Disagreement { .. }, .. } => {
             let hint = "a memory, a cable or a library of that host is at fault: leave it out, and go on \
                         from the newest checkpoint with --resume auto";

@@ -10,6 +10,19 @@ use crate::run_dir::checkpoints::Position;
 use crate::run_dir::metrics;
 
 impl Run<'_> {
+    /// Says which checkpoints are broken, a sentence each, so that an older one is gone on from.
+    pub(super) fn report_passed_over(&mut self, broken: &[String]) -> Result<(), TrainError> {
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let (at, step) = (self.totals.seconds, self.position.step);
+        for sentence in broken {
+            let text = format!("{sentence}; going back to the one of step {step}");
+            self.recorders.notice(at, &text)?;
+        }
+        Ok(self.recorders.line(at, Event::PassedOver { step, checkpoints: broken })?)
+    }
+
     pub(super) fn report_start(&mut self) -> Result<(), TrainError> {
         let at = self.totals.seconds;
         for notice in &self.data_module.notices {
