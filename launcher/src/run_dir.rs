@@ -1,6 +1,7 @@
 //! The run directory from the launcher's side: whether a run may begin there, its lock, and the files
 //! that the launcher writes. What lies where is said by `lcsl_run_dir`.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -39,17 +40,18 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
     }
     let names = entries(root)?;
     let fresh = names.iter().all(|name| name == LOCK);
+    let began = !fresh && has_begun(&at, &names)?;
     match &config.run.resume {
-        Resume::Never if !fresh => return Err(occupied(root)),
+        Resume::Never if began => return Err(occupied(root)),
         Resume::Path(_) if fresh => return Err(nothing_to_resume(root)),
         _ => {}
     }
-    if names.iter().any(|name| name == names::CONFIG) {
+    if began && names.iter().any(|name| name == names::CONFIG) {
         same_configuration(config, root)?;
         if at.result().exists() {
             return Ok(Opened::Finished);
         }
-    } else if names.iter().any(|name| name != LOCK && name != names::LOGS) {
+    } else if began && names.iter().any(|name| name != LOCK && name != names::LOGS) {
         return Err(Fault::usage(
             format!(
                 "{} has files in it, but no config.toml: it is no run directory",
@@ -82,7 +84,7 @@ impl LockedRunDir {
 }
 
 /// The names in a directory; none where there is no directory.
-fn entries(root: &Path) -> Result<Vec<std::ffi::OsString>, Fault> {
+fn entries(root: &Path) -> Result<Vec<OsString>, Fault> {
     let unreadable = |error: io::Error| Fault::disk("read", root, &error);
     match fs::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -95,6 +97,30 @@ fn entries(root: &Path) -> Result<Vec<std::ffi::OsString>, Fault> {
             listing.map(|entry| entry.map(|entry| entry.file_name()).map_err(unreadable)).collect()
         }
     }
+}
+
+/// Whether a directory with these `names` in it holds more than the traces of a run that ended before
+/// its first step. Such a run, whose command was wrong, must not stand in the way of the right one.
+fn has_begun(at: &RunDir, names: &[OsString]) -> Result<bool, Fault> {
+    let (ranks, checkpoints) = (at.ranks(), at.checkpoints());
+    let traces = [&ranks, &checkpoints, &at.config(), &at.logs(), &at.lock(), &at.metrics()]
+        .map(|path| path.file_name().map(ToOwned::to_owned));
+    let is_trace = |name: &OsString| {
+        traces.contains(&Some(name.clone())) || Path::new(name).extension() == Some("tmp".as_ref())
+    };
+    if !names.iter().all(is_trace) || !names.iter().any(|name| name == names::CONFIG) {
+        return Ok(true);
+    }
+    let saved = entries(&checkpoints)?;
+    Ok(saved.iter().any(|name| names::is_checkpoint(&name.to_string_lossy()))
+        || fs::read(at.metrics()).is_ok_and(|metrics| has_steps(&metrics)))
+}
+
+/// Whether anything but the beginning of a run was written into `metrics.jsonl`.
+fn has_steps(metrics: &[u8]) -> bool {
+    let lines = metrics.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let event = |line| serde_json::from_slice::<serde_json::Value>(line).ok();
+    lines.map(event).any(|line| line.is_none_or(|line| line["event"] != "start"))
 }
 
 fn occupied(root: &Path) -> Fault {
@@ -228,11 +254,50 @@ mod tests {
         fault.to_string().replace(root.to_str().unwrap(), "RUN")
     }
 
-    /// A run with these flags that was started and left.
-    fn started(root: &Path, flags: &[&str]) {
+    /// A run with these flags that ended before its first step.
+    fn failed_at_once(root: &Path, flags: &[&str]) {
         let command = command(root, flags);
         let Ok(Opened::Ready(run_dir)) = open(&command.config) else { panic!("not ready") };
         run_dir.write_config(&to_toml(&command.config, &command.origins)).unwrap();
+        run_dir.write_ranks(&[]).unwrap();
+        let start = "{\"seconds\":0.0,\"event\":\"start\",\"train_counts\":[5]}\n";
+        fs::write(root.join("metrics.jsonl"), start).unwrap();
+    }
+
+    /// A run with these flags that was started, has saved a checkpoint, and was left.
+    fn started(root: &Path, flags: &[&str]) {
+        failed_at_once(root, flags);
+        fs::create_dir_all(root.join("checkpoints/step-0000000010")).unwrap();
+    }
+
+    /// Story: a run with a wrong flag ended before its first step. The corrected command was refused,
+    /// since the directory was not empty; with `--resume auto`, since its configuration was another.
+    #[test]
+    fn a_run_that_failed_before_its_first_step_is_as_good_as_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        failed_at_once(&root, &["--lr=0.5"]);
+        fs::create_dir_all(root.join("checkpoints/.step-0000000010.tmp")).unwrap();
+        for flags in [&[][..], &["--resume=auto"]] {
+            let again = open(&command(&root, flags).config);
+            assert!(matches!(again, Ok(Opened::Ready(_))), "{flags:?}: {again:?}");
+        }
+        let named = format!("--resume={}", root.display());
+        assert!(open(&command(&root, &[&named]).config).is_ok());
+        // A step that was made, a note of the user's and a result are not to be lost.
+        let metrics = root.join("metrics.jsonl");
+        for (name, text) in [
+            ("metrics.jsonl", "{\"event\":\"start\"}\n{\"event\":\"step\",\"step\":10}\n"),
+            ("metrics.jsonl", "{\"event\":\"start\"}\n{\"event\":\"ste"),
+            ("notes.txt", "the best one so far"),
+            ("result.json", "{}"),
+        ] {
+            fs::write(root.join(name), text).unwrap();
+            assert!(refused(&root, &[]).contains("is not empty"), "{name}");
+            fs::remove_file(root.join(name)).unwrap();
+        }
+        fs::write(metrics, "").unwrap();
+        assert!(open(&command(&root, &[]).config).is_ok());
     }
 
     #[test]

@@ -260,7 +260,8 @@ fn a_directory_in_use_is_refused_with_the_name_of_its_user() {
 #[test]
 fn a_stopped_run_goes_on_and_a_finished_one_does_not_run_again() {
     let stage = Stage::new();
-    stage.outcome(stage.train("hello; finish 75", &["--resume=auto"])).ended(75);
+    let scene = "hello; mkdir -p $run_dir/checkpoints/step-0000000007; finish 75";
+    stage.outcome(stage.train(scene, &["--resume=auto"])).ended(75);
     let other = stage.outcome(stage.train("exit 1", &["--resume=auto", "--lr=0.5"]));
     other.ended(2).said("train.lr is 0.01 there, but 0.5 was asked for");
     let scene = "hello; result; finish 0";
@@ -270,6 +271,17 @@ fn a_stopped_run_goes_on_and_a_finished_one_does_not_run_again() {
     assert_eq!(json(&again.out)["steps"], 7);
     let named = stage.lcsl(&["train", "--dataset=synthetic", "--gpu=cpu", "--resume=runs/a"]);
     stage.outcome(named).ended(0).said("already finished: runs/a");
+}
+
+/// Story: training ended at once for want of images. The corrected command was refused, since the run
+/// directory was not empty, and the next one, since its configuration was another.
+#[test]
+fn a_run_without_a_step_does_not_block_the_corrected_command() {
+    let stage = Stage::new();
+    stage.outcome(stage.train("hello; fail 3 'no images'", &["--lr=0.5"])).ended(3);
+    stage.outcome(stage.train("hello; result; finish 0", &["--lr=0.1"])).ended(0);
+    let config = fs::read_to_string(stage.path("runs/a/config.toml")).unwrap();
+    assert!(config.contains("lr = 0.1 "), "{config}");
 }
 
 #[test]

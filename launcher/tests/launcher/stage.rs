@@ -99,7 +99,7 @@ impl Stage {
 
     /// Whether the process of a rank that said hello still runs.
     pub(crate) fn rank_lives(&self, rank: usize) -> bool {
-        let pid = fs::read_to_string(self.path(&format!("runs/a/pid-{rank}"))).unwrap();
+        let pid = fs::read_to_string(self.path(&format!("runs/a/logs/pid-{rank}"))).unwrap();
         // A zombie that nobody has waited for yet has no memory left.
         let status = fs::read_to_string(format!("/proc/{}/status", pid.trim()));
         status.is_ok_and(|status| status.contains("VmSize"))
