@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::command;
 use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::leftovers;
 use crate::ranks::programs::SearchPaths;
 use crate::run_dir::LockedRunDir;
 use crate::supervise::display::{Display, Words};
@@ -48,6 +49,7 @@ impl WorkerGroup<'_> {
     pub async fn train(&self) -> Result<u8, Fault> {
         let mut interrupts =
             Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
+        leftovers::sweep();
         let restarts = self.config.run.max_restarts;
         let mut attempt = 0;
         loop {
