@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
-use crate::run_config::{Devices, Protocol, Resume, RunConfig};
+use crate::run_config::{DatasetName, Devices, ImbalanceKind, Protocol, Resume, RunConfig};
 use crate::zoo::ZOO;
 
 /// One rule: the keys that it speaks about, and what it says when it is broken.
@@ -45,6 +45,16 @@ const RULES: &[Rule] = &[
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
     Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
+    Rule {
+        keys: &[
+            "data.imb_factor",
+            "data.imb_type",
+            "data.name",
+            "data.synthetic_classes",
+            "data.synthetic_largest",
+        ],
+        broken: classes_without_an_image,
+    },
     Rule {
         keys: &["data.validation_per_class", "train.protocol"],
         broken: validation_and_protocol,
@@ -219,6 +229,41 @@ fn foreign_recipe(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             format!("data.data_aug is {recipe}, a recipe that {dataset} does not have"),
             format!("{dataset} has {}", words.join(", ")),
+        )
+    })
+}
+
+/// What is known here is known before anything starts; folders of one's own are counted by the ranks.
+fn classes_without_an_image(config: &RunConfig) -> Option<Breach> {
+    let data = &config.data;
+    let (classes, largest) = match data.name {
+        DatasetName::Cifar10 => (10, 5000),
+        DatasetName::Cifar100 => (100, 500),
+        DatasetName::FashionMnist => (10, 6000),
+        DatasetName::Synthetic => (data.synthetic_classes, data.synthetic_largest),
+        DatasetName::ImagenetLt | DatasetName::Inaturalist2018 | DatasetName::Folder => {
+            return None;
+        }
+    };
+    let keeps = |exponent: f64| largest as f64 * data.imb_factor.powf(exponent) >= 1.0;
+    let empty = match data.imb_type {
+        ImbalanceKind::Balanced => 0,
+        ImbalanceKind::Step if keeps(1.0) => 0,
+        ImbalanceKind::Step => classes - classes / 2,
+        ImbalanceKind::Exp => {
+            let exponent = |class: usize| class as f64 / (classes as f64 - 1.0);
+            (1..classes).filter(|class| !keeps(exponent(*class))).count()
+        }
+    };
+    (empty > 0).then(|| {
+        let least = (1e6 / largest as f64).ceil() / 1e6;
+        Breach::new(
+            format!(
+                "data.imb_factor is {}, which leaves {empty} of {classes} classes without an image: \
+                 the largest has {largest}",
+                data.imb_factor
+            ),
+            format!("--imb_factor={least} leaves the smallest class one image"),
         )
     })
 }

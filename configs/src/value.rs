@@ -166,9 +166,17 @@ fn number_in_range(key: &Key, number: f64) -> Result<Value, Wrong> {
         return Err(format!("{} is {number}, but must be finite", key.path).into());
     }
     if !range.contains(number) {
-        return Err(format!("{} is {number}, but must be {range}", key.path).into());
+        let what = format!("{} is {number}, but must be {range}", key.path);
+        return Err(Wrong { what, hint: ratio_hint(key, number) });
     }
     Ok(Value::Number(number))
+}
+
+/// The papers name the ratio of the largest class to the smallest; the factor is the other way round.
+fn ratio_hint(key: &Key, number: f64) -> Option<String> {
+    let is_ratio = key.path == "data.imb_factor" && (2.0..=1e6).contains(&number);
+    let factor = (1e6 / number).round() / 1e6;
+    is_ratio.then(|| format!("the imbalance ratio {number} is --imb_factor={factor}"))
 }
 
 fn integer(key: &Key, digits: &str, low: u64, high: u64) -> Result<Value, Wrong> {

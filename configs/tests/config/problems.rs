@@ -114,6 +114,41 @@ fn the_ends_of_ranges_are_allowed() {
     );
 }
 
+/// Story: `--imb_factor 100`, as the papers say it, was refused without a word on what to write, and
+/// `--imb_factor 0.0001` trained on classes without an image.
+#[test]
+fn a_factor_that_is_a_ratio_or_leaves_classes_without_an_image() {
+    insta::assert_snapshot!(bad("--imb_factor=100"), @r"
+    the configuration has a problem
+      - data.imb_factor is 100, but must be in (0, 1]
+        where: flag --imb_factor
+        hint: the imbalance ratio 100 is --imb_factor=0.01
+    ");
+    insta::assert_snapshot!(bad("--dataset=cifar10 --imb_factor=0.0001"), @r"
+    the configuration has a problem
+      - data.imb_factor is 0.0001, which leaves 1 of 10 classes without an image: the largest has 5000
+        where: flag --imb_factor and flag --dataset
+        hint: --imb_factor=0.0002 leaves the smallest class one image
+    ");
+    for (flags, empty) in [
+        ("--dataset=cifar100 --imb_type=step --imb_factor=0.001", "50 of 100"),
+        ("--dataset=synthetic --set data.synthetic_largest=16", "4 of 10"),
+        ("--dataset=fashion_mnist --imb_factor=1e-6", "4 of 10"),
+    ] {
+        let text = bad(flags).to_string();
+        assert!(text.contains(&format!("leaves {empty} classes")), "{text}");
+    }
+    for flags in [
+        "--dataset=cifar100 --imb_factor=0.002",
+        "--dataset=cifar10 --imb_factor=0.0002",
+        "--dataset=fashion_mnist --imb_factor=0.000167",
+        "--dataset=cifar10 --imb_type=balanced --imb_factor=0.0001",
+        "--dataset=folder --imb_factor=0.0001",
+    ] {
+        good(flags);
+    }
+}
+
 #[test]
 fn a_batch_smaller_than_the_ranks() {
     insta::assert_snapshot!(bad("--batch_size=3 --virtual_ranks=4"), @r"

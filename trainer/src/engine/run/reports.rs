@@ -30,10 +30,18 @@ impl Run<'_> {
         }
         let unscored = &self.data_module.unscored;
         if !unscored.is_empty() {
-            let count = unscored.len();
-            let text = format!(
-                "{count} classes have no image to hold out and stay out of the score: {unscored:?}"
-            );
+            let text = match unscored.as_slice() {
+                [class] => {
+                    format!("class {class} has no image to hold out and stays out of the score")
+                }
+                _ => format!(
+                    "{} classes have no image to hold out and stay out of the score: {unscored:?}",
+                    unscored.len()
+                ),
+            };
+            self.recorders.notice(at, &text)?;
+        }
+        if let Some(text) = without_images(&self.data_module.train_counts) {
             self.recorders.notice(at, &text)?;
         }
         let Position { epoch, step, .. } = self.position;
@@ -106,9 +114,35 @@ impl Run<'_> {
     }
 }
 
+/// Which classes cannot be learnt: lists and profiles may give a class no training image.
+fn without_images(train_counts: &[u64]) -> Option<String> {
+    let classes = train_counts.iter().enumerate().filter(|(_, count)| **count == 0);
+    let classes: Vec<usize> = classes.map(|(class, _)| class).collect();
+    match classes.as_slice() {
+        [] => None,
+        [class] => Some(format!("class {class} has no training image")),
+        _ => Some(format!("{} classes have no training image: {classes:?}", classes.len())),
+    }
+}
+
 /// That images are missing from training, or from an accuracy.
 pub(super) fn left_out(corrupt: u64, images: usize, purpose: &str) -> String {
     format!(
         "corrupt records are left out: {corrupt} of {images} {purpose} images; logs/rank-N.log names them"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: a folder of one's own, cut by a factor that left some classes without an image, trained on
+    /// without a word.
+    #[test]
+    fn classes_without_a_training_image_are_named() {
+        assert_eq!(without_images(&[3, 2, 1]), None);
+        assert_eq!(without_images(&[3, 0]).unwrap(), "class 1 has no training image");
+        let several = without_images(&[0, 5, 0]).unwrap();
+        assert_eq!(several, "2 classes have no training image: [0, 2]");
+    }
 }

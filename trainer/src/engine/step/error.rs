@@ -33,13 +33,38 @@ pub enum StepError {
         images: u64,
     },
     /// The loss is infinite or not a number.
-    #[error("the loss is not finite (mixup {loss_mix}, self-labelling {loss_self})")]
+    #[error("the loss is not finite ({})", losses(*loss_mix, *loss_self))]
     NotFinite {
-        /// Mixup loss, summed over ranks.
+        /// Loss on the labels, mixed or not, summed over ranks.
         loss_mix: f64,
-        /// Self-labelling loss, summed over ranks.
+        /// Self-labelling loss, summed over ranks; 0 where nothing was admitted or can be.
         loss_self: f64,
         /// Whether it arose on this rank.
         here: bool,
     },
+}
+
+/// A method without self-labelling has one loss, and so has a step that admitted nothing.
+fn losses(loss_mix: f64, loss_self: f64) -> String {
+    if loss_self == 0.0 {
+        loss_mix.to_string()
+    } else {
+        format!("mixup {loss_mix}, self-labelling {loss_self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: with `--method ce` a run ended by "mixup NaN, self-labelling 0", of which it has neither.
+    #[test]
+    fn a_loss_that_is_one_loss_is_named_as_one() {
+        let text = |loss_mix, loss_self| {
+            StepError::NotFinite { loss_mix, loss_self, here: true }.to_string()
+        };
+        assert_eq!(text(f64::NAN, 0.0), "the loss is not finite (NaN)");
+        let both = "the loss is not finite (mixup 1.5, self-labelling inf)";
+        assert_eq!(text(1.5, f64::INFINITY), both);
+    }
 }
