@@ -7,9 +7,10 @@
 //! In reading order:
 //!
 //! - [`cli`]: the commands, and who does each of them: [`commands`].
-//! - [`machine`]: cores and GPUs. [`ranks`]: what has to be installed, the command that starts the
-//!   ranks, a pure function of the configuration, and the group of them that works on one run.
-//!   [`run_dir`]: whether a run may begin there, and its lock.
+//! - [`machine`]: cores and GPUs. [`surroundings`]: what started us, and the variables that it left.
+//! - [`ranks`]: what has to be installed, the command that starts the ranks, a pure function of the
+//!   configuration, and the group of them that works on one run. [`run_dir`]: whether a run may begin
+//!   there, and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
 //! - [`report`]: the figures of a finished run as a table.
 //! - [`fault`], [`terminal`]: how all of them say what is wrong, and where it is written.
@@ -22,4 +23,5 @@ pub mod ranks;
 pub mod report;
 pub mod run_dir;
 pub mod supervise;
+pub mod surroundings;
 pub mod terminal;

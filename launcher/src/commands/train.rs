@@ -14,6 +14,7 @@ use crate::ranks::group::{WorkerGroup, system_fault};
 use crate::ranks::programs::{SearchPaths, look};
 use crate::report::table;
 use crate::run_dir::{self, Opened};
+use crate::surroundings;
 use crate::terminal;
 use lcsl_run_dir::{RunDir, exit};
 
@@ -26,8 +27,10 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
             return Err(Fault::several(&problems.title(), &problems.0, exit::USAGE));
         }
     };
+    surroundings::check(&surroundings::variable)?;
     resolve_run_dir(&mut command.config, &command.origins)?;
-    for note in &command.notes {
+    let foreign = surroundings::notes(&command.config, &surroundings::variable);
+    for note in command.notes.iter().chain(&foreign) {
         terminal::show_note(note);
     }
     let paths = SearchPaths::here();

@@ -91,6 +91,23 @@ fn ranks_that_the_world_does_not_divide() {
     );
 }
 
+/// Story: whoever comes from another launcher starts one process for each GPU, or sets its variables, and
+/// learnt of neither.
+#[test]
+fn lcsl_is_started_once_and_told_by_flags() {
+    let stage = Stage::new();
+    let mut among_four = stage.train("exit 1", &[]);
+    among_four.env("OMPI_COMM_WORLD_SIZE", "4");
+    stage.outcome(among_four).refused(
+        2,
+        "error: mpirun has started lcsl as one of 4 processes
+  hint: start lcsl once, without mpirun: --nproc=4 makes it start as many ranks",
+    );
+    let mut told = stage.train("hello; result; finish 0", &["--threads=1"]);
+    told.envs([("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "4"), ("OMP_NUM_THREADS", "8")]);
+    stage.outcome(told).ended(0).said("for each of 4 tasks").said("OMP_NUM_THREADS=8 is not used");
+}
+
 #[test]
 fn a_run_directory_that_is_not_empty() {
     let stage = Stage::new();

@@ -66,6 +66,13 @@ impl Stage {
             .env("VERSION", env!("CARGO_PKG_VERSION"))
             .env_remove("LD_LIBRARY_PATH")
             .env_remove("CUDA_VISIBLE_DEVICES");
+        // What the tests were started by is told of, too.
+        for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RANK", "LOCAL_RANK", "WORLD_SIZE"] {
+            command.env_remove(name);
+        }
+        for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_ID"] {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -34,12 +34,12 @@ pub(super) fn join_world(
     }
     let mut world = MpiWorld::init()?;
     if world.world_size() != nproc {
-        return Err(CollectiveError::Unsupported {
-            what: format!(
-                "{} ranks were started for a run of {nproc}; start it through `lcsl train`",
-                world.world_size()
-            ),
-        });
+        let started = match world.world_size() {
+            1 => "1 rank was started".to_owned(),
+            several => format!("{several} ranks were started"),
+        };
+        let what = format!("{started} for a run of {nproc}; start it through `lcsl train`");
+        return Err(CollectiveError::Unsupported { what });
     }
     let (local_rank, _) = world.local_rank()?;
     let mut world: Box<dyn Communicator> = Box::new(world);
