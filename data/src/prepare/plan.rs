@@ -16,6 +16,8 @@ pub struct PreparePlan {
     pub lists: Vec<ListFile>,
     /// What is unusual about them, in sentences.
     pub warnings: Vec<String>,
+    /// How the folder was understood and what follows from it, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// The images of one split.

@@ -32,6 +32,10 @@ pub struct PrepareRequest {
     /// For [`DatasetId::Folder`]: smallest class over largest class of an exponential profile that is
     /// cut from the training images.
     pub imb_factor: Option<f64>,
+    /// For [`DatasetId::Folder`]: share of each class's images that is held out to test on; at least 0, below
+    /// 1. Where it is not given, a dataset without test images gives up
+    /// [`TEST_SHARE`](super::sources::folder::TEST_SHARE).
+    pub test_share: Option<f64>,
     /// Images of each class that are held out for validation ([`DatasetId::Folder`]) or drawn for it
     /// ([`DatasetId::Synthetic`]).
     pub val_per_class: usize,

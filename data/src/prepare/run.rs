@@ -39,6 +39,8 @@ const LOCK_FILE: &str = ".lock";
 pub struct Outcome {
     /// What is there now.
     pub manifest: DatasetManifest,
+    /// How the dataset was understood, in sentences.
+    pub notes: Vec<String>,
     /// It was there before, and nothing was done.
     pub already: bool,
 }
@@ -77,6 +79,16 @@ fn check(request: &PrepareRequest) -> Result<(), PrepareError> {
             "other datasets are long-tailed as published, or cut when a run starts",
         );
     }
+    if request.test_share.is_some_and(|share| !(0.0..1.0).contains(&share)) {
+        return usage("the share of test images must be at least 0 and below 1", "0.2 is usual");
+    }
+    let is_drawn = request.dataset == DatasetId::Synthetic;
+    if is_drawn && request.val_per_class > 0 && request.test_per_class == 0 {
+        return usage(
+            "without test images, those for validation would be tested on",
+            "ask for some with --test_per_class",
+        );
+    }
     if request.images_per_shard == 0 || request.image_size == 0 || request.max_side == Some(0) {
         return usage("sizes must be above 0", "leave them out for the defaults");
     }
@@ -109,7 +121,7 @@ fn prepare_shards(
     let settings = settings(request);
     let fingerprint = plan.fingerprint(&settings);
     if let Some(manifest) = claim(&request.out, &fingerprint)? {
-        return Ok(Outcome { manifest, already: true });
+        return Ok(Outcome { manifest, notes: plan.notes, already: true });
     }
     let total: usize = plan.splits.iter().map(|part| part.items.len()).sum();
     progress.total.store(total as u64, Ordering::Relaxed);
@@ -159,7 +171,7 @@ fn prepare_shards(
             let _ = fs::remove_file(shard_paths(&request.out.join(part.name), number).1);
         }
     }
-    Ok(Outcome { manifest, already: false })
+    Ok(Outcome { manifest, notes: plan.notes, already: false })
 }
 
 fn plan(request: &PrepareRequest) -> Result<(PreparePlan, ImageOrigin), PrepareError> {
@@ -267,7 +279,7 @@ fn prepare_arrays(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
     let dataset = datasets::open_official(request.dataset, &request.root)?;
     let fingerprint = blake3::Hash::from(dataset.digest).to_string();
     if let Some(manifest) = claim(&request.out, &fingerprint)? {
-        return Ok(Outcome { manifest, already: true });
+        return Ok(Outcome { manifest, notes: Vec::new(), already: true });
     }
     let source = ManifestSource { root: request.root.display().to_string(), lists: Vec::new() };
     let settings = "all images, unselected".to_owned();
@@ -281,7 +293,7 @@ fn prepare_arrays(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
     manifest.class_names = dataset.class_names;
     manifest.fingerprint = fingerprint;
     finish(&request.out, &manifest)?;
-    Ok(Outcome { manifest, already: false })
+    Ok(Outcome { manifest, notes: Vec::new(), already: false })
 }
 
 fn array_entry(part: &str, set: &ImageSet, classes: usize, digest: String) -> SplitEntry {

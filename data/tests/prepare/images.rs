@@ -16,7 +16,9 @@ use crate::stage::{jpeg, picture, put, refusal, request, run};
 /// One class of the given files.
 fn stage(files: &[(&str, Vec<u8>)]) -> (TempDir, PrepareRequest) {
     let folder = tempdir().unwrap();
-    let request = request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    request.test_share = Some(0.0);
     for (name, content) in files {
         put(&request.root.join("class").join(name), content);
     }

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod folder;
+mod hold_out;
 mod imagenet_lt;
 mod images;
 mod inaturalist;

@@ -23,6 +23,7 @@ pub(crate) fn request(dataset: DatasetId, root: &Path, out: &Path) -> PrepareReq
         official: false,
         threads: 2,
         imb_factor: None,
+        test_share: None,
         val_per_class: 0,
         test_per_class: 0,
         counts: None,
@@ -60,6 +61,17 @@ pub(crate) fn jpeg(number: u32) -> Vec<u8> {
 pub(crate) fn put(path: &Path, content: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
+}
+
+/// Classes of `counts` images under `prefix`.
+pub(crate) fn classes(request: &PrepareRequest, prefix: &str, counts: &[u32]) {
+    for (class, &count) in counts.iter().enumerate() {
+        for image in 0..count {
+            let number = class as u32 * 100 + image;
+            let name = format!("{prefix}class-{class}/{image:03}.jpg");
+            put(&request.root.join(name), jpeg(number));
+        }
+    }
 }
 
 /// A tiny ImageNet-LT: three classes of 6, 3 and 1 training images, one validation and two test

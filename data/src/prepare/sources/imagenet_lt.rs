@@ -54,7 +54,8 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
         class_names: Vec::new(),
         splits: Vec::new(),
         lists: Vec::new(),
-        warnings: vec![],
+        warnings: Vec::new(),
+        notes: Vec::new(),
     };
     for (name, mut list) in lists {
         if name != "train" {

@@ -70,7 +70,8 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
         class_names: Vec::new(),
         splits: Vec::new(),
         lists: Vec::new(),
-        warnings: vec![],
+        warnings: Vec::new(),
+        notes: Vec::new(),
     };
     for (name, file) in FILES {
         let path = root.join(file);

@@ -61,6 +61,10 @@ pub struct Prepare {
     /// folder: cut a long-tailed training set, smallest class over largest
     #[arg(long = "imb_factor", alias = "imb-factor", value_name = "FACTOR")]
     pub imb_factor: Option<f64>,
+    /// folder: share of each class that is held out to test on [default: 0.2 where there are no test
+    /// images]
+    #[arg(long = "test_share", alias = "test-share", value_name = "SHARE")]
+    pub test_share: Option<f64>,
     /// folder, synthetic: validation images of each class
     #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N", default_value_t = 0)]
     pub val_per_class: usize,
@@ -102,6 +106,9 @@ pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
     let manifest = &outcome.manifest;
     for warning in &manifest.warnings {
         terminal::show_warning(warning);
+    }
+    for note in &outcome.notes {
+        terminal::show_note(note);
     }
     if outcome.already {
         let out = request.out.display();
@@ -146,6 +153,7 @@ fn request(asked: &Prepare) -> PrepareRequest {
         official: asked.official,
         threads: asked.threads.map_or_else(cores, |threads| threads as usize),
         imb_factor: asked.imb_factor,
+        test_share: asked.test_share,
         val_per_class: asked.val_per_class,
         test_per_class: asked.test_per_class,
         counts: asked.counts.clone(),

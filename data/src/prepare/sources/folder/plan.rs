@@ -1,4 +1,4 @@
-//! Any images, a folder for each class.
+//! From the folder of images to a plan.
 //!
 //! Where the folder has a `train/`, its splits are taken from `train/`, `val/` (or `valid/`) and
 //! `test/`, as far as they are there; otherwise every sub-folder is a class of training images.
@@ -9,12 +9,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::hold_out::{select, test_part, use_of_parts};
 use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
 use crate::prepare::problems::DataProblems;
 use crate::prepare::request::PrepareRequest;
-use crate::profile;
-use crate::split::{self, SelectionOrder};
 
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 const HINT: &str = "--root names a folder with a sub-folder for each class, or with train/ (and \
@@ -57,56 +56,22 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         .into_iter()
         .map(|(name, files)| PlannedSplit { name, items: items(files, &class_names) })
         .collect();
-    let mut plan = PreparePlan { class_names, splits, lists: Vec::new(), warnings };
+    let mut plan =
+        PreparePlan { class_names, splits, lists: Vec::new(), warnings, notes: Vec::new() };
     plan.find_empty_classes(&mut walk.problems);
     if !walk.problems.is_empty() {
         let (root, problems) = (root.clone(), walk.problems);
         return Err(PrepareError::Problems { root, problems, hint: HINT });
     }
+    test_part(&mut plan, request)?;
     select(&mut plan, request)?;
+    plan.notes.push(use_of_parts(&plan));
     Ok(plan)
 }
 
-/// Cuts the long-tailed training set, and what is held out, from the training images.
-fn select(plan: &mut PreparePlan, request: &PrepareRequest) -> Result<(), PrepareError> {
-    let hold_out = request.val_per_class;
-    if request.imb_factor.is_none() && hold_out == 0 {
-        return Ok(());
-    }
-    let has_val = plan.splits.iter().any(|part| part.name == "val");
-    if hold_out > 0 && has_val {
-        return Err(PrepareError::Usage {
-            what: format!("{} has validation images already", request.root.display()),
-            hint: "leave --val_per_class out".to_owned(),
-        });
-    }
-    let train = std::mem::take(&mut plan.splits[0].items);
-    let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
-    let classes = plan.class_names.len();
-    let mut targets = vec![0_u64; classes];
-    for &label in &labels {
-        targets[label as usize] += 1;
-    }
-    if let Some(factor) = request.imb_factor {
-        let largest = targets.iter().copied().max().unwrap_or(0);
-        let profile = profile::counts(profile::ProfileShape::Exponential, classes, largest, factor);
-        targets = targets.into_iter().zip(profile).map(|(has, wants)| has.min(wants)).collect();
-    }
-    let order = SelectionOrder::Seeded(request.seed);
-    let wanted = split::SplitRequest { targets, validation_per_class: hold_out, order };
-    let split = split::split(&labels, classes, &wanted).expect("no target is above its count");
-    if let Some(class) = split.train_counts.iter().position(|&count| count == 0) {
-        return Err(PrepareError::Usage {
-            what: format!("class {class} ({}) would keep no image", plan.class_names[class]),
-            hint: "choose an --imb_factor nearer to 1".to_owned(),
-        });
-    }
-    let take = |chosen: &[u32]| chosen.iter().map(|&i| train[i as usize].clone()).collect();
-    plan.splits[0].items = take(&split.train);
-    if hold_out > 0 {
-        plan.splits.insert(1, PlannedSplit { name: "val", items: take(&split.validation) });
-    }
-    Ok(())
+/// A number and what it counts.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn items(files: Vec<(String, String)>, class_names: &[String]) -> Vec<Item> {
