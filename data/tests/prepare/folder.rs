@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::PrepareRequest;
@@ -70,5 +71,36 @@ fn folders_that_are_no_dataset_are_refused() {
     request.imb_factor = Some(0.0);
     said += "\n\n";
     said += &refusal(&request);
+    insta::assert_snapshot!(said);
+}
+
+/// Story: `ln -s .. root/cat/up` and `ln -s . root/dog/self` made 429 images of 29, 224 of them under the
+/// wrong class.
+#[test]
+fn each_real_folder_is_read_once() {
+    let folder = tempdir().unwrap();
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let root = request.root.clone();
+    classes(&request, "", &[3, 3]);
+    classes(&request, "../elsewhere/", &[2]);
+    put(&root.join(".hidden/4.jpg"), jpeg(4));
+    let link = |target: &str, name: &str| symlink(target, root.join(name)).unwrap();
+    link("../elsewhere/class-0", "linked"); // a class that lies on another disk
+    link("../../elsewhere", "class-1/more"); // leads to the same images, but is met later
+    link(".", "class-0/self");
+    link("../class-0", "class-1/cousin");
+    link(".hidden", "shown");
+    let manifest = run(&request).unwrap().manifest;
+    assert_eq!(manifest.class_names, ["class-0", "class-1", "linked", "shown"]);
+    let images: Vec<u64> = manifest.parts.iter().map(|part| part.images).collect();
+    assert_eq!(images.iter().sum::<u64>(), 3 + 3 + 2 + 1);
+    insta::assert_snapshot!(manifest.warnings.join("\n").replace(root.to_str().unwrap(), "ROOT"));
+
+    link("..", "class-0/up");
+    link("../..", "class-1/above");
+    link("gone", "class-2");
+    request.out = folder.path().join("refused");
+    let said = refusal(&request).replace(folder.path().to_str().unwrap(), "ABOVE");
     insta::assert_snapshot!(said);
 }

@@ -1,7 +1,7 @@
 //! What is kept from the training images: a test part where there is none, validation images where they
 //! are asked for, and what a long-tailed selection leaves out.
 
-use super::plan::counted;
+use super::plan::{counted, first};
 use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
 use crate::prepare::request::PrepareRequest;
@@ -12,9 +12,6 @@ use crate::split::{self, SelectionOrder};
 /// Share of each class that is held out to test on, where a dataset comes without test images and
 /// nothing else is asked for.
 pub const TEST_SHARE: f64 = 0.2;
-
-/// So many classes are named in a sentence.
-const NAMED_MAX: usize = 5;
 
 /// Sees to it that there are test images, and that nobody takes validation images for them. Images of
 /// `val/` are the test images of a dataset that has no others, as `ImageNet`'s are.
@@ -88,10 +85,9 @@ fn hold_out_test(plan: &mut PreparePlan, seed: u64, asked: Option<f64>) {
     let single: Vec<&str> = classes.iter().enumerate().filter_map(single).collect();
     if !single.is_empty() {
         plan.warnings.push(format!(
-            "{} with a single image cannot be tested: {}{}",
+            "{} with a single image cannot be tested: {}",
             counted(single.len() as u64, "class", "classes"),
-            single[..single.len().min(NAMED_MAX)].join(", "),
-            if single.len() > NAMED_MAX { ", …" } else { "" }
+            first(&single)
         ));
     }
     if test.is_empty() {

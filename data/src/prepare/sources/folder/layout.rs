@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::counted;
+use super::plan::{counted, first};
 use super::walk::Folder;
 use crate::prepare::problems::DataProblems;
 
@@ -23,8 +23,6 @@ const PARTS: [(&str, &[&str]); 3] = [
 ];
 /// Words that stand before or behind those: `train_images`, `test2017`, `Validation Set`.
 const WITH_SET: [&str; 3] = ["set", "data", "images"];
-/// So many names are given in a sentence.
-const NAMED_MAX: usize = 5;
 
 /// How a root is to be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,8 +139,8 @@ fn classes<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
     }
     if folders.len() > 1 && common.as_ref().is_some_and(|common| common.len() > 1) {
         let (all, common) = (listed(folders.iter().copied()), common.unwrap_or_default());
-        let common: Vec<&str> = common.into_iter().take(NAMED_MAX).collect();
-        let what = format!("{all} all hold {}: are they parts?", common.join(", "));
+        let common: Vec<&str> = common.into_iter().collect();
+        let what = format!("{all} all hold {}: are they parts?", first(&common));
         problems.add("folders of equal folders", what);
     }
     let all =
@@ -206,12 +204,7 @@ fn resembled(name: &str) -> Option<&'static str> {
 
 fn listed<'a>(folders: impl Iterator<Item = &'a Folder>) -> String {
     let names: Vec<String> = folders.map(|folder| format!("{}/", folder.name)).collect();
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let mut text = names[..names.len() - more].join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
+    first(&names)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! From the folder of images to a plan. Classes are numbered in the order of their names' bytes.
 
+use std::fmt::Write as _;
+
 use super::HINT;
 use super::hold_out::{select, test_part, use_of_parts};
 use super::layout::{Layout, understand};
@@ -10,6 +12,9 @@ use crate::prepare::request::PrepareRequest;
 
 const LAYOUT_HINT: &str = "parts are called train/, val/ and test/, and each has a folder for each class; \
     where every folder is a class, put them all into a folder train/; or name another folder with --root";
+
+/// So many names are given in a sentence.
+const NAMED_MAX: usize = 5;
 
 /// Plans from the files under the request's root.
 ///
@@ -29,6 +34,13 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         understand(&tree).map_err(|problems| refused(problems, LAYOUT_HINT))?;
     if met.others > 0 {
         warnings.push(format!("{} files are not images by their names: passed over", met.others));
+    }
+    if !met.met_again.is_empty() {
+        warnings.push(format!(
+            "{} met again through links, and read once: {}",
+            counted(met.met_again.len() as u64, "folder is", "folders are"),
+            first(&met.met_again)
+        ));
     }
     let classes = parts.iter().flat_map(|(.., part)| &part.folders).map(|class| class.name.clone());
     let mut class_names: Vec<String> = classes.collect();
@@ -60,6 +72,16 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     select(&mut plan, request)?;
     plan.notes.push(use_of_parts(&plan));
     Ok(plan)
+}
+
+/// The first few of many names.
+pub(super) fn first<T: AsRef<str>>(names: &[T]) -> String {
+    let (named, more) = names.split_at(names.len().min(NAMED_MAX));
+    let mut text = named.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if !more.is_empty() {
+        let _ = write!(text, " and {} more", more.len());
+    }
+    text
 }
 
 /// A number and what it counts.

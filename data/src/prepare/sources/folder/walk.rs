@@ -1,8 +1,10 @@
 //! The folders below a root, as they lie on disk.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::HINT;
 use crate::prepare::error::PrepareError;
@@ -21,6 +23,8 @@ pub(super) struct Folder {
     pub(super) name: String,
     /// The folders in it.
     pub(super) folders: Vec<Folder>,
+    /// The names of links to folders that are still to be followed.
+    pub(super) links: Vec<String>,
     /// The names of the images that lie in it itself.
     pub(super) images: Vec<String>,
 }
@@ -51,36 +55,104 @@ impl Folder {
 pub(super) struct Met {
     /// Files that are not images by their names.
     pub(super) others: u64,
+    /// Folders that were met again, through links.
+    pub(super) met_again: Vec<String>,
     /// What cannot be used as it is.
     pub(super) problems: DataProblems,
 }
 
-/// Reads everything below `root`.
+/// Reads everything below `root`, each real folder once: where it lies, or else at the first link that leads
+/// to it.
 ///
 /// # Errors
 /// When a folder cannot be read.
 pub(super) fn walk(root: &Path, met: &mut Met) -> Result<Folder, PrepareError> {
-    read(root, String::new(), 0, met)
+    let mut walk = Walk { root: real(root)?, seen: HashSet::new(), met };
+    let mut tree = walk.read(root, String::new(), 0)?;
+    walk.follow(root, &mut tree, 0)?;
+    Ok(tree)
 }
 
-fn read(path: &Path, name: String, depth: usize, met: &mut Met) -> Result<Folder, PrepareError> {
-    let mut folder = Folder { name, ..Folder::default() };
-    for (name, is_folder) in entries(path, met)? {
-        if is_folder {
-            let inner = path.join(&name);
-            if depth < DEPTH_MAX {
-                folder.folders.push(read(&inner, name, depth + 1, met)?);
-            } else {
-                let what = inner.display().to_string();
-                met.problems.add("folders that lie too deep", what);
-            }
-        } else if is_image(&name) {
-            folder.images.push(name);
-        } else {
-            met.others += 1;
+struct Walk<'a> {
+    /// The root, without links in its path.
+    root: PathBuf,
+    /// Device and number of every folder that has been read.
+    seen: HashSet<(u64, u64)>,
+    met: &'a mut Met,
+}
+
+impl Walk<'_> {
+    /// Reads a folder and the real folders below it, and notes down the links.
+    fn read(&mut self, path: &Path, name: String, depth: usize) -> Result<Folder, PrepareError> {
+        let mut folder = Folder { name, ..Folder::default() };
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        if !self.seen.insert((metadata.dev(), metadata.ino())) {
+            // A link to it was met first, below another link.
+            self.met.met_again.push(path.display().to_string());
+            return Ok(folder);
         }
+        for (name, kind) in entries(path, self.met)? {
+            let inner = path.join(&name);
+            match kind {
+                Kind::Folder | Kind::LinkedFolder if depth >= DEPTH_MAX => {
+                    let what = inner.display().to_string();
+                    self.met.problems.add("folders that lie too deep", what);
+                }
+                Kind::Folder => folder.folders.push(self.read(&inner, name, depth + 1)?),
+                Kind::LinkedFolder => folder.links.push(name),
+                Kind::File if is_image(&name) => folder.images.push(name),
+                Kind::File => self.met.others += 1,
+                Kind::Nothing => {
+                    let what = inner.display().to_string();
+                    self.met.problems.add("links that lead nowhere", what);
+                }
+            }
+        }
+        Ok(folder)
     }
-    Ok(folder)
+
+    /// Follows the links in a folder and below it. Real folders have all been read by then, so a link to
+    /// one of them adds nothing, and cannot put its images into a second class.
+    fn follow(
+        &mut self,
+        path: &Path,
+        folder: &mut Folder,
+        depth: usize,
+    ) -> Result<(), PrepareError> {
+        // Those of a folder before those below it: a class that is a link keeps its images.
+        for name in std::mem::take(&mut folder.links) {
+            let link = path.join(&name);
+            let target = real(&link)?;
+            let metadata = fs::metadata(&target).map_err(|error| unreadable(&target, error))?;
+            if self.root.starts_with(&target) {
+                let what = format!("{} leads to {}", link.display(), target.display());
+                self.met.problems.add("links to the root or above it", what);
+            } else if self.seen.contains(&(metadata.dev(), metadata.ino())) {
+                self.met.met_again.push(link.display().to_string());
+            } else {
+                folder.folders.push(self.read(&link, name, depth + 1)?);
+            }
+        }
+        for inner in &mut folder.folders {
+            self.follow(&path.join(&inner.name), inner, depth + 1)?;
+        }
+        folder.folders.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(())
+    }
+}
+
+fn real(path: &Path) -> Result<PathBuf, PrepareError> {
+    fs::canonicalize(path).map_err(|error| unreadable(path, error))
+}
+
+fn unreadable(path: &Path, error: io::Error) -> PrepareError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PrepareError::WrongFolder {
+            what: format!("{} is no folder", path.display()),
+            hint: HINT.to_owned(),
+        },
+        _ => crate::DataError::Read { path: path.to_owned(), offset: 0, source: error }.into(),
+    }
 }
 
 fn is_image(name: &str) -> bool {
@@ -88,29 +160,41 @@ fn is_image(name: &str) -> bool {
     extension.is_some_and(|found| EXTENSIONS.iter().any(|one| one.eq_ignore_ascii_case(found)))
 }
 
-/// Names in a folder, in order, and whether each is a folder. Hidden ones are left out.
-fn entries(path: &Path, met: &mut Met) -> Result<Vec<(String, bool)>, PrepareError> {
+/// What a name in a folder stands for.
+enum Kind {
+    Folder,
+    LinkedFolder,
+    File,
+    /// A link without a target.
+    Nothing,
+}
+
+/// Names in a folder, in order, and what each stands for. Hidden ones are left out.
+fn entries(path: &Path, met: &mut Met) -> Result<Vec<(String, Kind)>, PrepareError> {
     let mut names = Vec::new();
     let read = || -> io::Result<Vec<fs::DirEntry>> { fs::read_dir(path)?.collect() };
-    let entries = read().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PrepareError::WrongFolder {
-            what: format!("{} is no folder", path.display()),
-            hint: HINT.to_owned(),
-        },
-        _ => crate::DataError::Read { path: path.to_owned(), offset: 0, source: error }.into(),
-    })?;
-    for entry in entries {
+    for entry in read().map_err(|error| unreadable(path, error))? {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| !name.contains('\n')) else {
             let what = entry.path().display().to_string();
             met.problems.add("names that are not UTF-8, or hold a line break", what);
             continue;
         };
-        if !name.starts_with('.') && !LEFT_BY_SYSTEMS.contains(&name) {
-            // Follows links: datasets are often made of them.
-            names.push((name.to_owned(), entry.path().is_dir()));
+        if name.starts_with('.') || LEFT_BY_SYSTEMS.contains(&name) {
+            continue;
         }
+        let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), error))?;
+        let target = kind.is_symlink().then(|| fs::metadata(entry.path()));
+        let kind = match target {
+            Some(Ok(target)) if target.is_dir() => Kind::LinkedFolder,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Kind::Nothing,
+            // A link that leads round in a circle, or into a folder that is closed, is met when it is read.
+            Some(_) => Kind::File,
+            None if kind.is_dir() => Kind::Folder,
+            None => Kind::File,
+        };
+        names.push((name.to_owned(), kind));
     }
-    names.sort();
+    names.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(names)
 }
