@@ -9,9 +9,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::error::Blame;
+use lcsl_data::shard::RecordForm;
 use lcsl_data::prepare::{DatasetManifest, PrepareError, PrepareProgress, PrepareRequest, prepare};
 
 use super::dataset::DatasetToPrepare;
+use super::idle_flags::refuse_idle_flags;
 use super::progress::{Position, show_while};
 use crate::fault::Fault;
 use crate::report::table::grouped;
@@ -24,35 +26,34 @@ pub struct Prepare {
     /// What to prepare
     #[arg(value_enum)]
     pub dataset: DatasetToPrepare,
-    /// Folder that holds the dataset as it is published
-    #[arg(long, value_name = "DIR", default_value = "datasets")]
-    pub root: PathBuf,
+    /// Folder that holds the dataset as it is published [default: datasets]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Folder to write: `datasets/imagenet_lt`, say
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// What is stored of an image
-    #[arg(long, value_enum, default_value = "jpeg")]
-    pub form: FormToStore,
-    /// Width and height of raw images, in pixels
-    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
+    /// What is stored of an image [default: jpeg]
+    #[arg(long, value_enum)]
+    pub form: Option<FormToStore>,
+    /// Width and height of raw images, in pixels [default: 256]
+    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub raw_side: u32,
+    pub raw_side: Option<u32>,
     /// Make JPEGs with a longer side than this smaller [default: as they come]
     #[arg(long = "max_side", alias = "max-side", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub max_side: Option<u32>,
-    /// Quality of JPEGs that are encoded again
-    #[arg(long, value_name = "1-100", default_value_t = 95,
-          value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub quality: u8,
-    /// Draws the stored order, and which images are selected
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Images of a shard
+    /// Quality of JPEGs that are encoded again [default: 95]
+    #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: Option<u8>,
+    /// Draws the stored order, and which images are selected [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Images of a shard [default: 2000]
     #[arg(long = "images_per_shard", alias = "images-per-shard", value_name = "N",
-          default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub images_per_shard: u32,
-    /// Refuse anything but the official files, instead of a warning
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub images_per_shard: Option<u32>,
+    /// imagenet_lt, inaturalist2018: refuse anything but the official files, instead of a warning
     #[arg(long)]
     pub official: bool,
     /// Threads that write shards [default: all cores]
@@ -66,23 +67,18 @@ pub struct Prepare {
     #[arg(long = "test_share", alias = "test-share", value_name = "SHARE")]
     pub test_share: Option<f64>,
     /// folder, synthetic: validation images of each class
-    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N", default_value_t = 0)]
-    pub val_per_class: usize,
+    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N")]
+    pub val_per_class: Option<usize>,
     /// synthetic: test images of each class
-    #[arg(
-        long = "test_per_class",
-        alias = "test-per-class",
-        value_name = "N",
-        default_value_t = 0
-    )]
-    pub test_per_class: usize,
+    #[arg(long = "test_per_class", alias = "test-per-class", value_name = "N")]
+    pub test_per_class: Option<usize>,
     /// synthetic: file with the number of training images of each class, one a line
     #[arg(long, value_name = "FILE")]
     pub counts: Option<PathBuf>,
-    /// synthetic: width and height of an image, in pixels
-    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS", default_value_t = 32,
+    /// synthetic: width and height of an image, in pixels [default: 32]
+    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub image_size: u32,
+    pub image_size: Option<u32>,
     /// Answer with the manifest on standard output
     #[arg(long)]
     pub json: bool,
@@ -99,6 +95,7 @@ pub enum FormToStore {
 
 /// Runs `lcsl data prepare` and returns the exit code.
 pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
+    refuse_idle_flags(asked)?;
     let request = request(asked);
     let progress = PrepareProgress::default();
     let position = |elapsed: Duration| position(&progress, elapsed);
@@ -140,24 +137,24 @@ fn request(asked: &Prepare) -> PrepareRequest {
             DatasetToPrepare::Cifar100 => DatasetId::Cifar100,
             DatasetToPrepare::FashionMnist => DatasetId::FashionMnist,
         },
-        root: asked.root.clone(),
+        root: asked.root.clone().unwrap_or_else(|| PathBuf::from("datasets")),
         out: asked.out.clone(),
         form: match asked.form {
-            FormToStore::Jpeg => lcsl_data::shard::RecordForm::Jpeg,
-            FormToStore::Raw => lcsl_data::shard::RecordForm::Raw { side: asked.raw_side },
+            Some(FormToStore::Raw) => RecordForm::Raw { side: asked.raw_side.unwrap_or(256) },
+            Some(FormToStore::Jpeg) | None => RecordForm::Jpeg,
         },
         max_side: asked.max_side,
-        quality: asked.quality,
-        seed: asked.seed,
-        images_per_shard: asked.images_per_shard,
+        quality: asked.quality.unwrap_or(95),
+        seed: asked.seed.unwrap_or(0),
+        images_per_shard: asked.images_per_shard.unwrap_or(2000),
         official: asked.official,
         threads: asked.threads.map_or_else(cores, |threads| threads as usize),
         imb_factor: asked.imb_factor,
         test_share: asked.test_share,
-        val_per_class: asked.val_per_class,
-        test_per_class: asked.test_per_class,
+        val_per_class: asked.val_per_class.unwrap_or(0),
+        test_per_class: asked.test_per_class.unwrap_or(0),
         counts: asked.counts.clone(),
-        image_size: asked.image_size,
+        image_size: asked.image_size.unwrap_or(32),
     }
 }
 
