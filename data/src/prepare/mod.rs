@@ -7,7 +7,8 @@
 //!
 //! 1. [`request`]: what is asked for. [`plan`]: the images of each split.
 //! 2. [`sources`]: a file for each kind of dataset, from its folder to a plan.
-//! 3. [`image`]: an image as it comes, made into what is stored.
+//! 3. [`image`]: an image as it comes, made into what is stored; `formats` (feature `more_formats`): what is
+//!    neither JPEG nor PNG.
 //! 4. [`work`]: shards written by threads, and found again after a kill.
 //! 5. [`arrays`]: small sets of images of one size, as `images.npy` and `labels.npy`.
 //! 6. [`manifest`]: what is written down about the result, [`duplicates`] among it.
@@ -21,6 +22,8 @@ pub mod duplicates;
 pub mod error;
 #[cfg(feature = "pictures")]
 pub mod foreign;
+#[cfg(feature = "more_formats")]
+mod formats;
 #[cfg(feature = "pictures")]
 pub mod image;
 pub mod manifest;

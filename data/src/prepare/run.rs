@@ -143,6 +143,11 @@ fn prepare_shards(
         progress,
     };
     let written = work.run(request.threads, &request.root)?;
+    let deep = progress.deep.load(Ordering::Relaxed);
+    if deep > 0 {
+        let images = if deep == 1 { "1 image has" } else { &format!("{deep} images have") };
+        plan.warnings.push(format!("{images} more than 8 bits for each channel: made into 8"));
+    }
     let source = ManifestSource {
         root: request.root.display().to_string(),
         lists: std::mem::take(&mut plan.lists),

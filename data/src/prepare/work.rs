@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::error::PrepareError;
-use super::image::{StorageSettings, Stored, store, store_pixels};
+use super::image::{Chroma, StorageSettings, Stored, store, store_pixels};
 use super::manifest::write_whole;
 use super::plan::{Item, PlannedSplit};
 use super::problems::DataProblems;
@@ -38,6 +38,8 @@ pub struct PrepareProgress {
     pub found: AtomicU64,
     /// Bytes stored.
     pub bytes: AtomicU64,
+    /// Images with more than 8 bits for each channel, of those that this attempt has read.
+    pub deep: AtomicU64,
 }
 
 /// Where images come from.
@@ -162,7 +164,8 @@ impl ShardWork<'_> {
         let mut whole = true;
         for (place, item) in items.iter().enumerate() {
             match self.load(part, item) {
-                Ok(Stored { bytes, width, height, flags }) => {
+                Ok(Stored { bytes, width, height, flags, was_deep }) => {
+                    self.progress.deep.fetch_add(u64::from(was_deep), Ordering::Relaxed);
                     let key = (first + place) as u64;
                     let label = item.label;
                     let image = Image { key, bytes: &bytes, label, width, height, flags };
@@ -204,7 +207,7 @@ impl ShardWork<'_> {
                 store(file, &self.encoding)
             }
             ImageOrigin::Drawn(drawing) => {
-                store_pixels(&drawing.draw(part as u64 + 1, item), &self.encoding)
+                store_pixels(&drawing.draw(part as u64 + 1, item), Chroma::Quarter, &self.encoding)
             }
         }
     }

@@ -25,7 +25,7 @@ fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
     // The first class has no image to spare: its validation images come from its training images.
     assert_eq!(manifest.parts[0].counts, [14, 5, 1]);
     assert_eq!(manifest.parts[1].counts, [2, 2, 2]);
-    assert_eq!(manifest.warnings, ["1 files are not images by their names: passed over"]);
+    assert_eq!(manifest.warnings, ["1 file is not an image by its name, and passed over: 1 .txt"]);
     let names = |part: &str| {
         let text = fs::read_to_string(request.out.join(part).join("names.txt")).unwrap();
         text.lines().map(str::to_owned).collect::<BTreeSet<_>>()

@@ -15,4 +15,4 @@ pub use plan::plan;
 
 /// What a root should look like.
 const HINT: &str = "--root names a folder with a sub-folder for each class, or with train/ (and val/ \
-    and test/) that have them; images are JPEG or PNG";
+    and test/) that have them; images are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM or PGM";

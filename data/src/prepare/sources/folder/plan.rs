@@ -1,5 +1,7 @@
 //! From the folder of images to a plan. Classes are numbered in the order of their names' bytes.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::HINT;
@@ -32,9 +34,7 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let refused = |problems, hint| PrepareError::Problems { root: root.clone(), problems, hint };
     let Layout { parts, notes, mut warnings } =
         understand(&tree).map_err(|problems| refused(problems, LAYOUT_HINT))?;
-    if met.others > 0 {
-        warnings.push(format!("{} files are not images by their names: passed over", met.others));
-    }
+    warnings.extend(passed_over(&met.others));
     if !met.met_again.is_empty() {
         warnings.push(format!(
             "{} met again through links, and read once: {}",
@@ -72,6 +72,20 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     select(&mut plan, request)?;
     plan.notes.push(use_of_parts(&plan));
     Ok(plan)
+}
+
+/// What is said of files that are not images by their names.
+fn passed_over(others: &BTreeMap<String, u64>) -> Option<String> {
+    let mut kinds: Vec<(&String, u64)> = others.iter().map(|(ending, files)| (ending, *files)).collect();
+    kinds.sort_by_key(|(_, files)| Reverse(*files));
+    let kind = |(ending, files): &(&String, u64)| match ending.as_str() {
+        "" => format!("{files} without an ending"),
+        ending => format!("{files} .{ending}"),
+    };
+    let files: u64 = others.values().sum();
+    let words = counted(files, "file is not an image by its name", "files are not images by their names");
+    let kinds: Vec<String> = kinds.iter().map(kind).collect();
+    (files > 0).then(|| format!("{words}, and passed over: {}", first(&kinds)))
 }
 
 /// The first few of many names.

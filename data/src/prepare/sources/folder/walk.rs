@@ -1,6 +1,6 @@
 //! The folders below a root, as they lie on disk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,7 +10,12 @@ use super::HINT;
 use crate::prepare::error::PrepareError;
 use crate::prepare::problems::DataProblems;
 
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// What images are called, in any letter case. What such a file holds is seen when it is read.
+const EXTENSIONS: &[&str] = if cfg!(feature = "more_formats") {
+    &["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"]
+} else {
+    &["jpg", "jpeg", "png"]
+};
 /// Folders are looked for this deep below the root.
 const DEPTH_MAX: usize = 10;
 /// What systems put into folders by themselves, besides hidden names.
@@ -53,8 +58,9 @@ impl Folder {
 /// What has been met on the way.
 #[derive(Debug, Default)]
 pub(super) struct Met {
-    /// Files that are not images by their names.
-    pub(super) others: u64,
+    /// Files that are not images by their names, by what stands behind their last dot, in lower case; nothing
+    /// where there is no dot.
+    pub(super) others: BTreeMap<String, u64>,
     /// Folders that were met again, through links.
     pub(super) met_again: Vec<String>,
     /// What cannot be used as it is.
@@ -101,7 +107,10 @@ impl Walk<'_> {
                 Kind::Folder => folder.folders.push(self.read(&inner, name, depth + 1)?),
                 Kind::LinkedFolder => folder.links.push(name),
                 Kind::File if is_image(&name) => folder.images.push(name),
-                Kind::File => self.met.others += 1,
+                Kind::File => {
+                    let ending = ending(&name).map(str::to_lowercase).unwrap_or_default();
+                    *self.met.others.entry(ending).or_default() += 1;
+                }
                 Kind::Nothing => {
                     let what = inner.display().to_string();
                     self.met.problems.add("links that lead nowhere", what);
@@ -156,8 +165,11 @@ fn unreadable(path: &Path, error: io::Error) -> PrepareError {
 }
 
 fn is_image(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    extension.is_some_and(|found| EXTENSIONS.iter().any(|one| one.eq_ignore_ascii_case(found)))
+    ending(name).is_some_and(|found| EXTENSIONS.iter().any(|one| one.eq_ignore_ascii_case(found)))
+}
+
+fn ending(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(_, ending)| ending)
 }
 
 /// What a name in a folder stands for.
