@@ -74,10 +74,9 @@ pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
                 dataset brings no test images, `lcsl data prepare` holds some out";
     let lacks = |what: &str| unsuitable(format!("has no {what} images"), hint);
     let train = split("train")?.ok_or_else(|| lacks("training"))?;
-    let (validation, test) = match (split("val")?, split("test")?) {
-        (validation, Some(test)) => (validation, test),
-        // Images to select on are not tested on because there are no others.
-        (_, None) => return Err(lacks("test")),
+    // Images to select on are not tested on because there are no others.
+    let (validation, Some(test)) = (split("val")?, split("test")?) else {
+        return Err(lacks("test"));
     };
     Ok(Prepared {
         rehearsal,

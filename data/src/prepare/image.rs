@@ -31,6 +31,8 @@ pub struct StorageSettings {
     pub max_side: Option<u32>,
     /// Quality of JPEGs that are encoded here.
     pub quality: u8,
+    /// Whether a JPEG whose bytes are kept is decoded all the same, to see whether training could.
+    pub decode: bool,
 }
 
 /// An image, ready to be stored.
@@ -77,11 +79,16 @@ pub struct RgbImage {
 }
 
 /// Makes a file's bytes into what is stored: a JPEG, a PNG or, with the feature `more_formats`, any other
-/// kind that torchvision's `ImageFolder` takes. What the file holds decides, not what it is called.
+/// kind that torchvision's `ImageFolder` takes. What the file holds decides, not what it is called. `decoder` is
+/// one of [`decoder()`], and each thread has its own.
 ///
 /// # Errors
 /// In words that go on after the file's name: not an image, damaged, cut off, too large.
-pub fn store(file: Vec<u8>, encoding: &StorageSettings) -> Result<Stored, String> {
+pub fn store(
+    file: Vec<u8>,
+    encoding: &StorageSettings,
+    decoder: &mut Decoder,
+) -> Result<Stored, String> {
     if file.is_empty() {
         return Err("is empty".to_owned());
     }
@@ -91,14 +98,14 @@ pub fn store(file: Vec<u8>, encoding: &StorageSettings) -> Result<Stored, String
         let chroma = if is_jpeg { Chroma::Quarter } else { Chroma::Full };
         return Ok(Stored { was_deep: is_deep, ..store_pixels(&rgb, chroma, encoding)? });
     }
-    let (width, height) = jpeg_size(&file)?;
+    let (width, height) = decoder.size(&file).map_err(words)?;
     if encoding.max_side.is_some_and(|side| width.max(height) > side) {
         return store_pixels(&decode(&file)?, Chroma::Quarter, encoding);
     }
     let tail = &file[file.len().saturating_sub(END_MARKER_WITHIN)..];
-    if !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
-        // The last end lies far before that of the file: decoding says whether it is one of the picture.
-        decode(&file)?;
+    if encoding.decode || !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
+        // Where the last end lies far before that of the file, decoding says whether it is one of the picture.
+        decoder.whole(&file).map_err(words)?;
     }
     Ok(Stored { bytes: file, width, height, flags: 0, was_deep: false })
 }
@@ -149,6 +156,17 @@ pub fn store_pixels(
 /// As for [`store`].
 pub fn decode(file: &[u8]) -> Result<RgbImage, String> {
     decode_any(file).map(|decoded| decoded.rgb)
+}
+
+/// Decodes what is stored of an image, only to see whether training could.
+///
+/// # Errors
+/// As for [`store`].
+pub fn check(stored: &[u8], decoder: &mut Decoder) -> Result<(), String> {
+    if stored.starts_with(&JPEG_MAGIC) {
+        return decoder.whole(stored).map(|_| ()).map_err(words);
+    }
+    decode(stored).map(|_| ())
 }
 
 fn decode_any(file: &[u8]) -> Result<Decoded, String> {
@@ -212,7 +230,7 @@ pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
 }
 
 /// A decoder for training's pixels, with the limits of preparation.
-fn decoder() -> Decoder {
+pub fn decoder() -> Decoder {
     let limits = DecodeLimits { bytes: usize::MAX, pixels: PIXELS_MAX };
     Decoder::new(limits, Exactness::Exact)
 }
@@ -251,8 +269,9 @@ fn decode_jpeg(file: &[u8]) -> Result<RgbImage, String> {
 }
 
 fn decode_png(file: &[u8]) -> Result<Decoded, String> {
-    let damaged =
-        |error: png::DecodingError| format!("is a damaged PNG: {}", plain_words(&error.to_string()));
+    let damaged = |error: png::DecodingError| {
+        format!("is a damaged PNG: {}", plain_words(&error.to_string()))
+    };
     let mut decoder =
         png::Decoder::new_with_limits(std::io::Cursor::new(file), png::Limits { bytes: 1 << 30 });
     decoder.set_transformations(png::Transformations::normalize_to_color8());

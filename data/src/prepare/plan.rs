@@ -18,6 +18,8 @@ pub struct PreparePlan {
     pub warnings: Vec<String>,
     /// How the folder was understood and what follows from it, in sentences.
     pub notes: Vec<String>,
+    /// Images that were planned and could not be read.
+    pub left_out: u64,
 }
 
 /// The images of one split.

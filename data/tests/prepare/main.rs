@@ -11,4 +11,5 @@ mod images;
 mod inaturalist;
 mod interruptions;
 mod stage;
+mod unreadable;
 mod verification;

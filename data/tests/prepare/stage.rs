@@ -6,7 +6,9 @@ use std::path::Path;
 
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::image::{RgbImage, encode};
-use lcsl_data::prepare::{Outcome, PrepareError, PrepareProgress, PrepareRequest, prepare};
+use lcsl_data::prepare::{
+    OnUnreadable, Outcome, PrepareError, PrepareProgress, PrepareRequest, prepare,
+};
 use lcsl_data::shard::RecordForm;
 
 /// A request with the defaults of the command line.
@@ -21,6 +23,8 @@ pub(crate) fn request(dataset: DatasetId, root: &Path, out: &Path) -> PrepareReq
         seed: 0,
         images_per_shard: 4,
         official: false,
+        decode: true,
+        on_unreadable: OnUnreadable::Fail,
         threads: 2,
         imb_factor: None,
         test_share: None,

@@ -221,7 +221,7 @@ fn flags_that_would_do_nothing_are_refused_all_at_once() {
     refused(
         "folder --root=bin --form=raw --max_side=64",
         "error: given for folder, and without effect:
-  - --max_side is for --form jpeg: raw images have one size, and are not encoded
+  - --max_side is for --form jpeg: raw images are pixels of one size
   hint: leave it out
 ",
     );

@@ -56,6 +56,7 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
         lists: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        left_out: 0,
     };
     for (name, mut list) in lists {
         if name != "train" {

@@ -72,6 +72,7 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
         lists: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        left_out: 0,
     };
     for (name, file) in FILES {
         let path = root.join(file);

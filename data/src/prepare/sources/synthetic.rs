@@ -51,6 +51,7 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         lists: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        left_out: 0,
     })
 }
 

@@ -1,12 +1,14 @@
 //! Flags of `lcsl data prepare` that would do nothing for the dataset are refused: who gives one expects
 //! something of it.
 
-use super::dataset::DatasetToPrepare::{self, *};
+use super::dataset::DatasetToPrepare::{
+    self, Cifar10, Cifar100, FashionMnist, Folder, ImagenetLt, Inaturalist2018, Synthetic,
+};
 use super::prepare::{FormToStore, Prepare};
 use crate::fault::Fault;
 
-
-
+/// Datasets whose images are files.
+const FILES: &[DatasetToPrepare] = &[ImagenetLt, Inaturalist2018, Folder];
 /// Datasets that become shards.
 const SHARDS: &[DatasetToPrepare] = &[ImagenetLt, Inaturalist2018, Folder, Synthetic];
 /// Datasets that are read from somewhere.
@@ -16,7 +18,7 @@ const READ: &[DatasetToPrepare] =
 /// Refuses the flags that would do nothing, all of them at once.
 pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {
     let is_raw = asked.form == Some(FormToStore::Raw);
-    let flags: [(&str, bool, &[DatasetToPrepare]); 15] = [
+    let flags: [(&str, bool, &[DatasetToPrepare]); 17] = [
         ("--root", asked.root.is_some(), READ),
         ("--form", asked.form.is_some(), SHARDS),
         ("--raw_side", asked.raw_side.is_some(), SHARDS),
@@ -24,6 +26,8 @@ pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {
         ("--quality", asked.quality.is_some(), SHARDS),
         ("--seed", asked.seed.is_some(), SHARDS),
         ("--images_per_shard", asked.images_per_shard.is_some(), SHARDS),
+        ("--no_decode", asked.no_decode, FILES),
+        ("--on_unreadable", asked.on_unreadable.is_some(), FILES),
         ("--threads", asked.threads.is_some(), SHARDS),
         ("--official", asked.official, &[ImagenetLt, Inaturalist2018]),
         ("--imb_factor", asked.imb_factor.is_some(), &[Folder]),
@@ -46,8 +50,8 @@ pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {
             idle.push(format!("{flag} is for {}", names(datasets)));
         } else if given && flag == "--raw_side" && !is_raw {
             idle.push(format!("{flag} is for --form raw"));
-        } else if given && is_raw && ["--max_side", "--quality"].contains(&flag) {
-            idle.push(format!("{flag} is for --form jpeg: raw images have one size, and are not encoded"));
+        } else if given && is_raw && ["--max_side", "--quality", "--no_decode"].contains(&flag) {
+            idle.push(format!("{flag} is for --form jpeg: raw images are pixels of one size"));
         }
     }
     if idle.is_empty() {

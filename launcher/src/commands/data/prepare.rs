@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::error::Blame;
+use lcsl_data::prepare::{
+    DatasetManifest, OnUnreadable, PrepareError, PrepareProgress, PrepareRequest, prepare,
+};
 use lcsl_data::shard::RecordForm;
-use lcsl_data::prepare::{DatasetManifest, PrepareError, PrepareProgress, PrepareRequest, prepare};
 
 use super::dataset::DatasetToPrepare;
 use super::idle_flags::refuse_idle_flags;
@@ -53,9 +55,15 @@ pub struct Prepare {
     #[arg(long = "images_per_shard", alias = "images-per-shard", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub images_per_shard: Option<u32>,
-    /// imagenet_lt, inaturalist2018: refuse anything but the official files, instead of a warning
+    /// Refuse anything but the official files, instead of a warning
     #[arg(long)]
     pub official: bool,
+    /// Do not decode JPEGs whose bytes are kept, where it is certain that none is damaged
+    #[arg(long = "no_decode", alias = "no-decode")]
+    pub no_decode: bool,
+    /// What is done about images that cannot be read [default: fail]
+    #[arg(long = "on_unreadable", alias = "on-unreadable", value_enum)]
+    pub on_unreadable: Option<WhenUnreadable>,
     /// Threads that write shards [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
@@ -91,6 +99,17 @@ pub enum FormToStore {
     Jpeg,
     /// Pixels: resized, and the middle square cut out
     Raw,
+}
+
+/// What is done about images that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum WhenUnreadable {
+    /// End with all of them named
+    Fail,
+    /// Leave them out, and list them in unreadable.txt
+    #[value(alias = "leave-out")]
+    LeaveOut,
 }
 
 /// Runs `lcsl data prepare` and returns the exit code.
@@ -148,6 +167,11 @@ fn request(asked: &Prepare) -> PrepareRequest {
         seed: asked.seed.unwrap_or(0),
         images_per_shard: asked.images_per_shard.unwrap_or(2000),
         official: asked.official,
+        decode: !asked.no_decode,
+        on_unreadable: match asked.on_unreadable {
+            Some(WhenUnreadable::LeaveOut) => OnUnreadable::LeaveOut,
+            Some(WhenUnreadable::Fail) | None => OnUnreadable::Fail,
+        },
         threads: asked.threads.map_or_else(cores, |threads| threads as usize),
         imb_factor: asked.imb_factor,
         test_share: asked.test_share,

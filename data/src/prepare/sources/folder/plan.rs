@@ -35,11 +35,11 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let Layout { parts, notes, mut warnings } =
         understand(&tree).map_err(|problems| refused(problems, LAYOUT_HINT))?;
     warnings.extend(passed_over(&met.others));
-    if !met.met_again.is_empty() {
+    if !met.read_once.is_empty() {
         warnings.push(format!(
             "{} met again through links, and read once: {}",
-            counted(met.met_again.len() as u64, "folder is", "folders are"),
-            first(&met.met_again)
+            counted(met.read_once.len() as u64, "folder is", "folders are"),
+            first(&met.read_once)
         ));
     }
     let classes = parts.iter().flat_map(|(.., part)| &part.folders).map(|class| class.name.clone());
@@ -63,7 +63,8 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         }
         splits.push(PlannedSplit { name, items });
     }
-    let mut plan = PreparePlan { class_names, splits, lists: Vec::new(), warnings, notes };
+    let mut plan =
+        PreparePlan { class_names, splits, lists: Vec::new(), warnings, notes, left_out: 0 };
     plan.find_empty_classes(&mut met.problems);
     if !met.problems.is_empty() {
         return Err(refused(met.problems, HINT));
@@ -76,14 +77,16 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
 
 /// What is said of files that are not images by their names.
 fn passed_over(others: &BTreeMap<String, u64>) -> Option<String> {
-    let mut kinds: Vec<(&String, u64)> = others.iter().map(|(ending, files)| (ending, *files)).collect();
+    let mut kinds: Vec<(&String, u64)> =
+        others.iter().map(|(ending, files)| (ending, *files)).collect();
     kinds.sort_by_key(|(_, files)| Reverse(*files));
     let kind = |(ending, files): &(&String, u64)| match ending.as_str() {
         "" => format!("{files} without an ending"),
         ending => format!("{files} .{ending}"),
     };
     let files: u64 = others.values().sum();
-    let words = counted(files, "file is not an image by its name", "files are not images by their names");
+    let words =
+        counted(files, "file is not an image by its name", "files are not images by their names");
     let kinds: Vec<String> = kinds.iter().map(kind).collect();
     (files > 0).then(|| format!("{words}, and passed over: {}", first(&kinds)))
 }

@@ -62,7 +62,7 @@ pub(super) struct Met {
     /// where there is no dot.
     pub(super) others: BTreeMap<String, u64>,
     /// Folders that were met again, through links.
-    pub(super) met_again: Vec<String>,
+    pub(super) read_once: Vec<String>,
     /// What cannot be used as it is.
     pub(super) problems: DataProblems,
 }
@@ -94,7 +94,7 @@ impl Walk<'_> {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
         if !self.seen.insert((metadata.dev(), metadata.ino())) {
             // A link to it was met first, below another link.
-            self.met.met_again.push(path.display().to_string());
+            self.met.read_once.push(path.display().to_string());
             return Ok(folder);
         }
         for (name, kind) in entries(path, self.met)? {
@@ -137,7 +137,7 @@ impl Walk<'_> {
                 let what = format!("{} leads to {}", link.display(), target.display());
                 self.met.problems.add("links to the root or above it", what);
             } else if self.seen.contains(&(metadata.dev(), metadata.ino())) {
-                self.met.met_again.push(link.display().to_string());
+                self.met.read_once.push(link.display().to_string());
             } else {
                 folder.folders.push(self.read(&link, name, depth + 1)?);
             }
@@ -200,10 +200,9 @@ fn entries(path: &Path, met: &mut Met) -> Result<Vec<(String, Kind)>, PrepareErr
         let kind = match target {
             Some(Ok(target)) if target.is_dir() => Kind::LinkedFolder,
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Kind::Nothing,
-            // A link that leads round in a circle, or into a folder that is closed, is met when it is read.
-            Some(_) => Kind::File,
             None if kind.is_dir() => Kind::Folder,
-            None => Kind::File,
+            // A link that leads round in a circle, or into a folder that is closed, is met when it is read.
+            Some(_) | None => Kind::File,
         };
         names.push((name.to_owned(), kind));
     }
