@@ -2,7 +2,8 @@
 //!
 //! Stored as it is wherever possible: a JPEG keeps its bytes, whatever its colours, unless it is
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
-//! is decoded here, and a picture that came without loss keeps all of its colours; EXIF orientation is ignored, as training does.
+//! is decoded here, and a picture that came without loss keeps all of its colours; EXIF orientation
+//! is ignored, as training does.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
