@@ -6,18 +6,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::decode::Decoder;
 use crate::error::DataError;
 use crate::prepare::arrays::{IMAGES_FILE, LABELS_FILE, read as read_arrays};
 use crate::prepare::foreign::members;
+use crate::prepare::image;
 use crate::prepare::manifest::{DatasetManifest, SplitEntry};
+use crate::prepare::names::{NAMES_FILE, source_name};
 use crate::prepare::problems::DataProblems;
-use crate::prepare::run::NAMES_FILE;
 use crate::shard::mapping::{Access, Mapping};
 use crate::shard::record::content_digest;
-use crate::shard::{Check, ShardError, ShardSet};
+use crate::shard::{Check, RecordForm, ShardError, ShardSet};
 
 /// Images that a thread takes at a time.
 const CHUNK: usize = 1024;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// The bytes, with their checksums.
+    Bytes,
+    /// And each image is decoded.
+    Pixels,
+}
 
 /// How far it has got; read it from another thread.
 #[derive(Debug, Default)]
@@ -55,6 +66,7 @@ pub fn split_folders(folder: &Path) -> Result<(Option<DatasetManifest>, Vec<Path
 /// When there is nothing to verify. What is wrong with what is there comes back as problems.
 pub fn verify(
     folder: &Path,
+    thoroughness: Thoroughness,
     threads: usize,
     progress: &VerifyProgress,
 ) -> Result<DataProblems, DataError> {
@@ -64,7 +76,7 @@ pub fn verify(
         let entry = manifest.as_ref().map(|manifest| &manifest.parts[number]);
         match entry.filter(|entry| entry.shards == 0 && entry.images > 0) {
             Some(entry) => arrays(folder, entry, &problems, progress),
-            None => shards(folder, entry, threads, &problems, progress),
+            None => shards(folder, entry, (thoroughness, threads), &problems, progress),
         }
     }
     Ok(problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
@@ -78,7 +90,7 @@ fn add(problems: &Mutex<DataProblems>, title: &'static str, what: String) {
 fn shards(
     folder: &Path,
     entry: Option<&SplitEntry>,
-    threads: usize,
+    (thoroughness, threads): (Thoroughness, usize),
     problems: &Mutex<DataProblems>,
     progress: &VerifyProgress,
 ) {
@@ -101,13 +113,14 @@ fn shards(
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
+                let mut decoder = (thoroughness == Thoroughness::Pixels).then(image::decoder);
                 loop {
                     let first = next.fetch_add(CHUNK, Ordering::Relaxed);
                     if first >= set.len() {
                         break;
                     }
                     for i in first..set.len().min(first + CHUNK) {
-                        image(&set, i, &usable, problems, progress);
+                        compare(&set, i, &usable, decoder.as_mut(), problems, progress);
                     }
                 }
                 loop {
@@ -127,10 +140,11 @@ fn shards(
     }
 }
 
-fn image(
+fn compare(
     set: &ShardSet,
     i: usize,
     usable: &[bool],
+    decoder: Option<&mut Decoder>,
     problems: &Mutex<DataProblems>,
     progress: &VerifyProgress,
 ) {
@@ -150,13 +164,23 @@ fn image(
     };
     progress.bytes.fetch_add(record.length, Ordering::Relaxed);
     let found = crc32c::crc32c(bytes);
+    let source = || match source_name(set.folder(), i) {
+        Some(name) => format!(", made from {name}"),
+        None => String::new(),
+    };
     if found != record.crc32c {
         let error = set.damaged(i, &record, found);
-        add(problems, "images that are damaged", error.to_string());
+        add(problems, "images that are damaged", format!("{error}{}", source()));
     } else if content_digest(bytes) != record.digest {
         let path = set.shard_path(record.shard);
         let what = format!("record {i} in {}, at byte {}", path.display(), record.offset);
         add(problems, "images with another digest", what);
+    } else if let (Some(decoder), RecordForm::Jpeg) = (decoder, set.form())
+        && let Err(reason) = image::check(bytes, decoder)
+    {
+        let path = set.shard_path(record.shard);
+        let what = format!("record {i} in {}{} {reason}", path.display(), source());
+        add(problems, "images that cannot be decoded", what);
     }
 }
 

@@ -9,7 +9,7 @@ use lcsl_data::decode::libjpeg::{Exactness, HuffmanDecoder};
 use lcsl_data::decode::resize::Mirror;
 use lcsl_data::decode::{DecodeLimits, Decoder, Window};
 use lcsl_data::images::Shape;
-use lcsl_data::prepare::image::{RgbImage, StorageSettings, decode, jpeg_size, store};
+use lcsl_data::prepare::image::{RgbImage, StorageSettings, decode, decoder, jpeg_size, store};
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_data::shard::RecordForm;
 
@@ -110,13 +110,15 @@ fn preparation(bytes: &[u8], whole: Option<&RgbImage>) -> bool {
             assert!(rgb == whole, "preparation and training see different pictures");
         }
     }
-    let settings = StorageSettings { form: RecordForm::Jpeg, max_side: Some(12), quality: 80 };
-    if let Ok(stored) = store(bytes.to_vec(), &settings) {
+    let settings =
+        StorageSettings { form: RecordForm::Jpeg, max_side: Some(12), quality: 80, decode: false };
+    let mut decoder = decoder();
+    if let Ok(stored) = store(bytes.to_vec(), &settings, &mut decoder) {
         assert!(stored.width.max(stored.height) <= 12);
         assert_eq!(jpeg_size(&stored.bytes), Ok((stored.width, stored.height)));
     }
     let settings = StorageSettings { form: RecordForm::Raw { side: 5 }, ..settings };
-    let raw = store(bytes.to_vec(), &settings);
+    let raw = store(bytes.to_vec(), &settings, &mut decoder);
     assert_eq!(raw.is_ok(), decoded.is_some());
     assert!(raw.is_ok_and(|raw| raw.bytes.len() == 5 * 5 * 3) == decoded.is_some());
     decoded.is_some()

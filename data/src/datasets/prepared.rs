@@ -70,14 +70,13 @@ pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
         let entry = manifest.parts.iter().find(|split| split.name == name && split.images > 0);
         entry.map(|entry| open_split(&folder, entry)).transpose()
     };
-    let hint = "`lcsl data inspect` shows its splits; images to train on lie in train/ when it is \
-                prepared, those to test on in test/ or val/";
+    let hint = "`lcsl data inspect` shows its splits; prepare it again into another folder: where a \
+                dataset brings no test images, `lcsl data prepare` holds some out";
     let lacks = |what: &str| unsuitable(format!("has no {what} images"), hint);
     let train = split("train")?.ok_or_else(|| lacks("training"))?;
-    let (validation, test) = match (split("val")?, split("test")?) {
-        (validation, Some(test)) => (validation, test),
-        (Some(only), None) => (None, only),
-        (None, None) => return Err(lacks("test")),
+    // Images to select on are not tested on because there are no others.
+    let (validation, Some(test)) = (split("val")?, split("test")?) else {
+        return Err(lacks("test"));
     };
     Ok(Prepared {
         rehearsal,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::source::{ImageEncoding, ImageSource};
 use crate::DataError;
+use crate::prepare::names::source_name;
 use crate::shard::{RecordForm, ShardSet};
 
 /// The images of a set of shards, straight from the mapped files.
@@ -34,12 +35,18 @@ impl ImageSource for ShardSource {
     fn place(&self, index: usize) -> String {
         let set = &self.0;
         match set.record(index) {
-            Ok(record) => format!(
-                "{}, record {index}, {} bytes at byte {}",
-                set.shard_path(record.shard).display(),
-                record.length,
-                record.offset
-            ),
+            Ok(record) => {
+                let place = format!(
+                    "{}, record {index}, {} bytes at byte {}",
+                    set.shard_path(record.shard).display(),
+                    record.length,
+                    record.offset
+                );
+                match source_name(set.folder(), index) {
+                    Some(name) => format!("{place}, made from {name}"),
+                    None => place,
+                }
+            }
             Err(_) => format!("{}, record {index}", set.folder().display()),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Stored as it is wherever possible: a JPEG keeps its bytes, whatever its colours, unless it is
 //! larger than asked for. What has to be made anew (a PNG, an image that is too large, raw pixels)
-//! is decoded here; EXIF orientation is ignored, as training does.
+//! is decoded here, and a picture that came without loss keeps all of its colours; EXIF orientation
+//! is ignored, as training does.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -17,6 +18,7 @@ use crate::shard::record::FLAG_ENCODED_AGAIN;
 /// An image announces at most this many pixels; a larger one is taken for a decompression bomb.
 pub const PIXELS_MAX: u64 = 178_956_970;
 
+const JPEG_MAGIC: [u8; 2] = [0xff, 0xd8];
 const PNG_MAGIC: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// Cameras put a few bytes behind the end of an image.
 const END_MARKER_WITHIN: usize = 4096;
@@ -30,6 +32,8 @@ pub struct StorageSettings {
     pub max_side: Option<u32>,
     /// Quality of JPEGs that are encoded here.
     pub quality: u8,
+    /// Whether a JPEG whose bytes are kept is decoded all the same, to see whether training could.
+    pub decode: bool,
 }
 
 /// An image, ready to be stored.
@@ -43,6 +47,25 @@ pub struct Stored {
     pub height: u32,
     /// Flags of its record.
     pub flags: u16,
+    /// Whether it came with more than 8 bits for each channel.
+    pub was_deep: bool,
+}
+
+/// Pixels as they were decoded.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) rgb: RgbImage,
+    /// Whether the file has more than 8 bits for each channel.
+    pub(super) is_deep: bool,
+}
+
+/// How much of the colours a JPEG keeps that is encoded here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chroma {
+    /// All of it (4:4:4): for pictures that come from files without loss, such as drawings in PNG.
+    Full,
+    /// A quarter (4:2:0), as cameras do.
+    Quarter,
 }
 
 /// Pixels in rows of `width`, three bytes each.
@@ -56,42 +79,58 @@ pub struct RgbImage {
     pub pixels: Vec<u8>,
 }
 
-/// Makes a JPEG or PNG file's bytes into what is stored.
+/// Makes a file's bytes into what is stored: a JPEG, a PNG or, with the feature `more_formats`, any other
+/// kind that torchvision's `ImageFolder` takes. What the file holds decides, not what it is called. `decoder` is
+/// one of [`decoder()`], and each thread has its own.
 ///
 /// # Errors
 /// In words that go on after the file's name: not an image, damaged, cut off, too large.
-pub fn store(file: Vec<u8>, encoding: &StorageSettings) -> Result<Stored, String> {
+pub fn store(
+    file: Vec<u8>,
+    encoding: &StorageSettings,
+    decoder: &mut Decoder,
+) -> Result<Stored, String> {
     if file.is_empty() {
         return Err("is empty".to_owned());
     }
-    let is_png = file.starts_with(&PNG_MAGIC);
-    let RecordForm::Jpeg = encoding.form else {
-        return store_pixels(&decode(&file)?, encoding);
-    };
-    if is_png {
-        return store_pixels(&decode(&file)?, encoding);
+    let is_jpeg = file.starts_with(&JPEG_MAGIC);
+    if !is_jpeg || encoding.form != RecordForm::Jpeg {
+        let Decoded { rgb, is_deep } = decode_any(&file)?;
+        let chroma = if is_jpeg { Chroma::Quarter } else { Chroma::Full };
+        return Ok(Stored { was_deep: is_deep, ..store_pixels(&rgb, chroma, encoding)? });
     }
-    let (width, height) = jpeg_size(&file)?;
+    let (width, height) = decoder.size(&file).map_err(words)?;
     if encoding.max_side.is_some_and(|side| width.max(height) > side) {
-        return store_pixels(&decode(&file)?, encoding);
+        return store_pixels(&decode(&file)?, Chroma::Quarter, encoding);
     }
     let tail = &file[file.len().saturating_sub(END_MARKER_WITHIN)..];
-    if !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
-        // The last end lies far before that of the file: decoding says whether it is one of the picture.
-        decode(&file)?;
+    if encoding.decode || !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
+        // Where the last end lies far before that of the file, decoding says whether it is one of the picture.
+        decoder.whole(&file).map_err(words)?;
     }
-    Ok(Stored { bytes: file, width, height, flags: 0 })
+    Ok(Stored { bytes: file, width, height, flags: 0, was_deep: false })
 }
 
 /// Makes pixels into what is stored.
 ///
 /// # Errors
 /// When the encoder fails.
-pub fn store_pixels(rgb: &RgbImage, encoding: &StorageSettings) -> Result<Stored, String> {
+pub fn store_pixels(
+    rgb: &RgbImage,
+    chroma: Chroma,
+    encoding: &StorageSettings,
+) -> Result<Stored, String> {
+    let stored = |bytes, width, height| Stored {
+        bytes,
+        width,
+        height,
+        flags: FLAG_ENCODED_AGAIN,
+        was_deep: false,
+    };
     match encoding.form {
         RecordForm::Raw { side } => {
             let bytes = resize(rgb, side, side)?.pixels;
-            Ok(Stored { bytes, width: side, height: side, flags: FLAG_ENCODED_AGAIN })
+            Ok(stored(bytes, side, side))
         }
         RecordForm::Jpeg => {
             let longest = rgb.width.max(rgb.height);
@@ -106,18 +145,40 @@ pub fn store_pixels(rgb: &RgbImage, encoding: &StorageSettings) -> Result<Stored
                 _ => None,
             };
             let rgb = smaller.as_ref().unwrap_or(rgb);
-            let bytes = encode(rgb, encoding.quality)?;
-            Ok(Stored { bytes, width: rgb.width, height: rgb.height, flags: FLAG_ENCODED_AGAIN })
+            let bytes = encode_with(rgb, encoding.quality, chroma)?;
+            Ok(stored(bytes, rgb.width, rgb.height))
         }
     }
 }
 
-/// Decodes a JPEG or PNG.
+/// Decodes an image of any kind that is stored.
 ///
 /// # Errors
 /// As for [`store`].
 pub fn decode(file: &[u8]) -> Result<RgbImage, String> {
-    if file.starts_with(&PNG_MAGIC) { decode_png(file) } else { decode_jpeg(file) }
+    decode_any(file).map(|decoded| decoded.rgb)
+}
+
+/// Decodes what is stored of an image, only to see whether training could.
+///
+/// # Errors
+/// As for [`store`].
+pub fn check(stored: &[u8], decoder: &mut Decoder) -> Result<(), String> {
+    if stored.starts_with(&JPEG_MAGIC) {
+        return decoder.whole(stored).map(|_| ()).map_err(words);
+    }
+    decode(stored).map(|_| ())
+}
+
+fn decode_any(file: &[u8]) -> Result<Decoded, String> {
+    if file.starts_with(&PNG_MAGIC) {
+        return decode_png(file);
+    }
+    #[cfg(feature = "more_formats")]
+    if let Some(decoded) = super::formats::decode(file) {
+        return decoded;
+    }
+    decode_jpeg(file).map(|rgb| Decoded { rgb, is_deep: false })
 }
 
 /// Encodes a JPEG with colour at half resolution, as cameras do.
@@ -125,11 +186,19 @@ pub fn decode(file: &[u8]) -> Result<RgbImage, String> {
 /// # Errors
 /// When the encoder fails.
 pub fn encode(rgb: &RgbImage, quality: u8) -> Result<Vec<u8>, String> {
+    encode_with(rgb, quality, Chroma::Quarter)
+}
+
+fn encode_with(rgb: &RgbImage, quality: u8, chroma: Chroma) -> Result<Vec<u8>, String> {
+    let subsampling = match chroma {
+        Chroma::Full => Subsamp::None,
+        Chroma::Quarter => Subsamp::Sub2x2,
+    };
     let (width, height) = (rgb.width as usize, rgb.height as usize);
     let pixels = rgb.pixels.as_slice();
     let image =
         turbojpeg::Image { pixels, width, pitch: width * 3, height, format: PixelFormat::RGB };
-    let encoded = turbojpeg::compress(image, i32::from(quality), Subsamp::Sub2x2);
+    let encoded = turbojpeg::compress(image, i32::from(quality), subsampling);
     encoded.map(|bytes| bytes.to_vec()).map_err(|error| format!("cannot be encoded: {error}"))
 }
 
@@ -162,7 +231,7 @@ pub fn jpeg_size(file: &[u8]) -> Result<(u32, u32), String> {
 }
 
 /// A decoder for training's pixels, with the limits of preparation.
-fn decoder() -> Decoder {
+pub fn decoder() -> Decoder {
     let limits = DecodeLimits { bytes: usize::MAX, pixels: PIXELS_MAX };
     Decoder::new(limits, Exactness::Exact)
 }
@@ -171,7 +240,10 @@ fn decoder() -> Decoder {
 fn words(error: ImageError) -> String {
     match error {
         ImageError::Empty => "is empty".to_owned(),
-        ImageError::NotJpeg { found } => format!("is neither a JPEG nor a PNG but {found}"),
+        ImageError::NotJpeg { found: "something else" } => {
+            "is none of the kinds of images that are read".to_owned()
+        }
+        ImageError::NotJpeg { found } => format!("is {found}, which is not read"),
         ImageError::TooManyPixels { width, height, .. } => too_many(width.into(), height.into()),
         ImageError::Truncated { bytes } => {
             format!("is a damaged JPEG: {bytes} bytes without an end marker")
@@ -181,7 +253,7 @@ fn words(error: ImageError) -> String {
     }
 }
 
-fn too_many(width: u64, height: u64) -> String {
+pub(super) fn too_many(width: u64, height: u64) -> String {
     format!("announces {width} by {height} pixels")
 }
 
@@ -197,13 +269,16 @@ fn decode_jpeg(file: &[u8]) -> Result<RgbImage, String> {
     Ok(RgbImage { width, height, pixels })
 }
 
-fn decode_png(file: &[u8]) -> Result<RgbImage, String> {
-    let damaged = |error: png::DecodingError| format!("is a damaged PNG: {error}");
+fn decode_png(file: &[u8]) -> Result<Decoded, String> {
+    let damaged = |error: png::DecodingError| {
+        format!("is a damaged PNG: {}", plain_words(&error.to_string()))
+    };
     let mut decoder =
         png::Decoder::new_with_limits(std::io::Cursor::new(file), png::Limits { bytes: 1 << 30 });
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(damaged)?;
     let (width, height) = bounded(u64::from(reader.info().width), u64::from(reader.info().height))?;
+    let is_deep = reader.info().bit_depth == png::BitDepth::Sixteen;
     let bytes = reader.output_buffer_size().ok_or("announces too many pixels")?;
     let mut pixels = vec![0; bytes];
     let frame = reader.next_frame(&mut pixels).map_err(damaged)?;
@@ -220,5 +295,33 @@ fn decode_png(file: &[u8]) -> Result<RgbImage, String> {
         }
         png::ColorType::Indexed => return Err("is a PNG with a palette that is missing".to_owned()),
     };
-    Ok(RgbImage { width, height, pixels })
+    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep })
+}
+
+/// The words of a decoder without what is meant for programmers: `ChunkType { type: IDAT, … }` is `IDAT`.
+pub(super) fn plain_words(text: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(" { ") {
+        let Some((inner, behind)) = after.split_once(" }") else { break };
+        let word = before.rfind(' ').map_or(0, |space| space + 1);
+        plain.push_str(&before[..word]);
+        let value = inner.split(", ").next().and_then(|field| field.split_once(": "));
+        plain.push_str(value.map_or("", |(_, value)| value));
+        rest = behind;
+    }
+    plain.push_str(rest);
+    plain.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_decoders_are_said_without_their_debug_prints() {
+        let said = "bad CRC in ChunkType { type: IDAT, critical: true } chunk\nand more";
+        assert_eq!(plain_words(said), "bad CRC in IDAT chunk and more");
+        assert_eq!(plain_words("all is well"), "all is well");
+        assert_eq!(plain_words("an open { brace"), "an open { brace");
+    }
 }

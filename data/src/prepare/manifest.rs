@@ -39,6 +39,9 @@ pub struct DatasetManifest {
     pub parts: Vec<SplitEntry>,
     /// Images that are stored more than once.
     pub duplicates: Duplicates,
+    /// Images that could not be read and were left out: `unreadable.txt` beside this file lists them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// What was unusual.
     pub warnings: Vec<String>,
     /// Says whether another preparation would store the same.
@@ -98,6 +101,7 @@ impl DatasetManifest {
             class_names: Vec::new(),
             parts: Vec::new(),
             duplicates: Duplicates::default(),
+            left_out: 0,
             warnings: Vec::new(),
             fingerprint: String::new(),
         }
@@ -155,6 +159,11 @@ impl DatasetManifest {
         text.push(b'\n');
         write_whole(&path, &text).map_err(|error| PrepareError::disk("write", &path, error))
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Writes a file beside its name, syncs it and renames it: a reader sees the old or the new.

@@ -7,23 +7,30 @@
 //!
 //! 1. [`request`]: what is asked for. [`plan`]: the images of each split.
 //! 2. [`sources`]: a file for each kind of dataset, from its folder to a plan.
-//! 3. [`image`]: an image as it comes, made into what is stored.
+//! 3. [`image`]: an image as it comes, made into what is stored; `formats` (feature `more_formats`): what is
+//!    neither JPEG nor PNG.
 //! 4. [`work`]: shards written by threads, and found again after a kill.
 //! 5. [`arrays`]: small sets of images of one size, as `images.npy` and `labels.npy`.
-//! 6. [`manifest`]: what is written down about the result, [`duplicates`] among it.
-//! 7. [`run`]: all of it in order.
+//! 6. [`manifest`]: what is written down about the result, [`duplicates`] among it; [`names`]: where each
+//!    image came from; `unreadable`: which could not be read.
+//! 7. [`run`]: all of it in order; `claim`: a folder belongs to one preparation.
 //! 8. [`foreign`]: an index for shards that something else wrote.
 //! 9. [`problems`] and [`error`]: what can be wrong, all of it at once.
 
 #[cfg(feature = "pictures")]
 pub mod arrays;
+#[cfg(feature = "pictures")]
+mod claim;
 pub mod duplicates;
 pub mod error;
 #[cfg(feature = "pictures")]
 pub mod foreign;
+#[cfg(feature = "more_formats")]
+mod formats;
 #[cfg(feature = "pictures")]
 pub mod image;
 pub mod manifest;
+pub mod names;
 pub mod plan;
 pub mod problems;
 pub mod request;
@@ -32,11 +39,13 @@ pub mod run;
 #[cfg(feature = "pictures")]
 pub mod sources;
 #[cfg(feature = "pictures")]
+mod unreadable;
+#[cfg(feature = "pictures")]
 pub mod work;
 
 pub use error::PrepareError;
 pub use manifest::DatasetManifest;
-pub use request::PrepareRequest;
+pub use request::{OnUnreadable, PrepareRequest};
 #[cfg(feature = "pictures")]
 pub use run::{Outcome, prepare};
 #[cfg(feature = "pictures")]

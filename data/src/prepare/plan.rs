@@ -16,6 +16,10 @@ pub struct PreparePlan {
     pub lists: Vec<ListFile>,
     /// What is unusual about them, in sentences.
     pub warnings: Vec<String>,
+    /// How the folder was understood and what follows from it, in sentences.
+    pub notes: Vec<String>,
+    /// Images that were planned and could not be read.
+    pub left_out: u64,
 }
 
 /// The images of one split.

@@ -5,6 +5,15 @@ use std::path::PathBuf;
 use crate::datasets::DatasetId;
 use crate::shard::RecordForm;
 
+/// What is done about images that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// The preparation ends with all of them named.
+    Fail,
+    /// They are left out, listed and counted.
+    LeaveOut,
+}
+
 /// What to prepare, from where, into which form.
 #[derive(Clone, Debug)]
 pub struct PrepareRequest {
@@ -27,11 +36,20 @@ pub struct PrepareRequest {
     pub images_per_shard: u32,
     /// Whether anything but the official files is an error.
     pub official: bool,
+    /// Whether each picture is decoded once, also where its bytes are stored as they come: training would end at
+    /// the first that cannot be.
+    pub decode: bool,
+    /// What is done about images that cannot be read.
+    pub on_unreadable: OnUnreadable,
     /// Threads that write shards.
     pub threads: usize,
     /// For [`DatasetId::Folder`]: smallest class over largest class of an exponential profile that is
     /// cut from the training images.
     pub imb_factor: Option<f64>,
+    /// For [`DatasetId::Folder`]: share of each class's images that is held out to test on, at least 0 and
+    /// less than the whole. Where it is not given, a dataset without test images gives up
+    /// [`TEST_SHARE`](super::sources::folder::TEST_SHARE).
+    pub test_share: Option<f64>,
     /// Images of each class that are held out for validation ([`DatasetId::Folder`]) or drawn for it
     /// ([`DatasetId::Synthetic`]).
     pub val_per_class: usize,

@@ -6,7 +6,8 @@
 //! OUT/manifest.json            written last; prepare.json then goes
 //! ```
 //!
-//! `names.txt` has a line for each image: where it came from.
+//! `names.txt` has a line for each image: where it came from. `unreadable.txt` beside the manifest lists the
+//! images that could not be read.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -15,23 +16,26 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::arrays;
+use super::claim::{Claim, STATE_FILE, command, remove_surplus};
 use super::duplicates;
 use super::error::PrepareError;
 use super::image::StorageSettings;
 use super::manifest::{DatasetManifest, ManifestSource, SplitEntry, write_whole};
+use super::names::NAMES_FILE;
 use super::plan::{PlannedSplit, PreparePlan};
-use super::request::PrepareRequest;
+use super::problems::DataProblems;
+use super::request::{OnUnreadable, PrepareRequest};
 use super::sources::synthetic::Drawing;
 use super::sources::{folder, imagenet_lt, inaturalist, synthetic};
+use super::unreadable::{self, Unreadable};
 use super::work::{ImageOrigin, PrepareProgress, ShardWork, Written, shard_paths};
 use crate::datasets::{self, DatasetId};
 use crate::images::ImageSet;
 use crate::shard::RecordForm;
 use crate::shard::index::write_index;
 
-/// Where each image came from, a line each, in the folder of its split.
-pub const NAMES_FILE: &str = "names.txt";
-const STATE_FILE: &str = "prepare.json";
+const UNREADABLE_HINT: &str = "mend, fetch again or remove these files (unreadable.txt in --out lists them \
+    all), or leave them out with --on_unreadable leave_out; the same command then goes on";
 const LOCK_FILE: &str = ".lock";
 
 /// What a preparation came to.
@@ -39,6 +43,8 @@ const LOCK_FILE: &str = ".lock";
 pub struct Outcome {
     /// What is there now.
     pub manifest: DatasetManifest,
+    /// How the dataset was understood, in sentences.
+    pub notes: Vec<String>,
     /// It was there before, and nothing was done.
     pub already: bool,
 }
@@ -77,6 +83,16 @@ fn check(request: &PrepareRequest) -> Result<(), PrepareError> {
             "other datasets are long-tailed as published, or cut when a run starts",
         );
     }
+    if request.test_share.is_some_and(|share| !(0.0..1.0).contains(&share)) {
+        return usage("the share of test images must be at least 0 and below 1", "0.2 is usual");
+    }
+    let is_drawn = request.dataset == DatasetId::Synthetic;
+    if is_drawn && request.val_per_class > 0 && request.test_per_class == 0 {
+        return usage(
+            "without test images, those for validation would be tested on",
+            "ask for some with --test_per_class",
+        );
+    }
     if request.images_per_shard == 0 || request.image_size == 0 || request.max_side == Some(0) {
         return usage("sizes must be above 0", "leave them out for the defaults");
     }
@@ -107,10 +123,11 @@ fn prepare_shards(
     let (mut plan, images) = plan(request)?;
     plan.shuffle(request.seed);
     let settings = settings(request);
-    let fingerprint = plan.fingerprint(&settings);
-    if let Some(manifest) = claim(&request.out, &fingerprint)? {
-        return Ok(Outcome { manifest, already: true });
+    let claimed = Claim { plan: plan.fingerprint(&settings), command: command(request, &settings) };
+    if let Some(manifest) = claimed.make(request)? {
+        return Ok(Outcome { manifest, notes: plan.notes, already: true });
     }
+    remove_surplus(request, &plan.splits)?;
     let total: usize = plan.splits.iter().map(|part| part.items.len()).sum();
     progress.total.store(total as u64, Ordering::Relaxed);
     for part in &plan.splits {
@@ -121,16 +138,64 @@ fn prepare_shards(
         form: request.form,
         max_side: request.max_side,
         quality: request.quality,
+        decode: request.decode,
     };
     let work = ShardWork {
         splits: &plan.splits,
         images: &images,
         encoding,
+        on_unreadable: request.on_unreadable,
         out: &request.out,
         images_per_shard: request.images_per_shard as usize,
         progress,
     };
-    let written = work.run(request.threads, &request.root)?;
+    let (written, found) = work.run(request.threads)?;
+    without_unreadable(request, &mut plan, &found)?;
+    let manifest = finish_shards(request, &mut plan, &written, settings, claimed.plan)?;
+    Ok(Outcome { manifest, notes: plan.notes, already: false })
+}
+
+/// Lists the images that could not be read, and refuses to go on or takes them out of the plan.
+fn without_unreadable(
+    request: &PrepareRequest,
+    plan: &mut PreparePlan,
+    found: &[Unreadable],
+) -> Result<(), PrepareError> {
+    unreadable::write(&request.out, found, &plan.splits)?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let refused =
+        |problems, hint| Err(PrepareError::Problems { root: request.root.clone(), problems, hint });
+    if request.on_unreadable == OnUnreadable::Fail {
+        return refused(unreadable::problems(found, &plan.splits), UNREADABLE_HINT);
+    }
+    unreadable::leave_out(found, &mut plan.splits);
+    let mut problems = DataProblems::default();
+    plan.find_empty_classes(&mut problems);
+    if !problems.is_empty() {
+        return refused(problems, UNREADABLE_HINT);
+    }
+    let images = if found.len() == 1 { "1 image" } else { &format!("{} images", found.len()) };
+    let list = unreadable::UNREADABLE_FILE;
+    plan.left_out = found.len() as u64;
+    plan.warnings.push(format!("{images} cannot be read, and are left out: {list} lists them"));
+    Ok(())
+}
+
+/// Indices, lists of names and the manifest.
+fn finish_shards(
+    request: &PrepareRequest,
+    plan: &mut PreparePlan,
+    written: &[Vec<Written>],
+    settings: String,
+    fingerprint: String,
+) -> Result<DatasetManifest, PrepareError> {
+    let deep: u64 = written.iter().flatten().map(|shard| shard.deep).sum();
+    if deep > 0 {
+        let images = if deep == 1 { "1 image has" } else { &format!("{deep} images have") };
+        plan.warnings.push(format!("{images} more than 8 bits for each channel: made into 8"));
+    }
     let source = ManifestSource {
         root: request.root.display().to_string(),
         lists: std::mem::take(&mut plan.lists),
@@ -146,20 +211,21 @@ fn prepare_shards(
         format!("{}: {}", part.name, part.items[image].name)
     });
     let classes = plan.class_names.len();
-    for (part, shards) in plan.splits.iter().zip(&written) {
+    for (part, shards) in plan.splits.iter().zip(written) {
         manifest.parts.push(finish_part(request, part, shards, classes)?);
     }
-    manifest.warnings = plan.warnings;
-    manifest.class_names = plan.class_names;
+    manifest.left_out = plan.left_out;
+    manifest.warnings = std::mem::take(&mut plan.warnings);
+    manifest.class_names = std::mem::take(&mut plan.class_names);
     manifest.fingerprint = fingerprint;
     finish(&request.out, &manifest)?;
-    for (part, shards) in plan.splits.iter().zip(&written) {
+    for (part, shards) in plan.splits.iter().zip(written) {
         for number in 0..shards.len() {
             // What the index has as well; left behind, it would do no harm.
             let _ = fs::remove_file(shard_paths(&request.out.join(part.name), number).1);
         }
     }
-    Ok(Outcome { manifest, already: false })
+    Ok(manifest)
 }
 
 fn plan(request: &PrepareRequest) -> Result<(PreparePlan, ImageOrigin), PrepareError> {
@@ -200,28 +266,6 @@ fn settings(request: &PrepareRequest) -> String {
         let _ = write!(text, ", drawn {} pixels wide", request.image_size);
     }
     text
-}
-
-/// Takes the folder for the preparation with this fingerprint, or finds it done.
-fn claim(out: &Path, fingerprint: &str) -> Result<Option<DatasetManifest>, PrepareError> {
-    let other = |what: &str| PrepareError::Usage {
-        what: format!("{} holds {what}", out.display()),
-        hint: "choose another --out, or remove what is there".to_owned(),
-    };
-    if let Some(manifest) = DatasetManifest::read(out).map_err(crate::DataError::from)? {
-        let is_this = manifest.fingerprint == fingerprint;
-        return if is_this { Ok(Some(manifest)) } else { Err(other("another prepared dataset")) };
-    }
-    let path = out.join(STATE_FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) if text.trim_end() == fingerprint => return Ok(None),
-        Ok(_) => return Err(other("the beginning of another preparation")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(PrepareError::disk("read", &path, error)),
-    }
-    write_whole(&path, format!("{fingerprint}\n").as_bytes())
-        .map_err(|error| PrepareError::disk("write", &path, error))?;
-    Ok(None)
 }
 
 fn finish_part(
@@ -266,8 +310,9 @@ fn finish(out: &Path, manifest: &DatasetManifest) -> Result<(), PrepareError> {
 fn prepare_arrays(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
     let dataset = datasets::open_official(request.dataset, &request.root)?;
     let fingerprint = blake3::Hash::from(dataset.digest).to_string();
-    if let Some(manifest) = claim(&request.out, &fingerprint)? {
-        return Ok(Outcome { manifest, already: true });
+    let claimed = Claim { plan: fingerprint.clone(), command: fingerprint.clone() };
+    if let Some(manifest) = claimed.make(request)? {
+        return Ok(Outcome { manifest, notes: Vec::new(), already: true });
     }
     let source = ManifestSource { root: request.root.display().to_string(), lists: Vec::new() };
     let settings = "all images, unselected".to_owned();
@@ -281,7 +326,7 @@ fn prepare_arrays(request: &PrepareRequest) -> Result<Outcome, PrepareError> {
     manifest.class_names = dataset.class_names;
     manifest.fingerprint = fingerprint;
     finish(&request.out, &manifest)?;
-    Ok(Outcome { manifest, already: false })
+    Ok(Outcome { manifest, notes: Vec::new(), already: false })
 }
 
 fn array_entry(part: &str, set: &ImageSet, classes: usize, digest: String) -> SplitEntry {

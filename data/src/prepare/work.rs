@@ -6,8 +6,10 @@
 //! OUT/train/shard-00001.tar.part      was being written when the program died: begun anew
 //! ```
 //!
-//! A file of records: records of 48 bytes, then the shard's length (u64) and the CRC-32C of
-//! everything before it (u32), little-endian. It goes when the index, which has it all, is there.
+//! A file of records: records of 48 bytes, then the number of images that came with more than 8 bits for
+//! each channel, whether all were decoded (1) or not (0), a hash of their names and labels, and the shard's
+//! length (u64 each), and the CRC-32C of everything before it (u32), little-endian. It goes when the index,
+//! which has the records, is there. A shard that lacks images has none: it is tried again.
 
 use std::fs;
 use std::io;
@@ -16,11 +18,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::error::PrepareError;
-use super::image::{StorageSettings, Stored, store, store_pixels};
+use super::image::{Chroma, StorageSettings, Stored, decoder, store, store_pixels};
 use super::manifest::write_whole;
 use super::plan::{Item, PlannedSplit};
-use super::problems::DataProblems;
+use super::request::OnUnreadable;
 use super::sources::synthetic::Drawing;
+use super::unreadable::{Found, Unreadable};
+use crate::decode::Decoder;
 use crate::shard::index::Shard;
 use crate::shard::record::RECORD_BYTES;
 use crate::shard::set::IMAGE_BYTES_MAX;
@@ -54,8 +58,10 @@ pub enum ImageOrigin {
 pub struct Written {
     /// As the index will name it.
     pub shard: Shard,
-    /// In the order of the images.
+    /// In the order of the images, without those that could not be read.
     pub records: Vec<Record>,
+    /// Images that came with more than 8 bits for each channel.
+    pub deep: u64,
 }
 
 /// What all threads work by.
@@ -66,6 +72,8 @@ pub struct ShardWork<'a> {
     pub images: &'a ImageOrigin,
     /// What is stored of them.
     pub encoding: StorageSettings,
+    /// What is done about images that cannot be read.
+    pub on_unreadable: OnUnreadable,
     /// Where to: each split has a folder there, which exists.
     pub out: &'a Path,
     /// Images of a shard.
@@ -81,11 +89,15 @@ pub(super) fn shard_paths(folder: &Path, number: usize) -> (PathBuf, PathBuf) {
 }
 
 impl ShardWork<'_> {
-    /// Writes every shard that is not there yet; returns those of each split in order.
+    /// Writes every shard that is not there yet; returns those of each split in order, and the images that could
+    /// not be read. Where these are not to be left out, their shards are missing.
     ///
     /// # Errors
-    /// When the disk cannot be written to; or every image that cannot be stored.
-    pub fn run(&self, threads: usize, root: &Path) -> Result<Vec<Vec<Written>>, PrepareError> {
+    /// When the disk cannot be written to.
+    pub(super) fn run(
+        &self,
+        threads: usize,
+    ) -> Result<(Vec<Vec<Written>>, Vec<Unreadable>), PrepareError> {
         let jobs: Vec<(usize, usize)> = self
             .splits
             .iter()
@@ -96,22 +108,23 @@ impl ShardWork<'_> {
             })
             .collect();
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let problems = Mutex::new(DataProblems::default());
+        let unreadable = Found::default();
         let results: Mutex<Vec<(usize, usize, Written)>> = Mutex::new(Vec::new());
         let refused = Mutex::new(None);
         std::thread::scope(|scope| {
             for _ in 0..threads.clamp(1, jobs.len().max(1)) {
                 scope.spawn(|| {
+                    let mut decoder = decoder();
                     while !stop.load(Ordering::Relaxed) {
                         let Some(&(part, shard)) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
                         else {
                             break;
                         };
-                        match self.shard(part, shard, &problems) {
+                        match self.shard(part, shard, &mut decoder, &unreadable) {
                             Ok(Some(written)) => {
                                 locked(&results).push((part, shard, written));
                             }
-                            // Its problems are noted down; the other shards are still of use.
+                            // What it lacks is noted down; the other shards are still of use.
                             Ok(None) => {}
                             Err(error) => {
                                 stop.store(true, Ordering::Relaxed);
@@ -125,32 +138,29 @@ impl ShardWork<'_> {
         if let Some(error) = locked(&refused).take() {
             return Err(PrepareError::Disk(error));
         }
-        let problems = std::mem::take(&mut *locked(&problems));
-        if !problems.is_empty() {
-            let hint = "mend or fetch these files again, then give the same command: it goes on";
-            return Err(PrepareError::Problems { root: root.to_owned(), problems, hint });
-        }
         let mut results = std::mem::take(&mut *locked(&results));
         results.sort_by_key(|&(part, shard, _)| (part, shard));
         let mut splits = vec![Vec::new(); self.splits.len()];
         for (part, _, written) in results {
             splits[part].push(written);
         }
-        Ok(splits)
+        Ok((splits, unreadable.into_sorted()))
     }
 
-    /// One shard, found or written; `None` when images of it cannot be stored.
+    /// One shard, found or written; `None` when images of it cannot be read and are not to be left out.
     fn shard(
         &self,
         part: usize,
         number: usize,
-        problems: &Mutex<DataProblems>,
+        decoder: &mut Decoder,
+        unreadable: &Found,
     ) -> Result<Option<Written>, ShardError> {
         let PlannedSplit { name, items } = &self.splits[part];
         let first = number * self.images_per_shard;
         let items = &items[first..items.len().min(first + self.images_per_shard)];
         let (path, records_path) = shard_paths(&self.out.join(name), number);
-        if let Some(written) = find(&path, &records_path, number, items) {
+        let decoded = self.encoding.decode || matches!(self.images, ImageOrigin::Drawn(_));
+        if let Some(written) = find(&path, &records_path, items, decoded) {
             let bytes = written.records.iter().map(|record| record.length).sum();
             self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
             self.progress.found.fetch_add(items.len() as u64, Ordering::Relaxed);
@@ -159,38 +169,40 @@ impl ShardWork<'_> {
         }
         let mut writer = ShardWriter::create(&path, number as u32, self.encoding.form)?;
         let mut records = Vec::with_capacity(items.len());
-        let mut whole = true;
+        let mut deep = 0;
         for (place, item) in items.iter().enumerate() {
-            match self.load(part, item) {
-                Ok(Stored { bytes, width, height, flags }) => {
+            match self.load(part, item, decoder) {
+                Ok(Stored { bytes, width, height, flags, was_deep }) => {
+                    deep += u64::from(was_deep);
                     let key = (first + place) as u64;
                     let label = item.label;
                     let image = Image { key, bytes: &bytes, label, width, height, flags };
                     records.push(writer.append(&image)?);
                     self.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                Err(what) => {
-                    whole = false;
-                    let what = format!("{} {what}", item.name);
-                    locked(problems).add("images that cannot be stored", what);
-                }
+                Err(reason) => unreadable.add(Unreadable { part, place: first + place, reason }),
             }
             self.progress.done.fetch_add(1, Ordering::Relaxed);
         }
-        if !whole {
+        let is_whole = records.len() == items.len();
+        if !is_whole && self.on_unreadable == OnUnreadable::Fail {
             return Ok(None);
         }
         let shard = writer.finish()?;
-        let content = records_file(&records, shard.length);
+        let written = Written { shard, records, deep };
+        if !is_whole {
+            return Ok(Some(written));
+        }
+        let content = records_file(&written, items, decoded);
         write_whole(&records_path, &content).map_err(|source| ShardError::Io {
             action: "write",
             path: records_path,
             source,
         })?;
-        Ok(Some(Written { shard, records }))
+        Ok(Some(written))
     }
 
-    fn load(&self, part: usize, item: &Item) -> Result<Stored, String> {
+    fn load(&self, part: usize, item: &Item, decoder: &mut Decoder) -> Result<Stored, String> {
         match self.images {
             ImageOrigin::Files(root) => {
                 let path = root.join(&item.name);
@@ -201,10 +213,10 @@ impl ShardWork<'_> {
                     fs::read(&path)
                 };
                 let file = read().map_err(|error| format!("cannot be read: {error}"))?;
-                store(file, &self.encoding)
+                store(file, &self.encoding, decoder)
             }
             ImageOrigin::Drawn(drawing) => {
-                store_pixels(&drawing.draw(part as u64 + 1, item), &self.encoding)
+                store_pixels(&drawing.draw(part as u64 + 1, item), Chroma::Quarter, &self.encoding)
             }
         }
     }
@@ -215,32 +227,46 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn records_file(records: &[Record], length: u64) -> Vec<u8> {
-    let mut bytes: Vec<u8> = records.iter().flat_map(Record::to_bytes).collect();
-    bytes.extend_from_slice(&length.to_le_bytes());
+fn records_file(written: &Written, items: &[Item], decoded: bool) -> Vec<u8> {
+    let mut bytes: Vec<u8> = written.records.iter().flat_map(Record::to_bytes).collect();
+    for number in [written.deep, u64::from(decoded), hash_of(items), written.shard.length] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
     let checksum = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
 }
 
-/// The shard of an earlier attempt, if it is whole and holds these items.
-fn find(path: &Path, records_path: &Path, number: usize, items: &[Item]) -> Option<Written> {
+/// Says which images a shard holds: the first bytes of BLAKE3 over names and labels.
+fn hash_of(items: &[Item]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for item in items {
+        hasher.update(&(item.name.len() as u64).to_le_bytes());
+        hasher.update(item.name.as_bytes());
+        hasher.update(&item.label.to_le_bytes());
+    }
+    let hash = hasher.finalize();
+    u64::from_le_bytes(std::array::from_fn(|byte| hash.as_bytes()[byte]))
+}
+
+/// The shard of an earlier attempt, if it is whole, holds these items and, where that is asked, all of them
+/// were decoded.
+fn find(path: &Path, records_path: &Path, items: &[Item], decode: bool) -> Option<Written> {
     let bytes = fs::read(records_path).ok()?;
     let (before, checksum) = bytes.split_last_chunk::<4>()?;
-    let (records, length) = before.split_last_chunk::<8>()?;
-    let length = u64::from_le_bytes(*length);
+    let (records, numbers) = before.split_last_chunk::<32>()?;
+    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| numbers[at * 8 + byte]));
+    let [deep, decoded, hash, length] = [0, 1, 2, 3].map(number);
     if crc32c::crc32c(before) != u32::from_le_bytes(*checksum)
         || records.len() != items.len() * RECORD_BYTES
+        || hash != hash_of(items)
+        || (decode && decoded == 0)
         || fs::metadata(path).ok()?.len() != length
     {
         return None;
     }
     let (chunks, _) = records.as_chunks::<RECORD_BYTES>();
     let records: Vec<Record> = chunks.iter().map(Record::from_bytes).collect();
-    let fits = |(record, item): (&Record, &Item)| {
-        record.label == item.label && record.shard == number as u32
-    };
     let name = path.file_name()?.to_str()?.to_owned();
-    let fits = records.iter().zip(items).all(fits);
-    fits.then_some(Written { shard: Shard { name, length }, records })
+    Some(Written { shard: Shard { name, length }, records, deep })
 }

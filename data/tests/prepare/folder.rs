@@ -2,24 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::PrepareRequest;
 use lcsl_data::shard::ShardSet;
 use tempfile::tempdir;
 
-use crate::stage::{jpeg, put, refusal, request, run};
-
-/// Classes of `counts` images under `prefix`.
-fn classes(request: &PrepareRequest, prefix: &str, counts: &[u32]) {
-    for (class, &count) in counts.iter().enumerate() {
-        for image in 0..count {
-            let number = class as u32 * 100 + image;
-            let name = format!("{prefix}class-{class}/{image:03}.jpg");
-            put(&request.root.join(name), jpeg(number));
-        }
-    }
-}
+use crate::stage::{classes, jpeg, put, refusal, request, run};
 
 #[test]
 fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
@@ -33,15 +23,15 @@ fn a_long_tail_and_a_validation_part_are_cut_without_overlap() {
     let manifest = run(&request).unwrap().manifest;
     assert_eq!(manifest.class_names, ["class-0", "class-1", "class-2"]);
     // The first class has no image to spare: its validation images come from its training images.
-    assert_eq!(manifest.parts[0].counts, [18, 6, 2]);
+    assert_eq!(manifest.parts[0].counts, [14, 5, 1]);
     assert_eq!(manifest.parts[1].counts, [2, 2, 2]);
-    assert_eq!(manifest.warnings, ["1 files are not images by their names: passed over"]);
+    assert_eq!(manifest.warnings, ["1 file is not an image by its name, and passed over: 1 .txt"]);
     let names = |part: &str| {
         let text = fs::read_to_string(request.out.join(part).join("names.txt")).unwrap();
         text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
     };
     let (train, val) = (names("train"), names("val"));
-    assert_eq!((train.len(), val.len(), train.intersection(&val).count()), (26, 6, 0));
+    assert_eq!((train.len(), val.len(), train.intersection(&val).count()), (20, 6, 0));
 
     let other = PrepareRequest { seed: 5, out: folder.path().join("other"), ..request.clone() };
     run(&other).unwrap();
@@ -81,5 +71,36 @@ fn folders_that_are_no_dataset_are_refused() {
     request.imb_factor = Some(0.0);
     said += "\n\n";
     said += &refusal(&request);
+    insta::assert_snapshot!(said);
+}
+
+/// Story: `ln -s .. root/cat/up` and `ln -s . root/dog/self` made 429 images of 29, 224 of them under the
+/// wrong class.
+#[test]
+fn each_real_folder_is_read_once() {
+    let folder = tempdir().unwrap();
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    let root = request.root.clone();
+    classes(&request, "", &[3, 3]);
+    classes(&request, "../elsewhere/", &[2]);
+    put(&root.join(".hidden/4.jpg"), jpeg(4));
+    let link = |target: &str, name: &str| symlink(target, root.join(name)).unwrap();
+    link("../elsewhere/class-0", "linked"); // a class that lies on another disk
+    link("../../elsewhere", "class-1/more"); // leads to the same images, but is met later
+    link(".", "class-0/self");
+    link("../class-0", "class-1/cousin");
+    link(".hidden", "shown");
+    let manifest = run(&request).unwrap().manifest;
+    assert_eq!(manifest.class_names, ["class-0", "class-1", "linked", "shown"]);
+    let images: Vec<u64> = manifest.parts.iter().map(|part| part.images).collect();
+    assert_eq!(images.iter().sum::<u64>(), 3 + 3 + 2 + 1);
+    insta::assert_snapshot!(manifest.warnings.join("\n").replace(root.to_str().unwrap(), "ROOT"));
+
+    link("..", "class-0/up");
+    link("../..", "class-1/above");
+    link("gone", "class-2");
+    request.out = folder.path().join("refused");
+    let said = refusal(&request).replace(folder.path().to_str().unwrap(), "ABOVE");
     insta::assert_snapshot!(said);
 }

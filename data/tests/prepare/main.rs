@@ -5,9 +5,11 @@
 
 mod arrays;
 mod folder;
+mod hold_out;
 mod imagenet_lt;
 mod images;
 mod inaturalist;
 mod interruptions;
 mod stage;
+mod unreadable;
 mod verification;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::image::{RgbImage, encode};
-use lcsl_data::prepare::{Outcome, PrepareError, PrepareProgress, PrepareRequest, prepare};
+use lcsl_data::prepare::{
+    OnUnreadable, Outcome, PrepareError, PrepareProgress, PrepareRequest, prepare,
+};
 use lcsl_data::shard::RecordForm;
 
 /// A request with the defaults of the command line.
@@ -21,8 +23,11 @@ pub(crate) fn request(dataset: DatasetId, root: &Path, out: &Path) -> PrepareReq
         seed: 0,
         images_per_shard: 4,
         official: false,
+        decode: true,
+        on_unreadable: OnUnreadable::Fail,
         threads: 2,
         imb_factor: None,
+        test_share: None,
         val_per_class: 0,
         test_per_class: 0,
         counts: None,
@@ -60,6 +65,17 @@ pub(crate) fn jpeg(number: u32) -> Vec<u8> {
 pub(crate) fn put(path: &Path, content: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
+}
+
+/// Classes of `counts` images under `prefix`.
+pub(crate) fn classes(request: &PrepareRequest, prefix: &str, counts: &[u32]) {
+    for (class, &count) in counts.iter().enumerate() {
+        for image in 0..count {
+            let number = class as u32 * 100 + image;
+            let name = format!("{prefix}class-{class}/{image:03}.jpg");
+            put(&request.root.join(name), jpeg(number));
+        }
+    }
 }
 
 /// A tiny ImageNet-LT: three classes of 6, 3 and 1 training images, one validation and two test

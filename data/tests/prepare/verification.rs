@@ -7,7 +7,7 @@ use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::PrepareRequest;
 use lcsl_data::survey::open::{Spread, open};
 use lcsl_data::survey::sheet;
-use lcsl_data::verify::{VerifyProgress, verify};
+use lcsl_data::verify::{Thoroughness, VerifyProgress, verify};
 use tempfile::{TempDir, tempdir};
 
 use crate::stage::{imagenet_lt, put, request, run};
@@ -22,7 +22,7 @@ fn stage() -> (TempDir, PrepareRequest) {
 }
 
 fn problems(out: &Path) -> String {
-    let problems = verify(out, 2, &VerifyProgress::default()).unwrap();
+    let problems = verify(out, Thoroughness::Bytes, 2, &VerifyProgress::default()).unwrap();
     problems.to_string().replace(out.to_str().unwrap(), "OUT")
 }
 
@@ -30,10 +30,16 @@ fn problems(out: &Path) -> String {
 fn a_whole_dataset_has_no_problems() {
     let (_folder, request) = stage();
     let progress = VerifyProgress::default();
-    assert!(verify(&request.out, 2, &progress).unwrap().is_empty());
+    assert!(verify(&request.out, Thoroughness::Pixels, 2, &progress).unwrap().is_empty());
     assert_eq!(progress.done.into_inner(), 19);
-    assert!(verify(&request.out.join("val"), 1, &VerifyProgress::default()).unwrap().is_empty());
-    let said = verify(&request.root, 1, &VerifyProgress::default()).unwrap_err().to_string();
+    assert!(
+        verify(&request.out.join("val"), Thoroughness::Pixels, 1, &VerifyProgress::default())
+            .unwrap()
+            .is_empty()
+    );
+    let said = verify(&request.root, Thoroughness::Bytes, 1, &VerifyProgress::default())
+        .unwrap_err()
+        .to_string();
     assert!(said.starts_with("there is no index at"), "{said}");
 }
 

@@ -192,3 +192,50 @@ fn a_bench_times_the_recipe_that_is_asked_for() {
          hint: --data_aug may be crop_flip, none, sim_aug, randcls, off\n",
     );
 }
+
+/// Story: `prepare folder --test_per_class 3` was taken without a word, and no test image was held out.
+#[test]
+fn flags_that_would_do_nothing_are_refused_all_at_once() {
+    let stage = Stage::new();
+    let refused = |arguments: &str, words: &str| {
+        lcsl(&stage, &format!("data prepare {arguments} --out=out")).refused(2, words);
+    };
+    refused(
+        "folder --root=bin --test_per_class=3 --counts=counts --official --raw-side=64",
+        "error: given for folder, and without effect:
+  - --raw_side is for --form raw
+  - --official is for imagenet_lt, inaturalist2018
+  - --test_per_class is for synthetic
+  - --counts is for synthetic
+  hint: leave them out
+",
+    );
+    refused(
+        "synthetic --counts=counts --root=bin --imb_factor=0.1",
+        "error: given for synthetic, and without effect:
+  - --root is for imagenet_lt, inaturalist2018, folder, cifar10, cifar100, fashion_mnist
+  - --imb_factor is for folder
+  hint: leave them out
+",
+    );
+    refused(
+        "folder --root=bin --form=raw --max_side=64",
+        "error: given for folder, and without effect:
+  - --max_side is for --form jpeg: raw images are pixels of one size
+  hint: leave it out
+",
+    );
+    refused(
+        "cifar10 --root=bin --seed=1 --test_share=0.5",
+        "error: given for cifar10, and without effect:
+  - --seed is for imagenet_lt, inaturalist2018, folder, synthetic
+  - --test_share is for folder
+  hint: leave them out
+",
+    );
+    for name in ["cifar10", "cifar100", "fashion_mnist"] {
+        let outcome = lcsl(&stage, &format!("data prepare {name} --quality=3 --out=out"));
+        outcome.ended(2).said("--quality is for");
+    }
+    assert!(!stage.path("out").exists());
+}

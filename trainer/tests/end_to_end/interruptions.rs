@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::lcsl::{SMALL, json, program, stderr, train};
 
 /// More epochs than anyone waits for.
@@ -20,12 +22,17 @@ struct Running {
     pids: Vec<u64>,
 }
 
-/// Starts an endless run and waits until the launcher has shown a step, so that it knows where its
-/// ranks are.
+/// Steps after which every rank has told the launcher that it has begun: its heartbeat looks for news
+/// every 50 ms, and they take longer than that.
+const BEGUN: u64 = 300;
+
+/// Starts an endless run and waits until the launcher knows where its ranks are. The first step that it
+/// shows is rank 0's word; the others' heartbeats come after it.
 fn start(run_dir: &Path) -> Running {
     let place = format!("--run_dir={}", run_dir.display());
     let (launcher, said, steps) = spawn(&["train", &place]);
     steps.recv().expect("the launcher shows a step before it ends");
+    until(Duration::from_secs(60), "steps of all ranks", || steps_of(run_dir) >= BEGUN);
     let ranks = json(&run_dir.join("ranks.json"));
     let pids = ranks.as_array().unwrap().iter().map(|rank| rank["pid"].as_u64().unwrap());
     Running { launcher, said, pids: pids.collect() }
@@ -63,6 +70,13 @@ fn is_step(line: &[u8]) -> bool {
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_whitespace().skip_while(|word| *word != "step");
     words.nth(1).and_then(|steps| steps.split_once('/')).is_some()
+}
+
+/// Steps that the run has logged; a line that is being written counts when it is whole.
+fn steps_of(run_dir: &Path) -> u64 {
+    let text = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap_or_default();
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter_map(|event| event["step"].as_u64()).max().unwrap_or(0)
 }
 
 fn until(limit: Duration, what: &str, mut happened: impl FnMut() -> bool) {

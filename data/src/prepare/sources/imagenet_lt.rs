@@ -54,7 +54,9 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
         class_names: Vec::new(),
         splits: Vec::new(),
         lists: Vec::new(),
-        warnings: vec![],
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        left_out: 0,
     };
     for (name, mut list) in lists {
         if name != "train" {

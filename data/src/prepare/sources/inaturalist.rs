@@ -70,7 +70,9 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
         class_names: Vec::new(),
         splits: Vec::new(),
         lists: Vec::new(),
-        warnings: vec![],
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        left_out: 0,
     };
     for (name, file) in FILES {
         let path = root.join(file);

@@ -45,7 +45,14 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         vec![part("train", &|class| counts[class]), part("val", &|_| val), part("test", &|_| test)];
     let splits = splits.into_iter().filter(|part| !part.items.is_empty()).collect();
     let class_names = (0..counts.len()).map(|class| format!("pattern {class}")).collect();
-    Ok(PreparePlan { class_names, splits, lists: Vec::new(), warnings: Vec::new() })
+    Ok(PreparePlan {
+        class_names,
+        splits,
+        lists: Vec::new(),
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        left_out: 0,
+    })
 }
 
 fn read_counts(path: &Path) -> Result<Vec<u64>, PrepareError> {

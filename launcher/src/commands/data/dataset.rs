@@ -12,7 +12,7 @@ pub enum DatasetToPrepare {
     /// The folder of images and the two json files
     #[value(name = "inaturalist2018", alias = "inaturalist")]
     Inaturalist2018,
-    /// Any JPEG or PNG images, a folder for each class
+    /// Any images, a folder for each class
     Folder,
     /// Drawn pictures, as many as --counts says
     Synthetic,

@@ -4,6 +4,7 @@ mod bench;
 mod dataset;
 mod fault;
 pub mod fetch;
+mod idle_flags;
 mod index;
 mod inspect;
 mod prepare;

@@ -9,9 +9,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::prepare::error::Blame;
-use lcsl_data::prepare::{DatasetManifest, PrepareError, PrepareProgress, PrepareRequest, prepare};
+use lcsl_data::prepare::{
+    DatasetManifest, OnUnreadable, PrepareError, PrepareProgress, PrepareRequest, prepare,
+};
+use lcsl_data::shard::RecordForm;
 
 use super::dataset::DatasetToPrepare;
+use super::idle_flags::refuse_idle_flags;
 use super::progress::{Position, show_while};
 use crate::fault::Fault;
 use crate::report::table::grouped;
@@ -24,61 +28,65 @@ pub struct Prepare {
     /// What to prepare
     #[arg(value_enum)]
     pub dataset: DatasetToPrepare,
-    /// Folder that holds the dataset as it is published
-    #[arg(long, value_name = "DIR", default_value = "datasets")]
-    pub root: PathBuf,
+    /// Folder that holds the dataset as it is published [default: datasets]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Folder to write: `datasets/imagenet_lt`, say
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// What is stored of an image
-    #[arg(long, value_enum, default_value = "jpeg")]
-    pub form: FormToStore,
-    /// Width and height of raw images, in pixels
-    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS", default_value_t = 256,
+    /// What is stored of an image [default: jpeg]
+    #[arg(long, value_enum)]
+    pub form: Option<FormToStore>,
+    /// Width and height of raw images, in pixels [default: 256]
+    #[arg(long = "raw_side", alias = "raw-side", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub raw_side: u32,
+    pub raw_side: Option<u32>,
     /// Make JPEGs with a longer side than this smaller [default: as they come]
     #[arg(long = "max_side", alias = "max-side", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub max_side: Option<u32>,
-    /// Quality of JPEGs that are encoded again
-    #[arg(long, value_name = "1-100", default_value_t = 95,
-          value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub quality: u8,
-    /// Draws the stored order, and which images are selected
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Images of a shard
+    /// Quality of JPEGs that are encoded again [default: 95]
+    #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: Option<u8>,
+    /// Draws the stored order, and which images are selected [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Images of a shard [default: 2000]
     #[arg(long = "images_per_shard", alias = "images-per-shard", value_name = "N",
-          default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub images_per_shard: u32,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub images_per_shard: Option<u32>,
     /// Refuse anything but the official files, instead of a warning
     #[arg(long)]
     pub official: bool,
+    /// Do not decode JPEGs whose bytes are kept, where it is certain that none is damaged
+    #[arg(long = "no_decode", alias = "no-decode")]
+    pub no_decode: bool,
+    /// What is done about images that cannot be read [default: fail]
+    #[arg(long = "on_unreadable", alias = "on-unreadable", value_enum)]
+    pub on_unreadable: Option<WhenUnreadable>,
     /// Threads that write shards [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
     /// folder: cut a long-tailed training set, smallest class over largest
     #[arg(long = "imb_factor", alias = "imb-factor", value_name = "FACTOR")]
     pub imb_factor: Option<f64>,
+    /// folder: share of each class that is held out to test on [default: 0.2 where there are no test
+    /// images]
+    #[arg(long = "test_share", alias = "test-share", value_name = "SHARE")]
+    pub test_share: Option<f64>,
     /// folder, synthetic: validation images of each class
-    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N", default_value_t = 0)]
-    pub val_per_class: usize,
+    #[arg(long = "val_per_class", alias = "val-per-class", value_name = "N")]
+    pub val_per_class: Option<usize>,
     /// synthetic: test images of each class
-    #[arg(
-        long = "test_per_class",
-        alias = "test-per-class",
-        value_name = "N",
-        default_value_t = 0
-    )]
-    pub test_per_class: usize,
+    #[arg(long = "test_per_class", alias = "test-per-class", value_name = "N")]
+    pub test_per_class: Option<usize>,
     /// synthetic: file with the number of training images of each class, one a line
     #[arg(long, value_name = "FILE")]
     pub counts: Option<PathBuf>,
-    /// synthetic: width and height of an image, in pixels
-    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS", default_value_t = 32,
+    /// synthetic: width and height of an image, in pixels [default: 32]
+    #[arg(long = "image_size", alias = "image-size", value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub image_size: u32,
+    pub image_size: Option<u32>,
     /// Answer with the manifest on standard output
     #[arg(long)]
     pub json: bool,
@@ -93,8 +101,20 @@ pub enum FormToStore {
     Raw,
 }
 
+/// What is done about images that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum WhenUnreadable {
+    /// End with all of them named
+    Fail,
+    /// Leave them out, and list them in unreadable.txt
+    #[value(alias = "leave-out")]
+    LeaveOut,
+}
+
 /// Runs `lcsl data prepare` and returns the exit code.
 pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
+    refuse_idle_flags(asked)?;
     let request = request(asked);
     let progress = PrepareProgress::default();
     let position = |elapsed: Duration| position(&progress, elapsed);
@@ -102,6 +122,9 @@ pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
     let manifest = &outcome.manifest;
     for warning in &manifest.warnings {
         terminal::show_warning(warning);
+    }
+    for note in &outcome.notes {
+        terminal::show_note(note);
     }
     if outcome.already {
         let out = request.out.display();
@@ -133,23 +156,29 @@ fn request(asked: &Prepare) -> PrepareRequest {
             DatasetToPrepare::Cifar100 => DatasetId::Cifar100,
             DatasetToPrepare::FashionMnist => DatasetId::FashionMnist,
         },
-        root: asked.root.clone(),
+        root: asked.root.clone().unwrap_or_else(|| PathBuf::from("datasets")),
         out: asked.out.clone(),
         form: match asked.form {
-            FormToStore::Jpeg => lcsl_data::shard::RecordForm::Jpeg,
-            FormToStore::Raw => lcsl_data::shard::RecordForm::Raw { side: asked.raw_side },
+            Some(FormToStore::Raw) => RecordForm::Raw { side: asked.raw_side.unwrap_or(256) },
+            Some(FormToStore::Jpeg) | None => RecordForm::Jpeg,
         },
         max_side: asked.max_side,
-        quality: asked.quality,
-        seed: asked.seed,
-        images_per_shard: asked.images_per_shard,
+        quality: asked.quality.unwrap_or(95),
+        seed: asked.seed.unwrap_or(0),
+        images_per_shard: asked.images_per_shard.unwrap_or(2000),
         official: asked.official,
+        decode: !asked.no_decode,
+        on_unreadable: match asked.on_unreadable {
+            Some(WhenUnreadable::LeaveOut) => OnUnreadable::LeaveOut,
+            Some(WhenUnreadable::Fail) | None => OnUnreadable::Fail,
+        },
         threads: asked.threads.map_or_else(cores, |threads| threads as usize),
         imb_factor: asked.imb_factor,
-        val_per_class: asked.val_per_class,
-        test_per_class: asked.test_per_class,
+        test_share: asked.test_share,
+        val_per_class: asked.val_per_class.unwrap_or(0),
+        test_per_class: asked.test_per_class.unwrap_or(0),
         counts: asked.counts.clone(),
-        image_size: asked.image_size,
+        image_size: asked.image_size.unwrap_or(32),
     }
 }
 

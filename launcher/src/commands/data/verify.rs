@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use lcsl_data::verify::{VerifyProgress, verify};
+use lcsl_data::verify::{Thoroughness, VerifyProgress, verify};
 
 use super::fault::bad_data;
 use super::progress::{Position, show_while};
@@ -20,6 +20,9 @@ use lcsl_run_dir::exit;
 pub struct Verify {
     /// Folder of a prepared dataset, or of one set of shards
     pub path: PathBuf,
+    /// Decode every image as well, which takes longer: finds those that training could not read
+    #[arg(long)]
+    pub decode: bool,
     /// Threads that read [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
@@ -29,11 +32,12 @@ pub struct Verify {
 pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = asked.threads.map_or_else(cores, |threads| threads as usize);
+    let thoroughness = if asked.decode { Thoroughness::Pixels } else { Thoroughness::Bytes };
     let progress = VerifyProgress::default();
     let began = Instant::now();
     let problems = show_while(
         |elapsed| position(&progress, elapsed),
-        || verify(&asked.path, threads, &progress),
+        || verify(&asked.path, thoroughness, threads, &progress),
     );
     let problems = problems.map_err(|error| bad_data(&error))?;
     let done = grouped(progress.done.load(Ordering::Relaxed));
@@ -48,9 +52,10 @@ pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
         return Err(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::BAD_DATA) });
     }
     terminal::print(&format!(
-        "{}: {done} images, {} MiB, all as they were written ({:.1} s)\n",
+        "{}: {done} images, {} MiB, all as they were written{} ({:.1} s)\n",
         asked.path.display(),
         grouped(progress.bytes.load(Ordering::Relaxed) >> 20),
+        if asked.decode { ", and all decoded" } else { "" },
         began.elapsed().as_secs_f64()
     ))?;
     Ok(exit::DONE)
