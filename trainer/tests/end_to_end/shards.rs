@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_prepared_set_is_named_with_exit_code_3() {
     damage(&train.join("index.lcsl"), 20);
     refused(&root, &["index.lcsl is not a usable index"]);
 
-    let root = prepare(folder.path(), "two", &PARTS);
+    let root = prepare(folder.path(), "two", &EVALUATION_SPLITS);
     fs::remove_dir_all(root.join("imagenet_lt/train")).unwrap();
     refused(&root, &["there is no index at ", "imagenet_lt/train/index.lcsl"]);
 
