@@ -51,7 +51,10 @@ pub fn write(folder: &Path, set: &ImageSet) -> Result<String, ShardError> {
             fs::rename(&part, &path)
         };
         let io = |source| ShardError::Io { action: "write", path: path.clone(), source };
-        write().map_err(io)?;
+        let written = write().inspect_err(|_| {
+            let _ = fs::remove_file(&part); // makes room where the disk is full
+        });
+        written.map_err(io)?;
         hasher.update(&fs::read(&path).map_err(io)?);
     }
     Ok(hasher.finalize().to_string())

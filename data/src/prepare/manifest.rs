@@ -166,13 +166,37 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Writes a file beside its name, syncs it and renames it: a reader sees the old or the new.
+/// Writes a file beside its name, syncs it and renames it: a reader sees the old or the new. Where that
+/// fails nothing is left beside it, which makes room where the disk is full.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let mut file = File::create(&part)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: where the disk was full when the records of a shard were written, and not when its images
+    /// were, a file that nobody reads stayed there and kept the room that the next attempt needs.
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard-00000.records");
+        fs::create_dir(&path).unwrap(); // a file cannot take its name
+        write_whole(&path, b"records").unwrap_err();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(left, [path]);
+    }
 }

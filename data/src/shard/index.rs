@@ -276,7 +276,10 @@ pub fn write_index(
         std::fs::rename(&part, &path)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(|source| ShardError::Io { action: "write", path: path.clone(), source })
+    let written = write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&part); // makes room where the disk is full
+    });
+    written.map_err(|source| ShardError::Io { action: "write", path: path.clone(), source })
 }
 
 #[cfg(test)]

@@ -31,13 +31,18 @@ impl<T> DiskContext<T> for io::Result<T> {
 }
 
 /// Writes a file beside its name, syncs it and renames it: a reader sees the old content or the new
-/// one, also after a power cut.
+/// one, also after a power cut. Where that fails nothing is left beside it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let beside = beside(path);
-    let mut file = File::create(&beside).or_disk("create", &beside)?;
-    file.write_all(bytes).or_disk("write", &beside)?;
-    file.sync_all().or_disk("sync", &beside)?;
-    fs::rename(&beside, path).or_disk("rename to", path)?;
+    let write = || {
+        let mut file = File::create(&beside).or_disk("create", &beside)?;
+        file.write_all(bytes).or_disk("write", &beside)?;
+        file.sync_all().or_disk("sync", &beside)?;
+        fs::rename(&beside, path).or_disk("rename to", path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
     sync_directory_of(path)
 }
 
