@@ -1,4 +1,4 @@
-//! What changes when a stage of the objective begins.
+//! What an epoch sets up, as its stage of the objective says.
 
 use super::build::{self, Run};
 use super::error::TrainError;
