@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::fault::Fault;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
-use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::programs::{SearchPaths, look};
 
 /// Arguments of `lcsl bench allreduce`.
@@ -51,18 +51,10 @@ struct Figures {
 
 /// Runs `lcsl bench allreduce` and returns the exit code, which is that of the ranks.
 pub fn run(asked: &AllreduceBench) -> Result<u8, Fault> {
-    let paths = SearchPaths::here();
     // mpirun is needed for one rank, too: the bare call is MPI's.
-    let (rank, libtorch) = look(&paths, asked.nproc.max(2)).complete()?;
-    let on = LaunchEnvironment {
-        rank: &rank,
-        libtorch: Some(&libtorch),
-        control: "",
-        secret: "",
-        inherited_library_path: paths.libtorch.library_path.as_deref(),
-        inherited_devices: None,
-        is_root: rustix::process::getuid().is_root(),
-    };
+    let (rank, libtorch) = look(&SearchPaths::here(), asked.nproc.max(2)).complete()?;
+    let inherited = Inherited::here();
+    let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     let (mib, repeats) = (asked.mib.to_string(), asked.repeats.to_string());
     let words = ["bench-allreduce", "--mib", &mib, "--repeats", &repeats];
     let command =

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
-use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::programs::{SearchPaths, look};
 use crate::terminal;
 use lcsl_run_dir::exit;
@@ -78,18 +78,9 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
             return Ok(exit::DONE);
         }
     };
-    let paths = SearchPaths::here();
-    let (rank, libtorch) = look(&paths, config.run.nproc).complete()?;
-    let devices = machine::visible_devices();
-    let on = LaunchEnvironment {
-        rank: &rank,
-        libtorch: Some(&libtorch),
-        control: "",
-        secret: "",
-        inherited_library_path: paths.libtorch.library_path.as_deref(),
-        inherited_devices: devices.as_deref(),
-        is_root: rustix::process::getuid().is_root(),
-    };
+    let (rank, libtorch) = look(&SearchPaths::here(), config.run.nproc).complete()?;
+    let inherited = Inherited::here();
+    let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     let command = command::bench_step(&config, &on, [asked.steps, asked.delay_ms], &flags);
     measure(&command, asked.json, shown)
 }

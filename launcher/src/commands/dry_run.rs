@@ -6,22 +6,17 @@ use lcsl_config::{TrainCommand, to_toml};
 use serde_json::json;
 
 use crate::fault::Fault;
-use crate::machine;
 use crate::ranks::command;
-use crate::ranks::environment::LaunchEnvironment;
-use crate::ranks::programs::{Installed, SearchPaths};
+use crate::ranks::environment::{Inherited, LaunchEnvironment};
+use crate::ranks::programs::Installed;
 use crate::terminal;
 use lcsl_run_dir::exit;
 
 /// Shows what would be done, and does nothing. What is missing is only warned of: it may be asked
 /// for another machine.
-pub fn show(
-    command: &TrainCommand,
-    paths: &SearchPaths,
-    installed: Installed,
-) -> Result<u8, Fault> {
+pub fn show(command: &TrainCommand, installed: Installed) -> Result<u8, Fault> {
     let config = &command.config;
-    let devices = machine::visible_devices();
+    let inherited = Inherited::here();
     let launch = command::train(
         config,
         &LaunchEnvironment {
@@ -29,9 +24,7 @@ pub fn show(
             libtorch: installed.libtorch.as_deref(),
             control: "127.0.0.1:PORT",
             secret: "SECRET",
-            inherited_library_path: paths.libtorch.library_path.as_deref(),
-            inherited_devices: devices.as_deref(),
-            is_root: rustix::process::getuid().is_root(),
+            inherited: &inherited,
         },
     );
     if let Err(fault) = installed.complete() {

@@ -33,10 +33,9 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     for note in command.notes.iter().chain(&foreign) {
         terminal::show_note(note);
     }
-    let paths = SearchPaths::here();
-    let installed = look(&paths, command.config.run.nproc);
+    let installed = look(&SearchPaths::here(), command.config.run.nproc);
     if command.dry_run {
-        return dry_run::show(&command, &paths, installed);
+        return dry_run::show(&command, installed);
     }
     let (rank, libtorch) = installed.complete()?;
     let config = &command.config;
@@ -48,7 +47,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         }
     };
     run_dir.write_config(&to_toml(config, &command.origins))?;
-    let group = WorkerGroup { config, rank, libtorch, paths, run_dir, json: command.json };
+    let group = WorkerGroup { config, rank, libtorch, run_dir, json: command.json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,9 +7,8 @@ use std::path::Path;
 use lcsl_config::RunConfig;
 
 use crate::fault::Fault;
-use crate::machine;
 use crate::ranks::command::{self, LaunchCommand};
-use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::programs::{SearchPaths, look};
 use lcsl_run_dir::{RunDir, exit, names};
 
@@ -46,17 +45,8 @@ pub(super) fn prepare(
     run_dir: &Path,
     rest: Vec<OsString>,
 ) -> Result<LaunchCommand, Fault> {
-    let paths = SearchPaths::here();
-    let (rank, libtorch) = look(&paths, 1).complete()?;
-    let devices = machine::visible_devices();
-    let on = LaunchEnvironment {
-        rank: &rank,
-        libtorch: Some(&libtorch),
-        control: "",
-        secret: "",
-        inherited_library_path: paths.libtorch.library_path.as_deref(),
-        inherited_devices: devices.as_deref(),
-        is_root: false,
-    };
+    let (rank, libtorch) = look(&SearchPaths::here(), 1).complete()?;
+    let inherited = Inherited::here();
+    let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     Ok(command::read_run(config, &on, verb, run_dir, rest))
 }

@@ -135,21 +135,26 @@ mod tests {
     use lcsl_config::{Machine, parse_train};
 
     use super::*;
+    use crate::ranks::environment::Inherited;
 
-    fn shown(flags: &[&str], change: impl Fn(&mut LaunchEnvironment<'_>)) -> String {
+    fn inherited() -> Inherited {
+        let session = "/tmp/lcsl-0-h-9".into();
+        Inherited { library_path: None, devices: None, is_root: false, session }
+    }
+
+    fn shown(flags: &[&str], change: impl Fn(&mut Inherited)) -> String {
         let machine = Machine { cores: 8, gpus: Some(4) };
         let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
         let config = parse_train(&flags, &machine).unwrap().config;
-        let mut on = LaunchEnvironment {
+        let mut inherited = inherited();
+        change(&mut inherited);
+        let on = LaunchEnvironment {
             rank: Path::new("/opt/lcsl/lcsl-rank"),
             libtorch: Some(Path::new("/opt/libtorch/lib")),
             control: "127.0.0.1:4000",
             secret: "5ec7e7",
-            inherited_library_path: None,
-            inherited_devices: None,
-            is_root: false,
+            inherited: &inherited,
         };
-        change(&mut on);
         let command = train(&config, &on);
         format!("{}{}", command.environment_lines(), command.shell_line())
     }
@@ -168,9 +173,9 @@ mod tests {
 
     #[test]
     fn several_ranks_go_through_mpirun() {
-        let text = shown(&["--gpu=cpu", "--nproc=2", "--run_dir=r"], |on| {
-            on.is_root = true;
-            on.inherited_library_path = Some(OsStr::new("/usr/local/lib"));
+        let text = shown(&["--gpu=cpu", "--nproc=2", "--run_dir=r"], |inherited| {
+            inherited.is_root = true;
+            inherited.library_path = Some("/usr/local/lib".into());
         });
         insta::assert_snapshot!(text, @r"
         OMP_NUM_THREADS=1
@@ -183,6 +188,7 @@ mod tests {
         OMPI_MCA_oob_tcp_keepalive_time=5
         OMPI_MCA_oob_tcp_keepalive_intvl=2
         OMPI_MCA_oob_tcp_keepalive_probes=3
+        OMPI_MCA_orte_top_session_dir=/tmp/lcsl-0-h-9
         OMPI_ALLOW_RUN_AS_ROOT=1
         OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
         mpirun -np 2 --bind-to none /opt/lcsl/lcsl-rank train r
@@ -192,23 +198,17 @@ mod tests {
     #[test]
     fn other_hosts_are_given_the_variables_by_name() {
         let flags = ["--gpu=cpu", "--nproc=4", "--hosts=a:2,b:2", "--run_dir=r"];
-        let text = shown(&flags, |on| on.libtorch = None);
+        let text = shown(&flags, |_| ());
         let line = text.lines().last().unwrap();
-        insta::assert_snapshot!(line, @"mpirun -np 4 --bind-to none --host 'a:2,b:2' -x OMP_NUM_THREADS -x MKL_NUM_THREADS -x LCSL_CONTROL -x LCSL_CONTROL_SECRET /opt/lcsl/lcsl-rank train r");
+        insta::assert_snapshot!(line, @"mpirun -np 4 --bind-to none --host 'a:2,b:2' -x OMP_NUM_THREADS -x MKL_NUM_THREADS -x LD_LIBRARY_PATH -x LCSL_CONTROL -x LCSL_CONTROL_SECRET /opt/lcsl/lcsl-rank train r");
         assert!(!line.contains("5ec7e7"), "the secret must not be seen in a list of processes");
     }
 
     #[test]
     fn sums_are_timed_under_the_settings_of_a_run() {
-        let on = LaunchEnvironment {
-            rank: Path::new("/opt/lcsl/lcsl-rank"),
-            libtorch: Some(Path::new("/opt/libtorch/lib")),
-            control: "",
-            secret: "",
-            inherited_library_path: None,
-            inherited_devices: None,
-            is_root: false,
-        };
+        let (rank, libtorch) = (Path::new("/opt/lcsl/lcsl-rank"), Path::new("/opt/libtorch/lib"));
+        let inherited = inherited();
+        let on = LaunchEnvironment::uncontrolled(rank, libtorch, &inherited);
         let command = bench_allreduce(2, "a:1,b:1", &on, ["bench-allreduce".into()]);
         let text = format!("{}{}", command.environment_lines(), command.shell_line());
         insta::assert_snapshot!(text, @r"
@@ -218,14 +218,15 @@ mod tests {
         OMPI_MCA_oob_tcp_keepalive_time=5
         OMPI_MCA_oob_tcp_keepalive_intvl=2
         OMPI_MCA_oob_tcp_keepalive_probes=3
+        OMPI_MCA_orte_top_session_dir=/tmp/lcsl-0-h-9
         mpirun -np 2 --bind-to none --host 'a:1,b:1' -x LD_LIBRARY_PATH /opt/lcsl/lcsl-rank bench-allreduce
         ");
     }
 
     #[test]
     fn listed_gpus_are_made_visible_in_the_order_given() {
-        let text = shown(&["--gpu=0,2", "--hosts=a:2", "--run_dir=r"], |on| {
-            on.inherited_devices = Some("7,6,5,4");
+        let text = shown(&["--gpu=0,2", "--hosts=a:2", "--run_dir=r"], |inherited| {
+            inherited.devices = Some("7,6,5,4".to_owned());
         });
         assert!(text.contains("\nCUDA_VISIBLE_DEVICES='7,5'\nLCSL_DEVICES_NARROWED=1\n"), "{text}");
         let both = "-x CUDA_VISIBLE_DEVICES -x LCSL_DEVICES_NARROWED ";

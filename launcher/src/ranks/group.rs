@@ -9,11 +9,9 @@ use std::time::Duration;
 use lcsl_config::{Method, Protocol, RunConfig};
 
 use crate::fault::Fault;
-use crate::machine;
 use crate::ranks::command;
-use crate::ranks::environment::LaunchEnvironment;
+use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::leftovers;
-use crate::ranks::programs::SearchPaths;
 use crate::run_dir::LockedRunDir;
 use crate::supervise::display::{Display, Words};
 use crate::supervise::interrupts::Interrupts;
@@ -35,8 +33,6 @@ pub struct WorkerGroup<'a> {
     pub rank: PathBuf,
     /// The directory of libtorch's libraries.
     pub libtorch: PathBuf,
-    /// Where programs and libraries were looked for.
-    pub paths: SearchPaths,
     /// Where they work.
     pub run_dir: LockedRunDir,
     /// Whether a script wants to hear how it ended.
@@ -105,16 +101,9 @@ impl WorkerGroup<'_> {
     }
 
     fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
-        let devices = machine::visible_devices();
-        let on = LaunchEnvironment {
-            rank: &self.rank,
-            libtorch: Some(&self.libtorch),
-            control,
-            secret,
-            inherited_library_path: self.paths.libtorch.library_path.as_deref(),
-            inherited_devices: devices.as_deref(),
-            is_root: rustix::process::getuid().is_root(),
-        };
+        let inherited = &Inherited::here();
+        let (rank, libtorch) = (&self.rank, Some(self.libtorch.as_path()));
+        let on = LaunchEnvironment { rank, libtorch, control, secret, inherited };
         command::train(self.config, &on)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How segments of Open MPI 4 and 5 are named; after that come host, user, job and rank, with dots between.
@@ -31,13 +31,13 @@ pub struct Places<'a> {
 /// Removes what dead processes of this user have left on this host. What cannot be removed stays: it was
 /// in nobody's way so far.
 pub fn sweep() {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let (host, user) = here();
     sweep_at(&Places {
         memory: Path::new("/dev/shm"),
         sessions: &std::env::temp_dir(),
         processes: Path::new("/proc"),
         host: &host,
-        user: rustix::process::geteuid().as_raw(),
+        user,
     });
 }
 
@@ -52,14 +52,43 @@ pub fn sweep_at(at: &Places<'_>) {
             let _ = fs::remove_file(at.memory.join(name));
         }
     }
-    // One folder for each mpirun, with the number of its process.
-    let sessions = at.sessions.join(format!("ompi.{}.{}", short(at.host), at.user));
-    for name in names(&sessions) {
+    let (shared, own) =
+        (format!("ompi.{}.{}", short(at.host), at.user), sessions_of(at.user, at.host));
+    for name in names(at.sessions).filter(|name| *name == shared || name.starts_with(&own)) {
+        sweep_sessions(&at.sessions.join(&name), at.processes);
+        let launcher = name.strip_prefix(&own);
+        if launcher.is_some_and(|pid| !at.processes.join(pid).exists()) {
+            let _ = fs::remove_dir(at.sessions.join(name)); // an mpirun that lives has something in it
+        }
+    }
+}
+
+/// Removes from a folder of sessions those of dead processes. Each mpirun has one, with the number of its process.
+fn sweep_sessions(sessions: &Path, processes: &Path) {
+    for name in names(sessions) {
         let process = name.strip_prefix("pid.").filter(|pid| pid.parse::<u32>().is_ok());
-        if process.is_some_and(|pid| !at.processes.join(pid).exists()) {
+        if process.is_some_and(|pid| !processes.join(pid).exists()) {
             let _ = fs::remove_dir_all(sessions.join(name));
         }
     }
+}
+
+/// The folder for the session of this launcher's mpirun. The host is part of its name because the mpirun of launchers
+/// on other hosts may come here, too.
+pub(super) fn session_here() -> PathBuf {
+    let (host, user) = here();
+    std::env::temp_dir().join(sessions_of(user, &host) + &std::process::id().to_string())
+}
+
+/// How the names of such folders begin; the number of the launcher's process follows.
+fn sessions_of(user: u32, host: &str) -> String {
+    format!("lcsl-{user}-{}-", short(host))
+}
+
+/// This host and this user, as the MPI library names them.
+fn here() -> (String, u32) {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    (host, rustix::process::geteuid().as_raw())
 }
 
 /// The names in a folder; none where it cannot be read.
@@ -125,7 +154,11 @@ mod tests {
         {
             fs::create_dir_all(place(name)).unwrap();
         }
-        fs::create_dir_all(place("tmp/ompi.a.8/pid.18")).unwrap();
+        for name in
+            ["lcsl-7-a-17/pid.17", "lcsl-7-a-18/pid.18/0", "lcsl-7-b-18/pid.18", "ompi.a.8/pid.18"]
+        {
+            fs::create_dir_all(place("tmp").join(name)).unwrap();
+        }
         let kept = [
             "vader_segment.a.b.7.1f.1",   // mapped
             "vader_segment.a.b.7.2f.0",   // too young
@@ -153,5 +186,8 @@ mod tests {
         assert!(sessions.join("ompi.a.7/pid.17").exists(), "its mpirun lives");
         assert!(!sessions.join("ompi.a.7/pid.18").exists());
         assert!(sessions.join("ompi.a.8/pid.18").exists(), "another user's");
+        assert!(sessions.join("lcsl-7-a-17/pid.17").exists(), "its mpirun lives");
+        assert!(!sessions.join("lcsl-7-a-18").exists());
+        assert!(sessions.join("lcsl-7-b-18/pid.18").exists(), "another host's launcher's");
     }
 }

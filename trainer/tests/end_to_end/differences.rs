@@ -4,22 +4,20 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use lcsl_config::Machine;
 
 use crate::lcsl::{FASHION_MNIST, SMALL, stderr};
+use crate::mpirun::mpirun;
 
 /// Starts two ranks by hand, each with a run directory of its own.
 fn two_ranks(run_dirs: [&Path; 2]) -> Output {
     let rank = env!("CARGO_BIN_EXE_lcsl-rank");
     let [first, second] = run_dirs.map(|path| path.to_str().unwrap());
-    Command::new("mpirun")
-        .args(["--bind-to", "none", "-np", "1", rank, "train", first])
+    mpirun()
+        .args(["-np", "1", rank, "train", first])
         .args([":", "-np", "1", rank, "train", second])
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .output()
         .unwrap()
 }

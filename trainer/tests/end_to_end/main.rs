@@ -8,6 +8,8 @@ mod errors;
 mod gpus;
 mod interruptions;
 mod lcsl;
+#[path = "../../../collective/backends/tests/support/mpirun.rs"]
+mod mpirun;
 mod published;
 mod runs;
 mod shards;

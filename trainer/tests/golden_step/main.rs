@@ -10,6 +10,8 @@ mod case;
 mod compare;
 mod damage;
 mod drive;
+#[path = "../../../collective/backends/tests/support/mpirun.rs"]
+mod mpirun;
 mod processes;
 mod reduction;
 

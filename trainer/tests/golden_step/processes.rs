@@ -1,12 +1,11 @@
 //! The same cases on worlds of processes: this program starts itself again under mpirun.
 
-use std::process::Command;
-
 use lcsl_backends::MpiWorld;
 use lcsl_collective::{CollectiveError, Communicator, Values};
 
 use crate::case::{self, Case, NAMES, Precision};
 use crate::drive;
+use crate::mpirun::mpirun;
 use crate::reduction::Reduction;
 
 /// Tells the ranks that mpirun starts which reduction is theirs.
@@ -22,13 +21,10 @@ pub(crate) fn asked_for() -> Option<Reduction> {
 /// Starts `size` ranks of this program under mpirun; all of them must find all values right.
 pub(crate) fn parent(size: usize, reduction: Reduction) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new("mpirun")
-        .args(["-np", &size.to_string(), "--bind-to", "none"])
+    let output = mpirun()
+        .args(["-np", &size.to_string()])
         .arg(program)
         .env(CHILD, reduction.to_string())
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .output()
         .map_err(|error| format!("mpirun cannot be started: {error}"))?;
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -4,6 +4,8 @@
 
 mod breaches;
 mod laws;
+#[path = "../support/mpirun.rs"]
+mod mpirun;
 mod processes;
 
 use lcsl_collective::solo::Solo;

@@ -1,13 +1,12 @@
 //! Worlds of processes: this program starts itself again under mpirun.
 
-use std::process::Command;
-
 use lcsl_backends::MpiWorld;
 use lcsl_collective::{Checked, Communicator};
 use libtest_mimic::{Failed, Trial};
 
 use crate::breaches::{self, BREACHES, Breach};
 use crate::laws::LAWS;
+use crate::mpirun::mpirun;
 
 /// Tells the ranks that mpirun starts what to do: a word of [`WorldVariant`], or the name of a breach.
 const CHILD: &str = "LCSL_LAWS_CHILD";
@@ -105,13 +104,10 @@ fn is_heard(breach: &Breach) -> Result<(), Failed> {
 }
 
 fn under_mpirun(word: &str, size: usize) -> Result<(String, String, bool), Failed> {
-    let output = Command::new("mpirun")
-        .args(["-np", &size.to_string(), "--bind-to", "none"])
+    let output = mpirun()
+        .args(["-np", &size.to_string()])
         .arg(std::env::current_exe()?)
         .env(CHILD, word)
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .output()?;
     let [printed, complaints] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

@@ -4,6 +4,8 @@
 
 #[path = "../laws/laws.rs"]
 mod laws;
+#[path = "../support/mpirun.rs"]
+mod mpirun;
 mod order;
 mod pinned;
 
@@ -16,6 +18,7 @@ use lcsl_collective::{CollectiveError, Communicator, Values};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use laws::LAWS;
+use mpirun::mpirun;
 
 /// Tells the ranks that mpirun starts what to do.
 const CHILD: &str = "LCSL_NCCL_CHILD";
@@ -192,15 +195,12 @@ fn under_mpirun(
     size: usize,
 ) -> Result<(String, String), Failed> {
     let inherited = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-    let output = Command::new("mpirun")
-        .args(["-np", &size.to_string(), "--bind-to", "none"])
+    let output = mpirun()
+        .args(["-np", &size.to_string()])
         .arg(std::env::current_exe()?)
         .env(CHILD, part)
         .env("LD_LIBRARY_PATH", format!("{}:{inherited}", double.display()))
         .envs(variables.iter().copied())
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .output()?;
     let [printed, complaints] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
