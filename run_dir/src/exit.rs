@@ -11,6 +11,8 @@ pub const BAD_DATA: u8 = 3;
 pub const RANK_FAILED: u8 = 4;
 /// The disk did not do its part.
 pub const DISK: u8 = 5;
+/// Another launcher is at work in the run directory; a batch script may try again later.
+pub const IN_USE: u8 = 7;
 /// Our bug.
 pub const BUG: u8 = 70;
 /// Stopped on request after a checkpoint was saved, or before anything had begun; a batch script may

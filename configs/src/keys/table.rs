@@ -106,6 +106,11 @@ pub const KEYS: &[Key] = &[
     )
     .or_auto(),
     Key::new(
+        "run.lock_wait_seconds",
+        KeyKind::Integer(0, 86_400),
+        "How long --resume waits for a launcher that is at work in the run directory",
+    ),
+    Key::new(
         "run.hosts",
         KeyKind::Text,
         "Hosts as for mpirun --host, such as a:4,b:4; empty is this machine",

@@ -44,6 +44,8 @@ pub struct Run {
     /// Seconds that the launcher waits for the first rank, and from each to the next, before it gives the
     /// start up; at least 1.
     pub start_limit_seconds: u64,
+    /// Seconds that a run which goes on waits for another launcher to leave its directory.
+    pub lock_wait_seconds: u64,
     /// Hosts as `mpirun --host` takes them, for example `a:4,b:4`; empty for this machine alone.
     pub hosts: String,
 }

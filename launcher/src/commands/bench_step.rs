@@ -7,7 +7,6 @@ use lcsl_config::{Machine, Method, ModelName, Stop, network_listing, parse_train
 use serde::Deserialize;
 
 use crate::fault::Fault;
-use crate::machine;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};

@@ -49,7 +49,15 @@ impl WorkerGroup<'_> {
         let restarts = self.config.run.max_restarts;
         let mut attempt = 0;
         loop {
-            let (end, interrupted) = self.attempt(&mut interrupts).await?;
+            let secret =
+                processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
+            let (end, interrupted) = tokio::select! {
+                ended = self.attempt(&mut interrupts, &secret) => ended?,
+                taken_over = self.run_dir.keep() => {
+                    processes::kill(None, &secret);
+                    return Err(taken_over);
+                }
+            };
             if end.code != exit::RANK_FAILED || interrupted || attempt == restarts {
                 if let Some(fault) = end.fault.filter(|_| self.json) {
                     terminal::print_fault(&fault);
@@ -64,14 +72,16 @@ impl WorkerGroup<'_> {
     }
 
     /// One attempt of all ranks: how it ended, and whether somebody asked to stop.
-    async fn attempt(&self, interrupts: &mut Interrupts) -> Result<(End, bool), Fault> {
-        let secret =
-            processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
+    async fn attempt(
+        &self,
+        interrupts: &mut Interrupts,
+        secret: &str,
+    ) -> Result<(End, bool), Fault> {
         let everywhere = !self.config.run.hosts.is_empty();
-        let (control, heard) = server::listen(secret.clone(), everywhere)
+        let (control, heard) = server::listen(secret.to_owned(), everywhere)
             .await
             .map_err(|error| system_fault("listen for the ranks", &error))?;
-        let command = self.command(&control, &secret);
+        let command = self.command(&control, secret);
         let path = self.run_dir.at().log_of(Path::new(&command.program));
         let (log, log_start) = open_log(&path)?;
         let child = processes::start(&command, &log).map_err(|error| {
@@ -90,7 +100,7 @@ impl WorkerGroup<'_> {
             ),
             child,
             heard,
-            secret: &secret,
+            secret,
             run_dir: &self.run_dir,
             display: &mut display,
             announce: &mut announce,

@@ -1,15 +1,15 @@
 //! `lcsl train` and its ranks, which are played by a script, from the start to the verdict.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::stage::{Outcome, Stage};
+use crate::stage::{Stage, outcome, signal, started};
 
 /// Ranks that work until told otherwise.
-const AT_WORK: &str = "hello; beat 57 all_reduce; ";
+pub(crate) const AT_WORK: &str = "hello; beat 57 all_reduce; ";
 
 /// Ends the scene of a rank that is to be ended by the launcher: one that is not leaves a file.
 const OUTLIVES: &str = "sleep 60; touch outlived";
@@ -23,18 +23,6 @@ fn nobody_outlived(stage: &Stage, ranks: std::ops::Range<usize>) {
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn started(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
-fn outcome(stage: &Stage, child: Child) -> Outcome {
-    stage.seen(&child.wait_with_output().unwrap())
 }
 
 #[test]
@@ -239,22 +227,6 @@ fn a_start_that_hangs_ends_at_the_first_signal() {
         outcome.ended(75).said("stopped before training began");
         assert!(!outcome.err.contains("checkpoint"), "{}", outcome.err);
     }
-}
-
-#[test]
-fn a_directory_in_use_is_refused_with_the_name_of_its_user() {
-    let stage = Stage::new();
-    let first = started(stage.train(&format!("{AT_WORK} told; finish 75"), &[]));
-    stage.await_file("runs/a/ranks.json");
-    for resume in ["--resume=never", "--resume=auto"] {
-        let second = stage.outcome(stage.train("exit 1", &[resume]));
-        second.ended(2).said(&format!(
-            "error: the run directory runs/a is in use by process {} on host ",
-            first.id()
-        ));
-    }
-    signal(&first, Signal::INT);
-    outcome(&stage, first).ended(75);
 }
 
 #[test]

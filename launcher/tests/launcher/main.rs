@@ -10,5 +10,6 @@ mod datasets;
 mod eval_export_bench;
 #[cfg(feature = "data")]
 mod fetching;
+mod locks;
 mod refusals;
 mod stage;

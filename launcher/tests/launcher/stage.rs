@@ -4,9 +4,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 fn fake(player: &str) -> PathBuf {
@@ -132,4 +133,19 @@ impl Outcome {
         assert!(self.err.contains(text), "{text:?} is not in: {}", self.err);
         self
     }
+}
+
+/// Starts `command`; what it prints is kept.
+pub(crate) fn started(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Sends a signal to it.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for its end.
+pub(crate) fn outcome(stage: &Stage, child: Child) -> Outcome {
+    stage.seen(&child.wait_with_output().unwrap())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lcsl_backends::MpiWorld;
+use lcsl_collective::control::ADDRESS_VARIABLE;
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, RunConfig};
@@ -13,9 +14,18 @@ use lcsl_trainer::engine::cuda;
 use lcsl_trainer::engine::run::build;
 use lcsl_trainer::preflight;
 
+use super::refusal::refuse;
+
 /// Reads the configuration and sets libtorch up for it.
 pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
-    let config = lcsl_config::load(&run_dir.config()).map_err(|problems| {
+    let path = run_dir.config();
+    if std::env::var_os(ADDRESS_VARIABLE).is_some() && !path.exists() {
+        let what = format!("{} does not exist on host {}", path.display(), host_name());
+        let hint = "the launcher has written it on its own host: --run_dir must be on a file system that all hosts \
+                    share";
+        return Err(refuse(&what, Some(hint.to_owned()), USAGE));
+    }
+    let config = lcsl_config::load(&path).map_err(|problems| {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
     })?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use crate::lcsl::{FASHION_MNIST, lcsl, stderr, train};
 
@@ -54,6 +55,26 @@ fn a_loss_that_is_not_finite_ends_the_run_with_4_and_says_where() {
     assert!(message.contains("the loss is not finite"), "{message}");
     assert!(message.contains("rank 0"), "{message}");
     assert!(message.contains("hint: "), "{message}");
+}
+
+/// Story: a run directory on the launcher's own disk was answered on other hosts with "cannot read the configuration",
+/// and the advice to start a run first.
+#[test]
+fn a_run_directory_that_another_host_does_not_see_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let rank = Command::new(env!("CARGO_BIN_EXE_lcsl-rank"))
+        .arg("train")
+        .arg(folder.path())
+        .env("LCSL_CONTROL", "127.0.0.1:9")
+        .output()
+        .unwrap();
+    let message = stderr(&rank);
+    assert_eq!(rank.status.code(), Some(2), "{message}");
+    assert!(message.contains("config.toml does not exist on host "), "{message}");
+    assert!(
+        message.contains("--run_dir must be on a file system that all hosts share"),
+        "{message}"
+    );
 }
 
 #[test]

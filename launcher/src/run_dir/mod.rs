@@ -1,15 +1,20 @@
 //! The run directory from the launcher's side: whether a run may begin there, its lock, and the files
 //! that the launcher writes. What lies where is said by `lcsl_run_dir`.
 
+mod holder;
+mod lock;
+
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use lcsl_config::{Difference, Resume, RunConfig, differences};
 use lcsl_run_dir::names::{self, LOCK};
 use lcsl_run_dir::{RankRecord, RunDir};
 
+use self::lock::Lock;
 use crate::fault::Fault;
 use lcsl_run_dir::exit;
 
@@ -17,8 +22,8 @@ use lcsl_run_dir::exit;
 #[derive(Debug)]
 pub struct LockedRunDir {
     at: RunDir,
-    /// Released when it is dropped, or when this process dies.
-    _lock: File,
+    /// Given back when it is dropped.
+    lock: Lock,
 }
 
 /// What a run directory is ready for.
@@ -34,10 +39,12 @@ pub enum Opened {
 pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
     let root = &config.run.run_dir;
     let at = RunDir::at(root);
-    if at.lock().exists() {
-        // Somebody may be at work there; that is the better reason to name than "not empty".
-        drop(lock(root)?);
-    }
+    let wait = match &config.run.resume {
+        Resume::Never => Duration::ZERO,
+        Resume::Auto | Resume::Path(_) => Duration::from_secs(config.run.lock_wait_seconds),
+    };
+    // Somebody may be at work there; that is the better reason to name than "not empty".
+    let lock = at.lock().exists().then(|| Lock::acquire(root, wait)).transpose()?;
     let names = entries(root)?;
     let fresh = names.iter().all(|name| name == LOCK);
     let began = !fresh && has_begun(&at, &names)?;
@@ -61,14 +68,19 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
         ));
     }
     fs::create_dir_all(at.logs()).map_err(|error| Fault::disk("create", &at.logs(), &error))?;
-    let lock = lock(root)?;
-    Ok(Opened::Ready(LockedRunDir { at, _lock: lock }))
+    let lock = lock.map_or_else(|| Lock::acquire(root, wait), Ok)?;
+    Ok(Opened::Ready(LockedRunDir { at, lock }))
 }
 
 impl LockedRunDir {
     /// Where its files are.
     pub fn at(&self) -> &RunDir {
         &self.at
+    }
+
+    /// Holds the directory for as long as it is polled, and returns only when another launcher has it.
+    pub async fn keep(&self) -> Fault {
+        self.lock.keep().await
     }
 
     /// Writes `config.toml`.
@@ -146,6 +158,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.run_dir"
         | "run.max_restarts"
         | "run.start_limit_seconds"
+        | "run.lock_wait_seconds"
         | "run.hosts"
         | "run.nproc"
         | "run.check_collectives"
@@ -188,41 +201,6 @@ fn same_configuration(config: &RunConfig, root: &Path) -> Result<(), Fault> {
         what,
         "ask for the same configuration again, or start another run with --run_dir",
     ))
-}
-
-/// Locks `root` for this process, and says in the lock file who holds it.
-fn lock(root: &Path) -> Result<File, Fault> {
-    let path = RunDir::at(root).lock();
-    let disk = |action: &str, error: &io::Error| Fault::disk(action, &path, error);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| disk("open", &error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).unwrap_or_default();
-            return Err(in_use(root, holder.trim()));
-        }
-        Err(TryLockError::Error(error)) => return Err(disk("lock", &error)),
-    }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let text = format!("process {} on host {host}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .map_err(|error| disk("write", &error))?;
-    Ok(file)
-}
-
-fn in_use(root: &Path, holder: &str) -> Fault {
-    let holder = if holder.is_empty() { "another launcher" } else { holder };
-    Fault::usage(
-        format!("the run directory {} is in use by {holder}", root.display()),
-        "wait for that run to end, stop it, or choose another place with --run_dir",
-    )
 }
 
 /// Writes a file beside its name and renames it: a reader sees the old content or the new one.
@@ -360,7 +338,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = open(&command(folder.path(), &[]).config).unwrap();
         for flag in ["--resume=never", "--resume=auto"] {
-            let text = refused(folder.path(), &[flag]);
+            let flags = [flag, "--set=run.lock_wait_seconds=0"];
+            let fault = open(&command(folder.path(), &flags).config).unwrap_err();
+            assert_eq!(fault.exit_code, exit::IN_USE);
+            let text = fault.to_string().replace(folder.path().to_str().unwrap(), "RUN");
             let expected = format!("RUN is in use by process {} on host ", std::process::id());
             assert!(text.contains(&expected), "{text}");
         }
