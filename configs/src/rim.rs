@@ -1,5 +1,6 @@
 //! The only module that reads files: the configuration named by `--config`, and a run's own.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
@@ -45,11 +46,11 @@ pub fn load(path: &Path) -> Result<RunConfig, Problems> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > BYTES_MAX {
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("it is larger than {BYTES_MAX} bytes"));
     }
-    Ok(text)
+    lcsl_text::decode(&bytes).map(Cow::into_owned).map_err(|why| why.to_string())
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use lcsl_text::counted;
+
 use crate::shard::ShardError;
 
 /// A dataset cannot be used. Every message names the file, and the place in it where that helps.
@@ -263,9 +265,4 @@ impl DataError {
             }
         }
     }
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }

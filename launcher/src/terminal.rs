@@ -1,6 +1,7 @@
 //! Writing to a person or a script. Results go to standard output, everything else to standard
 //! error.
 //!
+//! Whatever a name or a line of others would do to a terminal is escaped here, on the way out.
 //! Nothing here panics when the other end has gone: `lcsl … | head` ends quietly. Colours appear on
 //! a terminal only.
 
@@ -8,6 +9,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+
+use lcsl_text::printable;
 
 use crate::fault::Fault;
 
@@ -39,11 +42,11 @@ pub fn show_note(text: &str) {
 
 /// Shows a plain line.
 pub fn show_line(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{}", printable(text));
 }
 
 fn show(style: Style, label: &str, text: &str) {
-    let _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {text}");
+    let _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {}", printable(text));
 }
 
 /// Writes a result to standard output.
@@ -52,7 +55,7 @@ fn show(style: Style, label: &str, text: &str) {
 /// is.
 pub fn print(text: &str) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Fault::disk("write to", Path::new("standard output"), &error)),
         Ok(()) => Ok(()),

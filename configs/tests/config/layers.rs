@@ -55,6 +55,23 @@ fn auto_may_be_written_and_keeps_its_place() {
     assert_eq!(command.origins.get("run.nprocs"), None);
 }
 
+/// Story: a configuration saved by an editor of Windows, with a byte order mark, was refused at its first character.
+#[test]
+fn a_file_is_read_however_an_editor_saved_it() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mine.toml");
+    let text = "[train]\r\nlr = 0.25\r\n";
+    let utf16 = || text.encode_utf16().flat_map(u16::to_le_bytes);
+    let marked = [&[0xef, 0xbb, 0xbf], text.as_bytes()].concat();
+    for bytes in [marked, [0xff, 0xfe].into_iter().chain(utf16()).collect(), utf16().collect()] {
+        std::fs::write(&path, bytes).unwrap();
+        let flag = format!("--config={}", path.display());
+        let machine = lcsl_config::Machine { cores: 2, gpus: None };
+        let command =
+            lcsl_config::parse_train(&["--gpu=cpu".into(), flag.into()], &machine).unwrap();
+        assert_eq!(command.config.train.lr.to_string(), "0.25");
+    }
+}
+
 #[test]
 fn toml_integers_stand_for_floats_and_in_any_base() {
     let file =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problems::NAMED_MAX;
+use super::problems::SHOWN_MAX;
 
 /// Images with equal content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ pub fn find(splits: &[Vec<u64>], name: impl Fn(usize, usize) -> String) -> Dupli
         let across = equal.iter().any(|&(_, part, _)| part != equal[0].1);
         found.across_parts += u64::from(across);
         found.within_parts += u64::from(equal.windows(2).any(|pair| pair[0].1 == pair[1].1));
-        if across && found.named.len() < NAMED_MAX {
-            let names = equal.iter().take(NAMED_MAX);
+        if across && found.named.len() < SHOWN_MAX {
+            let names = equal.iter().take(SHOWN_MAX);
             found.named.push(names.map(|&(_, part, image)| name(part, image)).collect());
         }
     }

@@ -135,7 +135,8 @@ impl DatasetManifest {
     /// # Errors
     /// In words, when it cannot be understood or contradicts itself.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let text = lcsl_text::decode(text).map_err(|why| why.to_string())?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         if manifest.format != FORMAT {
             return Err(format!("it is of version {}", manifest.format));
         }

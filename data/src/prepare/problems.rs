@@ -1,9 +1,15 @@
 //! Everything that is wrong with a dataset, told at once, but never thousands of lines of it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// Of each kind, this many problems are named; the others are counted.
-pub const NAMED_MAX: usize = 20;
+use lcsl_text::printable;
+
+/// Of each kind, this many problems are shown; the others are counted.
+pub const SHOWN_MAX: usize = 20;
+
+/// Of each kind, this many can be listed: what memory allows on any machine.
+pub const LISTED_MAX: usize = 1_000_000;
 
 /// Problems by kind, in the order in which the kinds were first met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +34,24 @@ impl DataProblems {
         });
         let group = &mut self.groups[place];
         group.count += 1;
-        if group.named.len() < NAMED_MAX {
-            group.named.push(what);
+        if group.named.len() < LISTED_MAX {
+            group.named.push(match printable(&what) {
+                Cow::Borrowed(_) => what,
+                Cow::Owned(safe) => safe,
+            });
         }
+    }
+
+    /// Every problem, kind by kind, a line each.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.groups.iter().flat_map(|group| {
+            group.named.iter().map(move |what| format!("{}: {what}", group.title))
+        })
+    }
+
+    /// Whether more were found than are shown.
+    pub fn are_cut(&self) -> bool {
+        self.groups.iter().any(|group| group.count > SHOWN_MAX as u64)
     }
 
     /// Whether nothing is wrong.
@@ -50,11 +71,12 @@ impl fmt::Display for DataProblems {
             if number > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{} {}:", group.count, group.title)?;
-            for what in &group.named {
+            write!(f, "{} ({}):", group.title, group.count)?;
+            let shown = &group.named[..group.named.len().min(SHOWN_MAX)];
+            for what in shown {
                 write!(f, "\n  - {what}")?;
             }
-            let more = group.count - group.named.len() as u64;
+            let more = group.count - shown.len() as u64;
             if more > 0 {
                 write!(f, "\n  … and {more} more")?;
             }
@@ -68,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twenty_are_named_and_the_others_counted() {
+    fn twenty_are_shown_the_others_counted_and_all_listed() {
         let mut problems = DataProblems::default();
         assert!(problems.is_empty());
         for number in 0..23 {
@@ -76,8 +98,11 @@ mod tests {
         }
         problems.add("damaged images", "one".to_owned());
         let text = problems.to_string();
-        assert!(text.starts_with("23 missing files:\n  - file 0\n"), "{text}");
-        assert!(text.ends_with("file 19\n  … and 3 more\n1 damaged images:\n  - one"), "{text}");
+        assert!(text.starts_with("missing files (23):\n  - file 0\n"), "{text}");
+        assert!(text.ends_with("file 19\n  … and 3 more\ndamaged images (1):\n  - one"), "{text}");
         assert_eq!(problems.count(), 24);
+        assert!(problems.are_cut());
+        let lines: Vec<String> = problems.lines().collect();
+        assert_eq!((lines.len(), lines[22].as_str()), (24, "missing files: file 22"));
     }
 }

@@ -29,6 +29,40 @@ pub enum ShardError {
         path: PathBuf,
         /// How many there are.
         found: usize,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Shards in which there is not one image.
+    #[error("{} has no image in its shards: {what}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What there is instead.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A file that is called a tar and is something else.
+    #[error("{} is no tar: {what}", path.display())]
+    NoTar {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A sound tar with a sample in it that cannot be used.
+    #[error("{}: {what} at byte {offset}", path.display())]
+    Sample {
+        /// The tar file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// The head of the index is damaged, or this is no index.
     #[error("{} is not a usable index: {what}", path.display())]
@@ -129,7 +163,10 @@ impl ShardError {
                 "make the set with `lcsl data prepare`; for tar shards made elsewhere, \
                  `lcsl data index FOLDER` writes an index"
             }
-            Self::Shards { .. } => "name the folder that holds the shards; a set has at most 2^20",
+            Self::Shards { hint, .. }
+            | Self::NoImages { hint, .. }
+            | Self::NoTar { hint, .. }
+            | Self::Sample { hint, .. } => hint,
             Self::Head { .. } | Self::Block { .. } | Self::Record { .. } => {
                 "the index is damaged, or of another version: write it again with \
                  `lcsl data index FOLDER`, and check the shards with `lcsl data verify`"
@@ -140,10 +177,7 @@ impl ShardError {
                  where the new shard is meant, write the index again with `lcsl data index FOLDER`"
             }
             Self::Array { .. } => "the file is damaged or of another kind: prepare the set again",
-            Self::Tar { .. } => {
-                "the file is damaged or not a plain, uncompressed tar of samples: fetch or make it \
-                 again"
-            }
+            Self::Tar { .. } => "the file is damaged: fetch or make it again",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => {
                     "check the permissions of the file and of the folders above it"

@@ -94,6 +94,44 @@ fn lists_that_do_not_fit_are_refused_with_everything_that_is_wrong() {
     assert!(!request.out.join("train").exists(), "nothing is written");
 }
 
+/// Story: the same lists, saved by an editor of Windows with a mark or in UTF-16, or written by tools that begin paths
+/// with `./` or with the root of the disk, were refused without a reason.
+#[test]
+fn lists_are_read_however_other_tools_write_them() {
+    let (folder, request) = stage();
+    let plain = list(&request, "train");
+    let expected = run(&request).unwrap().manifest;
+    let root = request.root.display();
+    let prefixed = |prefix: &str| -> Vec<u8> {
+        plain.lines().flat_map(|line| format!("{prefix}{line}\r\n").into_bytes()).collect()
+    };
+    let utf16 = plain.encode_utf16().flat_map(u16::to_le_bytes);
+    let variants = [
+        [&[0xef, 0xbb, 0xbf], plain.as_bytes()].concat(),
+        [0xff, 0xfe].into_iter().chain(utf16).collect(),
+        prefixed("./"),
+        prefixed(&format!("{root}/")),
+        plain.replace('/', "\\").replace('\n', "\r").into_bytes(),
+    ];
+    for (number, variant) in variants.into_iter().enumerate() {
+        fs::write(request.root.join("ImageNet_LT_train.txt"), variant).unwrap();
+        let out = folder.path().join(number.to_string());
+        let manifest = run(&PrepareRequest { out, ..request.clone() }).unwrap().manifest;
+        assert_eq!(manifest.parts, expected.parts, "variant {number}");
+    }
+}
+
+#[test]
+fn a_list_that_is_no_text_is_refused_with_its_place() {
+    let (_folder, request) = stage();
+    fs::write(request.root.join("ImageNet_LT_train.txt"), b"train/caf\xe9.JPEG 0\n").unwrap();
+    let said = refusal(&request);
+    assert!(
+        said.contains("ImageNet_LT_train.txt cannot be read: it is not UTF-8: byte 9 is 0xe9"),
+        "{said}"
+    );
+}
+
 #[test]
 fn another_folder_is_recognised() {
     let folder = tempdir().unwrap();

@@ -138,7 +138,7 @@ fn images_that_cannot_be_stored_are_all_named_and_the_others_kept() {
     (request.threads, request.images_per_shard) = (1, 1);
     let said = refusal(&request);
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[1].starts_with("5 images that cannot be stored"), "{said}");
+    assert!(lines[1].starts_with("images that cannot be stored (5):"), "{said}");
     for (name, what) in [
         ("0-empty.jpg", "is empty"),
         ("1-truncated.jpg", "is a damaged JPEG"),

@@ -87,7 +87,7 @@ fn damaged_arrays_are_found() {
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     put(&path, bytes);
-    assert_eq!(problems(folder.path()), "1 arrays that are damaged:\n  - split test in OUT/test");
+    assert_eq!(problems(folder.path()), "arrays that are damaged (1):\n  - split test in OUT/test");
     let survey = open(folder.path()).unwrap();
     assert_eq!(survey.splits[1].width, Spread { least: 28, median: 28, most: 28 });
     assert_eq!(survey.splits[0].decoded(0).unwrap().pixels.len(), 28 * 28 * 3);

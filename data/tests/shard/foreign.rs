@@ -66,7 +66,7 @@ fn every_format_of_python_is_read() {
         python(folder.path(), "a.tar", format, "add('x.jpeg', image); add('x.cls', b'1\\n')");
         let indexed = good(folder.path());
         assert_eq!((indexed.images, indexed.shards, indexed.classes), (4, 2, 5), "{format}");
-        assert_eq!(indexed.passed_over.into_iter().collect::<Vec<_>>(), [("json".to_owned(), 3)]);
+        assert_eq!(indexed.passed_over.notes(), ["3 members with json were passed over"]);
         let set = ShardSet::open(folder.path()).unwrap();
         let labels: Vec<u32> = (0..4).map(|i| set.label(i).unwrap()).collect();
         assert_eq!((labels, set.form()), (vec![1, 0, 2, 4], RecordForm::Jpeg), "{format}");
@@ -90,8 +90,12 @@ add('README', b'text')
         python(folder.path(), "a.tar", format, long);
         let indexed = good(folder.path());
         assert_eq!((indexed.images, indexed.classes), (1, 8), "{format}");
-        let passed_over: Vec<_> = indexed.passed_over.into_keys().collect();
-        assert_eq!(passed_over, ["", "seg.png"], "{format}");
+        let notes = indexed.passed_over.notes();
+        assert!(
+            notes[0].starts_with("1 member was passed over because of a second dot, such as "),
+            "{notes:?}"
+        );
+        assert_eq!(notes[1..], ["1 member with no extension was passed over"]);
     }
     let folder = tempdir().unwrap();
     let global = "tar.fileobj.write(tarfile.TarInfo.create_pax_global_header({'comment': 'c'}))\n";
@@ -161,6 +165,73 @@ fn what_cannot_be_understood_is_refused_with_its_place() {
         assert!(!folder.path().join("index.lcsl").exists());
     }
     insta::assert_snapshot!(said);
+}
+
+/// What is said of a folder, and what to do.
+fn refused_with_hint(folder: &Path) -> String {
+    let error = index(folder, None, |_, _| {}).unwrap_err();
+    let hint = error.hint().unwrap();
+    format!("{error}\n  hint: {hint}").replace(folder.to_str().unwrap(), "FOLDER")
+}
+
+/// Story: an index of no image at all was written with "0 images of 0 classes" and exit code 0, and whatever else was
+/// wrong with shards of other tools was called a damaged tar.
+#[test]
+fn shards_of_other_tools_get_a_hint_that_fits() {
+    let mut said = String::new();
+    for script in [
+        "add('img.v3.final.jpg', image); add('img.v3.final.cls', b'1')",
+        "add('1.jpg', image); add('1.json', b'{\"label\": 3}')",
+        "add('1.jpg', image); add('1.txt', b'3')",
+        "add('1.webp', b'RIFF'); add('1.cls', b'3')",
+        "add('1.webp', b'RIFF'); add('1.json', b'3')",
+        "add('1.jpg', image); add('2.jpg', image); add('1.cls', b'1'); add('2.cls', b'2')",
+        "add('1.cls', b'1'); add('2.cls', b'2'); add('1.jpg', image); add('2.jpg', image)",
+        "add('1.jpg', image); add('1.cls', b'cat')",
+        "add('README', b'text')",
+    ] {
+        let folder = tempdir().unwrap();
+        python(folder.path(), "a.tar", "USTAR_FORMAT", script);
+        writeln!(said, "{}", refused_with_hint(folder.path())).unwrap();
+        assert!(!folder.path().join("index.lcsl").exists());
+    }
+    insta::assert_snapshot!(said);
+}
+
+/// Story: shards as they are downloaded, compressed, were no shards at all, or damaged ones when they had been renamed.
+#[test]
+fn compressed_shards_are_called_that() {
+    let folder = tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    file("a.tar.gz", b"\x1f\x8b");
+    file("b.TGZ", b"\x1f\x8b");
+    let mut said = refused_with_hint(folder.path());
+    for begin in [&b"\x1f\x8b\x08\0"[..], b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"<html><body>404"] {
+        file("c.tar", &begin.repeat(200));
+        write!(said, "\n{}", refused_with_hint(folder.path())).unwrap();
+    }
+    insta::assert_snapshot!(said);
+    python(folder.path(), "c.tar", "USTAR_FORMAT", SAMPLES);
+    let notes = good(folder.path()).passed_over.notes();
+    assert!(
+        notes[1].starts_with("2 compressed files were passed over, such as a.tar.gz: "),
+        "{notes:?}"
+    );
+}
+
+/// A class as editors and other systems write it.
+#[test]
+fn a_class_is_a_number_in_any_text() {
+    let folder = tempdir().unwrap();
+    let script = "
+for n, text in enumerate([b'7', b' 7\\r\\n', b'\\xef\\xbb\\xbf7', b'\\xff\\xfe7\\0', b'7\\0']):
+    add('%d.jpg' % n, image)
+    add('%d.cls' % n, text)
+";
+    python(folder.path(), "a.tar", "USTAR_FORMAT", script);
+    assert_eq!(good(folder.path()).classes, 8);
+    let set = ShardSet::open(folder.path()).unwrap();
+    assert!((0..5).all(|i| set.label(i).unwrap() == 7));
 }
 
 #[test]

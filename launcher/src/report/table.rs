@@ -165,6 +165,11 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// A count like that, and its noun.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{} {}", grouped(count), lcsl_text::plural(count, noun))
+}
+
 /// `45 s`, `12 m 05 s`, `3 h 07 m`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;

@@ -69,6 +69,41 @@ fn what_is_wrong_ends_with_its_exit_code() {
     lcsl(&stage, "data prepare nothing --out=out").ended(2).said("imagenet_lt");
 }
 
+/// Story: a list with an escape sequence in it cleared the screen on which the error was to be read.
+#[test]
+fn what_stands_in_a_file_does_nothing_to_the_terminal() {
+    let stage = Stage::new();
+    fs::write(stage.path("counts"), "5\n\u{1b}[2J\u{202e}7\n").unwrap();
+    let outcome = lcsl(&stage, SMALL);
+    outcome.ended(2).said("counts, line 2: \"\\u{1b}[2J\\u{202e}7\" is not a positive number");
+    let name = "a\u{1b}[31m.tar";
+    fs::write(stage.path("runs").join(name), "no tar").unwrap();
+    let outcome = lcsl(&stage, "data index runs");
+    assert!(!outcome.ended(3).err.contains('\u{1b}'), "{:?}", outcome.err);
+    outcome.said("a\\u{1b}[31m.tar");
+}
+
+/// Story: `verify` showed twenty damaged images of each kind and counted the others, so that nobody could mend them.
+#[test]
+fn everything_that_is_damaged_can_be_listed() {
+    let stage = Stage::new();
+    counts(&stage, &[60, 40]);
+    lcsl(&stage, SMALL).ended(0);
+    let shard = stage.path("out/train/shard-00001.tar");
+    let mut bytes = fs::read(&shard).unwrap();
+    let length = bytes.len();
+    bytes.iter_mut().take(length - 2048).step_by(700).for_each(|byte| *byte ^= 255);
+    fs::write(&shard, bytes).unwrap();
+    lcsl(&stage, "data verify out").ended(3).said("--list FILE writes all of it into a file");
+    let outcome = lcsl(&stage, "data verify out --list=damage.txt");
+    outcome.ended(3).said("all of it is listed in damage.txt");
+    let listed = fs::read_to_string(stage.path("damage.txt")).unwrap();
+    let images =
+        listed.lines().filter(|line| line.starts_with("images that are damaged: ")).count();
+    assert!(images > 20, "{listed}");
+    outcome.said(&format!("images that are damaged ({images}):"));
+}
+
 #[test]
 fn damage_is_named_and_indexing_again_is_the_remedy_where_it_was_meant() {
     let stage = Stage::new();
@@ -78,7 +113,10 @@ fn damage_is_named_and_indexing_again_is_the_remedy_where_it_was_meant() {
     let mut bytes = fs::read(&shard).unwrap();
     bytes[600] ^= 255;
     fs::write(&shard, bytes).unwrap();
-    lcsl(&stage, "data verify out").ended(3).said("1 images that are damaged").said("at byte 512");
+    lcsl(&stage, "data verify out")
+        .ended(3)
+        .said("images that are damaged (1):")
+        .said("at byte 512");
     lcsl(&stage, "data index out").ended(2).said("was prepared here");
     lcsl(&stage, "data index out/val --classes=2").ended(0);
     lcsl(&stage, "data verify out/val").ended(0);

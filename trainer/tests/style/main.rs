@@ -14,9 +14,10 @@ mod sources;
 mod words;
 
 /// The crates of this project, each with its folder and the others that it may know.
-const MAY_KNOW: [(&str, &str, &[&str]); 7] = [
-    ("configs", "lcsl-config", &[]),
-    ("data", "lcsl-data", &[]),
+const MAY_KNOW: [(&str, &str, &[&str]); 8] = [
+    ("text", "lcsl-text", &[]),
+    ("configs", "lcsl-config", &["lcsl-text"]),
+    ("data", "lcsl-data", &["lcsl-text"]),
     ("collective", "lcsl-collective", &[]),
     ("collective/backends", "lcsl-backends", &["lcsl-collective"]),
     ("run_dir", "lcsl-run-dir", &[]),
@@ -25,7 +26,11 @@ const MAY_KNOW: [(&str, &str, &[&str]); 7] = [
         "lcsl-trainer",
         &["lcsl-backends", "lcsl-collective", "lcsl-config", "lcsl-data", "lcsl-run-dir"],
     ),
-    ("launcher", "lcsl-launcher", &["lcsl-collective", "lcsl-config", "lcsl-data", "lcsl-run-dir"]),
+    (
+        "launcher",
+        "lcsl-launcher",
+        &["lcsl-collective", "lcsl-config", "lcsl-data", "lcsl-run-dir", "lcsl-text"],
+    ),
 ];
 
 /// Crates of others that one member may name, because what they link or start must not spread.

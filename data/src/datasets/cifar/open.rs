@@ -42,8 +42,9 @@ fn read(
 /// One name a line; the official file of CIFAR-10 ends with an empty line.
 fn class_names(source: &mut CifarFiles, form: &CifarFormat) -> Result<Vec<String>, DataError> {
     let (path, bytes) = source.read(form.names_file, form)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lcsl_text::decode(&bytes).unwrap_or_default(); // then the number of names is wrong
+    let lines =
+        lcsl_text::lines(&text).map(|(_, line)| line.trim()).filter(|line| !line.is_empty());
     let names: Vec<String> = lines.map(str::to_owned).collect();
     let (expected, found) = (form.classes() as usize, names.len());
     if found != expected {

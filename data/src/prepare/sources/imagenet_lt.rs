@@ -13,6 +13,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lcsl_text::counted;
+
 use super::lists::{self, List, find_missing, first_folder};
 use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{PlannedSplit, PreparePlan};
@@ -45,8 +47,9 @@ const HINT: &str = "--root names an ImageNet folder (ILSVRC 2012, from https://i
 /// are not the published ones.
 pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), PrepareError> {
     let mut problems = DataProblems::default();
-    let lists = read_lists(root, &mut problems)?;
-    let Some(images) = first_folder(root, &IMAGE_FOLDERS, "train") else {
+    let images = first_folder(root, &IMAGE_FOLDERS, "train");
+    let lists = read_lists(root, images.as_deref().unwrap_or(root), &mut problems)?;
+    let Some(images) = images else {
         let what = format!("{} has the lists of ImageNet-LT, but no train/", root.display());
         return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
     };
@@ -81,8 +84,10 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
     Err(PrepareError::Problems { root, problems, hint: HINT })
 }
 
+/// Reads the lists under `root`, of images whose paths start from `images`.
 fn read_lists(
     root: &Path,
+    images: &Path,
     problems: &mut DataProblems,
 ) -> Result<Vec<(&'static str, List)>, PrepareError> {
     let found = |files: &[(&'static str, &'static str)]| {
@@ -102,22 +107,26 @@ fn read_lists(
     for &(part, file) in files {
         let file = Path::new(folder).join(file);
         let file = file.to_str().expect("made of constants");
-        lists.push((part, lists::read(root, file, CLASSES, parse, problems)?));
+        lists.push((part, lists::read((root, file), images, CLASSES, parse, problems)?));
     }
     Ok(lists)
 }
 
-fn parse_txt(line: &str) -> Option<(String, u64)> {
-    let (path, label) = line.trim().rsplit_once([' ', '\t'])?;
-    Some((path.trim_end().to_owned(), label.parse().ok()?))
+fn parse_txt(line: &str) -> Result<(String, u64), String> {
+    let (path, field) = line.rsplit_once([' ', '\t']).ok_or("no label behind the path")?;
+    Ok((path.trim_end().to_owned(), lists::label(field)?))
 }
 
 /// Names in these files have no quotes: they are ImageNet's.
-fn parse_csv(line: &str) -> Option<(String, u64)> {
-    let mut fields = line.trim().split(',').map(str::trim);
-    let (folder, label, file) = (fields.next()?, fields.next()?, fields.next()?);
-    let nothing_more = fields.next().is_none();
-    nothing_more.then_some((format!("{folder}/{label}/{file}"), label.parse().ok()?))
+fn parse_csv(line: &str) -> Result<(String, u64), String> {
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    match fields[..] {
+        [folder, label, file] => Ok((format!("{folder}/{label}/{file}"), lists::label(label)?)),
+        _ => Err(format!(
+            "{} instead of 3 (folder, label, file)",
+            counted(fields.len() as u64, "field")
+        )),
+    }
 }
 
 /// Validation images lie in a folder for each class, or all in one, as they were published.
@@ -161,7 +170,7 @@ fn compare_with_published(plan: &PreparePlan) -> Vec<String> {
         let published = SIZES.iter().find(|(name, _)| *name == part.name).map(|(_, size)| *size);
         if published != Some(part.items.len()) {
             differences.push(format!(
-                "part {} has {} images instead of {}",
+                "split {} has {} images instead of {}",
                 part.name,
                 part.items.len(),
                 published.unwrap_or_default()
@@ -184,15 +193,18 @@ mod tests {
 
     #[test]
     fn lines_of_both_kinds_of_list_are_read() {
-        let image = |path: &str, label| Some((path.to_owned(), label));
-        let txt = parse_txt("train/n01440764/n01440764_762.JPEG 0\r");
+        let image = |path: &str, label| Ok((path.to_owned(), label));
+        let txt = parse_txt("train/n01440764/n01440764_762.JPEG\t0");
         assert_eq!(txt, image("train/n01440764/n01440764_762.JPEG", 0));
         assert_eq!(parse_csv("train,17,a_1.JPEG"), image("train/17/a_1.JPEG", 17));
-        for bad in ["", "train/a.JPEG", "train/a.JPEG -1", "train/a.JPEG x"] {
-            assert_eq!(parse_txt(bad), None, "{bad}");
-        }
-        for bad in ["train,a.JPEG", "train,1,a.JPEG,2", "a,b,c"] {
-            assert_eq!(parse_csv(bad), None, "{bad}");
+        let no_number = |label: &str| Err(format!("the label \"{label}\" is not a number from 0"));
+        assert_eq!(parse_txt("train/a.JPEG"), Err("no label behind the path".to_owned()));
+        assert_eq!(parse_txt("train/a.JPEG -1"), no_number("-1"));
+        assert_eq!(parse_txt("train/a.JPEG x"), no_number("x"));
+        assert_eq!(parse_csv("a,b,c"), no_number("b"));
+        for (bad, fields) in [("train,a.JPEG", 2), ("train,1,a.JPEG,2", 4)] {
+            let why = format!("{fields} fields instead of 3 (folder, label, file)");
+            assert_eq!(parse_csv(bad), Err(why));
         }
     }
 }

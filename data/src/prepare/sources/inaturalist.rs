@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::lists::{find_missing, git_blob, read_bounded, stays_inside};
+use super::lists::{find_missing, git_blob, inside, read_bounded, text_of};
 use crate::prepare::error::PrepareError;
 use crate::prepare::manifest::ListFile;
 use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
@@ -77,7 +77,7 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
     for (name, file) in FILES {
         let path = root.join(file);
         let content = read_bounded(&path)?;
-        let json: Json = serde_json::from_slice(&content).map_err(|error| {
+        let json: Json = serde_json::from_str(&text_of(&path, &content)?).map_err(|error| {
             let what = format!("{} cannot be understood: {error}", path.display());
             PrepareError::WrongFolder { what, hint: HINT.to_owned() }
         })?;
@@ -85,7 +85,7 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
         if name == "train" {
             plan.class_names = class_names(&json.categories, file, &mut problems);
         }
-        let items = items(json, file, plan.class_names.len(), &mut problems);
+        let items = items(json, (root, file), plan.class_names.len(), &mut problems);
         find_missing(root, &items, &mut problems);
         let entries = items.len() as u64;
         plan.lists.push(ListFile { file: file.to_owned(), entries, git_blob });
@@ -95,7 +95,7 @@ pub fn plan(root: &Path, official: bool) -> Result<PreparePlan, PrepareError> {
     for (part, (_, published)) in plan.splits.iter().zip(SIZES) {
         let found = part.items.len();
         if found != published {
-            let what = format!("part {} has {found} images instead of {published}", part.name);
+            let what = format!("split {} has {found} images instead of {published}", part.name);
             plan.warnings.push(what);
         }
     }
@@ -127,7 +127,12 @@ fn class_names(categories: &[Category], file: &str, problems: &mut DataProblems)
     names.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-fn items(json: Json, file: &str, classes: usize, problems: &mut DataProblems) -> Vec<Item> {
+fn items(
+    json: Json,
+    (root, file): (&Path, &str),
+    classes: usize,
+    problems: &mut DataProblems,
+) -> Vec<Item> {
     let mut labels = BTreeMap::new();
     for annotation in &json.annotations {
         if annotation.category_id >= classes as u64 {
@@ -146,10 +151,12 @@ fn items(json: Json, file: &str, classes: usize, problems: &mut DataProblems) ->
             problems.add("images without a label", what);
             continue;
         };
-        if stays_inside(&image.file_name) {
-            items.push(Item { name: image.file_name, label, number: 0 });
-        } else {
-            problems.add("names that lead elsewhere", format!("{file}: {}", image.file_name));
+        match inside(root, &image.file_name) {
+            Ok(name) => items.push(Item { name, label, number: 0 }),
+            Err(why) => {
+                let what = format!("{file}: {why}: {}", image.file_name);
+                problems.add("names that cannot be used", what);
+            }
         }
     }
     for (image, _) in labels {

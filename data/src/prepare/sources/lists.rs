@@ -1,10 +1,12 @@
 //! Lists of images, as text.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use lcsl_text::excerpt;
 use sha1::{Digest as _, Sha1};
 
 use crate::prepare::error::PrepareError;
@@ -15,6 +17,9 @@ use crate::prepare::problems::DataProblems;
 /// No list of images is longer than this.
 const BYTES_MAX: u64 = 1 << 30;
 
+/// Characters of a line that are shown.
+const EXCERPT: usize = 80;
+
 /// A list, read.
 #[derive(Clone, Debug)]
 pub struct List {
@@ -24,30 +29,36 @@ pub struct List {
     pub items: Vec<Item>,
 }
 
-/// Reads the list `file` under `root`. `parse` takes a line to a path and a label, or to `None`.
-/// Lines that cannot be understood, lead out of the folder, have a label that is not below
-/// `classes`, or name an image again, become problems.
+/// Reads the list `file` in `folder`, of images whose paths start from `root`. `parse` takes a line to a path and a
+/// label, or to the reason why it cannot.
+/// Lines that cannot be understood, lead out of the folder, have a label that is not below `classes`, or name an image
+/// again, become problems. Paths are taken as [`inside`] takes them.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn read(
+    (folder, file): (&Path, &str),
     root: &Path,
-    file: &str,
     classes: u32,
-    parse: impl Fn(&str) -> Option<(String, u64)>,
+    parse: impl Fn(&str) -> Result<(String, u64), String>,
     problems: &mut DataProblems,
 ) -> Result<List, PrepareError> {
-    let path = root.join(file);
+    let path = folder.join(file);
     let content = read_bounded(&path)?;
-    let text = String::from_utf8_lossy(&content);
+    let text = text_of(&path, &content)?;
     let mut items = Vec::new();
     let mut seen = HashSet::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = format!("{file}, line {}", number + 1);
-        let Some((name, label)) = parse(line).filter(|(name, _)| stays_inside(name)) else {
-            let line: String = line.chars().take(80).collect();
-            problems.add("lines that cannot be understood", format!("{place}: {line}"));
-            continue;
+    for (number, line) in lcsl_text::lines(&text).filter(|(_, line)| !line.trim().is_empty()) {
+        let place = format!("{file}, line {number}");
+        let parsed = parse(line.trim());
+        let (name, label) = match parsed.and_then(|(name, label)| Ok((inside(root, &name)?, label)))
+        {
+            Ok(parsed) => parsed,
+            Err(why) => {
+                let what = format!("{place}: {why}: {}", excerpt(line, EXCERPT));
+                problems.add("lines that cannot be understood", what);
+                continue;
+            }
         };
         if label >= u64::from(classes) {
             let what = format!("{place}: label {label}, but there are only {classes} classes");
@@ -90,13 +101,51 @@ pub fn git_blob(content: &[u8]) -> String {
     digits
 }
 
-/// A list must not make this program read files elsewhere.
-pub(super) fn stays_inside(name: &str) -> bool {
-    let path = Path::new(name);
+/// The text of the file at `path`.
+pub(super) fn text_of<'a>(path: &Path, content: &'a [u8]) -> Result<Cow<'a, str>, PrepareError> {
+    lcsl_text::decode(content).map_err(|why| PrepareError::WrongFolder {
+        what: format!("{} cannot be read: {why}", path.display()),
+        hint: "the file is damaged, or not the list that its name says".to_owned(),
+    })
+}
+
+/// The label in a field of a line.
+pub(super) fn label(field: &str) -> Result<u64, String> {
+    let shown = excerpt(field, EXCERPT);
+    field.trim().parse().map_err(|_| format!("the label \"{shown}\" is not a number from 0"))
+}
+
+/// A path of a list, from `root` on, with `/` between its parts: `./train/a.jpg`, `train//a.jpg`, `train\a.jpg`, and
+/// paths that begin with the root itself, are `train/a.jpg`.
+///
+/// # Errors
+/// Why it is none. A list must not make this program read files elsewhere.
+pub(super) fn inside(root: &Path, name: &str) -> Result<String, String> {
+    // On this system \ can be part of a name; nothing that is known has one.
+    let slashes = if name.contains('/') { name.to_owned() } else { name.replace('\\', "/") };
+    let path = Path::new(&slashes);
+    let relative = match (path.is_absolute(), fs::canonicalize(root)) {
+        (false, _) => path,
+        (true, canonical) => path
+            .strip_prefix(root)
+            .or_else(|error| path.strip_prefix(canonical.map_err(|_| error)?))
+            .map_err(|_| format!("the path leads out of {}", root.display()))?,
+    };
+    let mut parts = Vec::new();
+    for part in relative.components() {
+        match part {
+            Component::Normal(part) => parts.push(part.to_str().unwrap_or_default()),
+            Component::CurDir => {}
+            _ => return Err(format!("the path leads out of {}", root.display())),
+        }
+    }
+    let joined = parts.join("/");
     // Names are written down again, one a line.
-    !name.is_empty()
-        && !name.contains('\n')
-        && path.components().all(|part| matches!(part, Component::Normal(_)))
+    match joined.find(char::is_control) {
+        _ if joined.is_empty() => Err("there is no path".to_owned()),
+        Some(_) => Err("the path has a control character in it".to_owned()),
+        None => Ok(joined),
+    }
 }
 
 /// The first of `candidates` under `root` that is a folder.
@@ -125,9 +174,31 @@ mod tests {
 
     #[test]
     fn paths_that_lead_elsewhere_are_recognised() {
-        for bad in ["", "/etc/passwd", "../x.jpg", "train/../../x.jpg"] {
-            assert!(!stays_inside(bad), "{bad}");
+        let root = tempfile::tempdir().unwrap();
+        let out = format!("the path leads out of {}", root.path().display());
+        for bad in ["/etc/passwd", "../x.jpg", "train/../../x.jpg", "train/../x.jpg", "..\\x.jpg"] {
+            assert_eq!(inside(root.path(), bad), Err(out.clone()), "{bad}");
         }
-        assert!(stays_inside("train/n01440764/n01440764_762.JPEG"));
+        assert_eq!(inside(root.path(), "./"), Err("there is no path".to_owned()));
+        let control = Err("the path has a control character in it".to_owned());
+        assert_eq!(inside(root.path(), "train/\u{1b}[2Jx.jpg"), control);
+    }
+
+    /// Story: lists that other tools write have paths from `./` on, from the root of the disk on, or with the slashes
+    /// of Windows; all were lines that could not be understood.
+    #[test]
+    fn a_path_is_taken_as_it_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("disk/imagenet");
+        fs::create_dir_all(&real).unwrap();
+        let root = folder.path().join("link");
+        std::os::unix::fs::symlink(&real, &root).unwrap();
+        let name = "train/n01440764/n01440764_762.JPEG";
+        let [by_link, by_disk] = [&root, &real].map(|root| root.join(name).display().to_string());
+        let [dotted, doubled] = [format!("./{name}"), name.replace('/', "//")];
+        let windows = name.replace('/', "\\");
+        for said in [name, &by_link, &by_disk, &dotted, &doubled, &windows] {
+            assert_eq!(inside(&root, said).as_deref(), Ok(name), "{said}");
+        }
     }
 }

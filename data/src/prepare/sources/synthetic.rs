@@ -2,9 +2,12 @@
 //!
 //! For rehearsals at full size: the true counts of a dataset, and pictures that cost nothing.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
+
+use lcsl_text::excerpt;
 
 use crate::datasets::synthetic::Pattern;
 use crate::prepare::error::PrepareError;
@@ -57,16 +60,18 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
 
 fn read_counts(path: &Path) -> Result<Vec<u64>, PrepareError> {
     let hint = || "the file has the number of training images of each class, one a line".to_owned();
-    let text = fs::read_to_string(path).map_err(|error| PrepareError::Usage {
-        what: format!("cannot read {}: {error}", path.display()),
+    let unreadable = |why: &dyn Display| PrepareError::Usage {
+        what: format!("cannot read {}: {why}", path.display()),
         hint: hint(),
-    })?;
+    };
+    let bytes = fs::read(path).map_err(|error| unreadable(&error))?;
+    let text = lcsl_text::decode(&bytes).map_err(|why| unreadable(&why))?;
     let (mut counts, mut sum) = (Vec::new(), 0_u64);
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in lcsl_text::lines(&text) {
         let count = line.trim().parse().ok().filter(|count| (1..=IMAGES_MAX).contains(count));
         let Some(count) = count else {
-            let (path, line_number) = (path.display(), number + 1);
-            let what = format!("{path}, line {line_number}: {line:?} is not a positive number");
+            let (path, line) = (path.display(), excerpt(line, 80));
+            let what = format!("{path}, line {number}: \"{line}\" is not a positive number");
             return Err(PrepareError::Usage { what, hint: hint() });
         };
         counts.push(count);

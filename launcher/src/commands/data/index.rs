@@ -7,7 +7,7 @@ use lcsl_data::prepare::foreign;
 
 use super::fault::bad_data;
 use crate::fault::Fault;
-use crate::report::table::grouped;
+use crate::report::table::counted;
 use crate::terminal;
 use lcsl_run_dir::exit;
 
@@ -37,16 +37,15 @@ pub(super) fn run(asked: &Index) -> Result<u8, Fault> {
     };
     let indexed =
         foreign::index(&asked.folder, asked.classes, each).map_err(|error| bad_data(&error))?;
-    for (extension, count) in &indexed.passed_over {
-        let kind = if extension.is_empty() { "no extension" } else { extension };
-        terminal::show_note(&format!("{} members with {kind} are passed over", grouped(*count)));
+    for note in indexed.passed_over.notes() {
+        terminal::show_note(&note);
     }
     terminal::print(&format!(
-        "{}: {} images of {} classes in {} shards\n",
+        "{}: {} of {} in {}\n",
         asked.folder.display(),
-        grouped(indexed.images),
-        grouped(u64::from(indexed.classes)),
-        grouped(indexed.shards)
+        counted(indexed.images, "image"),
+        counted(u64::from(indexed.classes), "class"),
+        counted(indexed.shards, "shard")
     ))?;
     Ok(exit::DONE)
 }

@@ -12,7 +12,7 @@ use lcsl_data::survey::sheet::{self, Sheet};
 
 use super::fault::bad_data;
 use crate::fault::Fault;
-use crate::report::table::grouped;
+use crate::report::table::{counted, grouped};
 use crate::terminal;
 use lcsl_run_dir::exit;
 
@@ -50,8 +50,9 @@ fn describe(survey: &Survey, path: &Path) -> String {
             let _ = writeln!(text, "  warning: {warning}");
         }
         if manifest.duplicates.across_parts > 0 {
-            let count = grouped(manifest.duplicates.across_parts);
-            let _ = writeln!(text, "  warning: {count} images lie in more than one split");
+            let count = manifest.duplicates.across_parts;
+            let (images, lie) = (counted(count, "image"), if count == 1 { "lies" } else { "lie" });
+            let _ = writeln!(text, "  warning: {images} {lie} in more than one split");
         }
     }
     for split in &survey.splits {
@@ -65,7 +66,7 @@ fn describe(survey: &Survey, path: &Path) -> String {
 
 fn describe_split(text: &mut String, split: &SurveyedSplit) {
     let images: u64 = split.counts.iter().sum();
-    let _ = writeln!(text, "\n{}: {} images, {}", split.name, grouped(images), split.form);
+    let _ = writeln!(text, "\n{}: {}, {}", split.name, counted(images, "image"), split.form);
     if split.shards > 0 {
         let _ = writeln!(text, "  shards   {}", grouped(split.shards as u64));
     }
@@ -82,7 +83,8 @@ fn describe_split(text: &mut String, split: &SurveyedSplit) {
     }
     for (count, what) in [(split.encoded_again, "encoded again"), (split.pngs, "PNG")] {
         if count > 0 {
-            let _ = writeln!(text, "  {} images are {what}", grouped(count));
+            let are = if count == 1 { "is" } else { "are" };
+            let _ = writeln!(text, "  {} {are} {what}", counted(count, "image"));
         }
     }
     let used = split.counts.iter().filter(|count| **count > 0).count();

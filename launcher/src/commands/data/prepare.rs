@@ -13,12 +13,13 @@ use lcsl_data::prepare::{
     DatasetManifest, OnUnreadable, PrepareError, PrepareProgress, PrepareRequest, prepare,
 };
 use lcsl_data::shard::RecordForm;
+use lcsl_text::plural;
 
 use super::dataset::DatasetToPrepare;
 use super::idle_flags::refuse_idle_flags;
 use super::progress::{Position, show_while};
 use crate::fault::Fault;
-use crate::report::table::grouped;
+use crate::report::table::{counted, grouped};
 use crate::terminal;
 use lcsl_run_dir::exit;
 
@@ -132,8 +133,9 @@ pub(super) fn run(asked: &Prepare) -> Result<u8, Fault> {
     }
     let found = progress.found.load(Ordering::Relaxed);
     if found > 0 {
-        let found = grouped(found);
-        terminal::show_note(&format!("{found} images were there from an earlier attempt"));
+        let was = if found == 1 { "was" } else { "were" };
+        let found = counted(found, "image");
+        terminal::show_note(&format!("{found} {was} there from an earlier attempt"));
     }
     if asked.json {
         let text = serde_json::to_string_pretty(manifest).expect("plain values become JSON");
@@ -219,21 +221,21 @@ fn summary(manifest: &DatasetManifest, request: &PrepareRequest) -> String {
     for part in &manifest.parts {
         let _ = writeln!(
             text,
-            "  {:5}  {:>9} images of {} classes  {:>5} shards  {:>7} MiB",
+            "  {:5}  {:>9} {:6} of {}  {:>5} {:6}  {:>7} MiB",
             part.name,
             grouped(part.images),
-            part.counts.iter().filter(|count| **count > 0).count(),
+            plural(part.images, "image"),
+            counted(part.counts.iter().filter(|count| **count > 0).count() as u64, "class"),
             part.shards,
+            plural(part.shards, "shard"),
             grouped(part.bytes >> 20)
         );
     }
     let duplicates = &manifest.duplicates;
     if duplicates.across_parts > 0 {
-        let _ = writeln!(
-            text,
-            "  {} images lie in more than one part, among them:",
-            grouped(duplicates.across_parts)
-        );
+        let lie = if duplicates.across_parts == 1 { "lies" } else { "lie" };
+        let images = counted(duplicates.across_parts, "image");
+        let _ = writeln!(text, "  {images} {lie} in more than one split, among them:");
         for equal in &duplicates.named {
             let _ = writeln!(text, "    {}", equal.join(" = "));
         }

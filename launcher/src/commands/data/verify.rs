@@ -1,5 +1,7 @@
 //! `lcsl data verify`.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -11,7 +13,7 @@ use lcsl_data::verify::{Thoroughness, VerifyProgress, verify};
 use super::fault::bad_data;
 use super::progress::{Position, show_while};
 use crate::fault::Fault;
-use crate::report::table::grouped;
+use crate::report::table::{counted, grouped};
 use crate::terminal;
 use lcsl_run_dir::exit;
 
@@ -23,6 +25,9 @@ pub struct Verify {
     /// Decode every image as well, which takes longer: finds those that training could not read
     #[arg(long)]
     pub decode: bool,
+    /// Write everything that is wrong into this file, a line each; 20 of each kind are shown
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
     /// Threads that read [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
@@ -40,19 +45,24 @@ pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
         || verify(&asked.path, thoroughness, threads, &progress),
     );
     let problems = problems.map_err(|error| bad_data(&error))?;
-    let done = grouped(progress.done.load(Ordering::Relaxed));
+    let done = counted(progress.done.load(Ordering::Relaxed), "image");
     if !problems.is_empty() {
-        let what = format!(
-            "{} is damaged
-{problems}",
-            asked.path.display()
-        );
-        let hint = "prepare the set again, or fetch it again; `lcsl data index` is for shards that \
-             were changed on purpose";
-        return Err(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::BAD_DATA) });
+        let what = format!("{} is damaged\n{problems}", asked.path.display());
+        let mut hint =
+            "prepare the set again, or fetch it again; `lcsl data index` is for shards that \
+             were changed on purpose"
+                .to_owned();
+        if let Some(path) = &asked.list {
+            let text: String = problems.lines().map(|line| line + "\n").collect();
+            fs::write(path, text).map_err(|error| Fault::disk("write", path, &error))?;
+            let _ = write!(hint, "; all of it is listed in {}", path.display());
+        } else if problems.are_cut() {
+            hint.push_str("; --list FILE writes all of it into a file");
+        }
+        return Err(Fault { hint: Some(hint), ..Fault::new(what, exit::BAD_DATA) });
     }
     terminal::print(&format!(
-        "{}: {done} images, {} MiB, all as they were written{} ({:.1} s)\n",
+        "{}: {done}, {} MiB, all as they were written{} ({:.1} s)\n",
         asked.path.display(),
         grouped(progress.bytes.load(Ordering::Relaxed) >> 20),
         if asked.decode { ", and all decoded" } else { "" },

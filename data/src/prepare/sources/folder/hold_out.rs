@@ -1,7 +1,9 @@
 //! What is kept from the training images: a test part where there is none, validation images where they
 //! are asked for, and what a long-tailed selection leaves out.
 
-use super::plan::{counted, first};
+use lcsl_text::counted_as;
+
+use super::plan::first;
 use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
 use crate::prepare::request::PrepareRequest;
@@ -32,7 +34,7 @@ pub(super) fn test_part(
         (Some(val), None) => {
             plan.splits[val].name = "test";
             plan.notes.push(
-                "there is no test part: the images of the validation part are those to test on \
+                "there is no test split: the images of the validation split are those to test on \
                  (--test_share holds others out from training, and leaves them for validation)"
                     .to_owned(),
             );
@@ -72,7 +74,7 @@ fn hold_out_test(plan: &mut PreparePlan, seed: u64, asked: Option<f64>) {
     plan.splits[0].items = items(train);
     let others = if asked.is_some() { "" } else { "; another share: --test_share" };
     plan.notes.push(format!(
-        "there is no test part: {} {}, {} % of each class, are held out from training to test on (seed \
+        "there is no test split: {} {}, {} % of each class, are held out from training to test on (seed \
          {seed}{others})",
         test.len(),
         if test.len() == 1 { "image" } else { "images" },
@@ -86,7 +88,7 @@ fn hold_out_test(plan: &mut PreparePlan, seed: u64, asked: Option<f64>) {
     if !single.is_empty() {
         plan.warnings.push(format!(
             "{} with a single image cannot be tested: {}",
-            counted(single.len() as u64, "class", "classes"),
+            counted_as(single.len() as u64, "class", "classes"),
             first(&single)
         ));
     }
@@ -153,7 +155,7 @@ pub(super) fn select(plan: &mut PreparePlan, request: &PrepareRequest) -> Result
 pub(super) fn use_of_parts(plan: &PreparePlan) -> String {
     let part = |name: &str| plan.splits.iter().find(|part| part.name == name);
     let images = |part: &PlannedSplit| {
-        format!("{} ({})", part.name, counted(part.items.len() as u64, "image", "images"))
+        format!("{} ({})", part.name, counted_as(part.items.len() as u64, "image", "images"))
     };
     let selects = part("val").map_or_else(
         || "images that each run holds out from train".to_owned(),

@@ -11,7 +11,9 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::{counted, first};
+use lcsl_text::counted_as;
+
+use super::plan::first;
 use super::walk::Folder;
 use crate::prepare::problems::DataProblems;
 
@@ -48,14 +50,14 @@ pub(super) fn understand(root: &Folder) -> Result<Layout<'_>, DataProblems> {
         classes(root, &mut problems)
     };
     if !root.images.is_empty() && layout.parts.iter().all(|(_, prefix, _)| !prefix.is_empty()) {
-        let images = counted(root.images.len() as u64, "image lies", "images lie");
+        let images = counted_as(root.images.len() as u64, "image lies", "images lie");
         layout.warnings.push(format!("{images} beside the parts, in no class: passed over"));
     }
     for (_, prefix, part) in &layout.parts {
         let stray = part.images.len() as u64;
         if stray > 0 && holds_folders(part) {
             let place = if prefix.is_empty() { "the root" } else { prefix };
-            let images = counted(stray, "image lies", "images lie");
+            let images = counted_as(stray, "image lies", "images lie");
             layout.warnings.push(format!("{images} in {place}, in no class: passed over"));
         }
         for class in part.with_images() {
@@ -83,15 +85,15 @@ fn parts<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
             too_many_on_top(folder, name, problems);
         } else if let Some(part) = resembled(name).filter(|_| holds_folders(folder)) {
             let what = format!("{name}/: is it {part}?");
-            problems.add("folders that may be a part", what);
+            problems.add("folders that may be a split", what);
         } else {
-            let images = counted(folder.total(), "image", "images");
+            let images = counted_as(folder.total(), "image", "images");
             problems.add("folders with images beside the parts", format!("{name}/ ({images})"));
         }
     }
     for (part, folder) in &found {
         if !holds_folders(folder) {
-            let images = counted(folder.images.len() as u64, "image", "images");
+            let images = counted_as(folder.images.len() as u64, "image", "images");
             let what = format!("{}/ ({part}) holds {images} and no folder of a class", folder.name);
             problems.add("parts without classes", what);
         }
@@ -123,7 +125,7 @@ fn classes<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
     let mut notes = Vec::new();
     if named.len() > 1 || (named.len() == 1 && folders.len() == 1) {
         for folder in named {
-            let images = counted(folder.total(), "image", "images");
+            let images = counted_as(folder.total(), "image", "images");
             let what = format!("{}/ holds {images} and no folder of a class", folder.name);
             problems.add("parts without classes", what);
         }
@@ -144,7 +146,7 @@ fn classes<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
         problems.add("folders of equal folders", what);
     }
     let all =
-        counted(root.folders.len() as u64, "sub-folder is a class", "sub-folders are classes");
+        counted_as(root.folders.len() as u64, "sub-folder is a class", "sub-folders are classes");
     notes.insert(0, format!("{all}: {}", listed(root.folders.iter())));
     Layout { parts: vec![("train", String::new(), root)], notes, warnings: Vec::new() }
 }

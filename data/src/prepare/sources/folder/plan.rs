@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use lcsl_text::counted_as;
+
 use super::HINT;
 use super::hold_out::{select, test_part, use_of_parts};
 use super::layout::{Layout, understand};
@@ -38,7 +40,7 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     if !met.read_once.is_empty() {
         warnings.push(format!(
             "{} met again through links, and read once: {}",
-            counted(met.read_once.len() as u64, "folder is", "folders are"),
+            counted_as(met.read_once.len() as u64, "folder is", "folders are"),
             first(&met.read_once)
         ));
     }
@@ -85,8 +87,11 @@ fn passed_over(others: &BTreeMap<String, u64>) -> Option<String> {
         ending => format!("{files} .{ending}"),
     };
     let files: u64 = others.values().sum();
-    let words =
-        counted(files, "file is not an image by its name", "files are not images by their names");
+    let words = counted_as(
+        files,
+        "file is not an image by its name",
+        "files are not images by their names",
+    );
     let kinds: Vec<String> = kinds.iter().map(kind).collect();
     (files > 0).then(|| format!("{words}, and passed over: {}", first(&kinds)))
 }
@@ -99,9 +104,4 @@ pub(super) fn first<T: AsRef<str>>(names: &[T]) -> String {
         let _ = write!(text, " and {} more", more.len());
     }
     text
-}
-
-/// A number and what it counts.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

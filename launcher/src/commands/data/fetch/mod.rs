@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lcsl_data::datasets::{cifar, fashion_mnist};
+use lcsl_text::counted_as;
 
 use self::download::{Download, Wanted};
 use super::dataset::DatasetToPrepare;
@@ -45,7 +46,10 @@ pub(super) fn run(asked: &Fetch) -> Result<u8, Fault> {
         }
     }
     let root = asked.root.display();
-    terminal::print(&format!("{} files are in {root}, with the right MD5\n", files.len()))?;
+    terminal::print(&format!(
+        "{} in {root}, with the right MD5\n",
+        counted_as(files.len() as u64, "file is", "files are")
+    ))?;
     Ok(exit::DONE)
 }
 
