@@ -11,6 +11,8 @@ pub const BAD_DATA: u8 = 3;
 pub const RANK_FAILED: u8 = 4;
 /// The disk did not do its part.
 pub const DISK: u8 = 5;
+/// Memory is out, of the host or of a GPU.
+pub const OUT_OF_MEMORY: u8 = 6;
 /// Another launcher is at work in the run directory; a batch script may try again later.
 pub const IN_USE: u8 = 7;
 /// Our bug.
@@ -25,7 +27,7 @@ pub const ABANDONED: u8 = 130;
 /// a rank gives for a complaint about its start, else [`RANK_FAILED`].
 pub fn of_a_rank(code: i32) -> u8 {
     match u8::try_from(code) {
-        Ok(code @ (USAGE | BAD_DATA | DISK | BUG)) => code,
+        Ok(code @ (USAGE | BAD_DATA | DISK | OUT_OF_MEMORY | BUG)) => code,
         _ => RANK_FAILED,
     }
 }

@@ -10,9 +10,11 @@
 //! * [`result`]: `result.json`, and the answer of `lcsl eval`.
 //! * [`ranks`]: the records of `ranks.json`.
 //! * [`exit`]: with which codes a run ends.
+//! * [`memory`]: how a rank's programs say that memory is out.
 
 pub mod event;
 pub mod exit;
+pub mod memory;
 pub mod names;
 pub mod ranks;
 pub mod result;

@@ -7,9 +7,10 @@
 
 #![allow(unsafe_code)] // signal handlers, which the standard library does not offer
 
+use std::io::Write as _;
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lcsl_collective::control::{Control, Failure, FromRank};
 use lcsl_run_dir::exit;
@@ -23,6 +24,12 @@ const FATAL: [(libc::c_int, &str); 5] = [
     (libc::SIGABRT, "SIGABRT"),
 ];
 
+/// What schedulers send to a rank directly, or through MPI's daemons: the wish that it stop. They repeat themselves.
+const WISHES: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Set when somebody wishes that this rank stop.
+static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 struct Prepared {
     descriptor: RawFd,
     /// A line for each of [`FATAL`], and what was to happen before we came.
@@ -35,9 +42,16 @@ static PREPARED: OnceLock<Prepared> = OnceLock::new();
 /// Whether the last word has been said: by us, or by [`no_more`].
 static SAID: AtomicBool = AtomicBool::new(false);
 
-/// From now on a fatal signal, and an `exit` that nobody announced, is reported on `control`. Call it
-/// after `MPI_Init`, whose own handlers print a backtrace: they come after ours.
+/// From now on a signal of a scheduler sets the wish to stop, and a fatal one, and an `exit` that nobody announced, is
+/// reported on `control`. Call it after `MPI_Init`, whose own handlers print a backtrace: they come after ours.
 pub fn prepare(control: &Control) {
+    if STOP.set(control.stop_flag()).is_ok() {
+        // What the caller has chosen to ignore, as `nohup` does SIGHUP, stays ignored.
+        let chosen = |signal: &libc::c_int| current(*signal).sa_sigaction != libc::SIG_IGN;
+        for signal in WISHES.into_iter().filter(chosen) {
+            install(signal, on_wish, libc::SA_RESTART);
+        }
+    }
     let Some(descriptor) = control.descriptor() else { return };
     let line = |what: String| {
         let word = FromRank::Failed(Failure {
@@ -60,13 +74,22 @@ pub fn prepare(control: &Control) {
     // process; it only reads statics and writes to a descriptor.
     unsafe { libc::atexit(say_farewell) };
     for (signal, _) in FATAL {
-        install(signal);
+        install(signal, on_signal, libc::SA_ONSTACK | libc::SA_NODEFER);
     }
 }
 
 /// The rank has said its last word by itself.
 pub fn no_more() {
     SAID.store(true, Ordering::Relaxed);
+}
+
+/// Ends this process at once, without the destructors of its libraries: other threads still use what these would take
+/// away. What was printed is written out before.
+pub fn leave(code: u8) -> ! {
+    no_more();
+    let _ = std::io::stdout().flush(); // standard error has no buffer
+    // SAFETY: `_exit` takes an integer and does not return.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// What a signal does at present.
@@ -80,16 +103,23 @@ fn current(signal: libc::c_int) -> libc::sigaction {
     }
 }
 
-fn install(signal: libc::c_int) {
+fn install(signal: libc::c_int, handler: extern "C" fn(libc::c_int), flags: libc::c_int) {
     // SAFETY: the action is zeroed, which is valid, and then given a handler of the plain form (no
     // SA_SIGINFO) that takes one integer, and an empty mask. SA_ONSTACK lets it run on the stack that Rust
-    // keeps for overflows. The handler itself does only what is async-signal-safe: see `on_signal`.
+    // keeps for overflows. The handlers do only what is async-signal-safe: see `on_signal` and `on_wish`.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_signal as *const () as libc::sighandler_t;
-        action.sa_flags = libc::SA_ONSTACK | libc::SA_NODEFER;
+        action.sa_sigaction = handler as *const () as libc::sighandler_t;
+        action.sa_flags = flags;
         libc::sigemptyset(&raw mut action.sa_mask);
         libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Reading a `OnceLock` and storing into an atomic are async-signal-safe.
+extern "C" fn on_wish(_: libc::c_int) {
+    if let Some(stop) = STOP.get() {
+        stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -152,6 +152,11 @@ impl Control {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// The wish to stop itself, for whoever can do no more than set it: a signal handler.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
+    }
+
     /// Sends a message; whether it could be handed to the system. A lost launcher is the listener's
     /// business, so no error is reported here.
     pub fn send(&self, message: &FromRank) -> bool {

@@ -106,6 +106,21 @@ pub const KEYS: &[Key] = &[
     )
     .or_auto(),
     Key::new(
+        "run.silence_limit_seconds",
+        KeyKind::Integer(0, 86_400),
+        "How long a rank may give no sign of life; 0 is for ever",
+    ),
+    Key::new(
+        "run.hang_limit_seconds",
+        KeyKind::Integer(0, 86_400),
+        "How long a rank may make no progress in a step; 0 is for ever",
+    ),
+    Key::new(
+        "run.wait_limit_seconds",
+        KeyKind::Integer(0, 86_400),
+        "The same for data, evaluation, checkpoint and first times",
+    ),
+    Key::new(
         "run.lock_wait_seconds",
         KeyKind::Integer(0, 86_400),
         "How long --resume waits for a launcher that is at work in the run directory",

@@ -44,6 +44,13 @@ pub struct Run {
     /// Seconds that the launcher waits for the first rank, and from each to the next, before it gives the
     /// start up; at least 1.
     pub start_limit_seconds: u64,
+    /// Seconds without a sign of life after which a rank is named and the run ended; 0 for never.
+    pub silence_limit_seconds: u64,
+    /// Seconds without progress in a part of a step, unless 20 times its median are more, after which that is done; 0
+    /// for never.
+    pub hang_limit_seconds: u64,
+    /// The same for waiting for data, evaluations, checkpoints and whatever a rank does for the first time.
+    pub wait_limit_seconds: u64,
     /// Seconds that a run which goes on waits for another launcher to leave its directory.
     pub lock_wait_seconds: u64,
     /// Hosts as `mpirun --host` takes them, for example `a:4,b:4`; empty for this machine alone.

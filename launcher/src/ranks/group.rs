@@ -1,7 +1,7 @@
 //! The group of ranks that trains: started, watched, and started again after a failure, an attempt
 //! each, if that was asked for.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,12 +18,16 @@ use crate::supervise::interrupts::Interrupts;
 use crate::supervise::state::Supervision;
 use crate::supervise::verdict::Verdict;
 use crate::supervise::watch::{Watch, watch};
+use crate::supervise::watchdog::Limits;
 use crate::supervise::{explain, processes, server};
 use crate::terminal;
 use lcsl_run_dir::{RunDir, exit};
 
 /// More of a log is not read to explain a launch that came to nothing.
 const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// So much of a rank's log can hold its last words.
+const LOG_END_BYTES: u64 = 16 << 10;
 
 /// Everything that the attempts of one run have in common.
 pub struct WorkerGroup<'a> {
@@ -84,19 +88,23 @@ impl WorkerGroup<'_> {
         let command = self.command(&control, secret);
         let path = self.run_dir.at().log_of(Path::new(&command.program));
         let (log, log_start) = open_log(&path)?;
+        let length = |rank| fs::metadata(self.run_dir.at().log(rank)).map_or(0, |it| it.len());
+        let begins: Vec<u64> = (0..self.config.run.nproc).map(length).collect();
         let child = processes::start(&command, &log).map_err(|error| {
             let what = format!("cannot start {}: {error}", command.program.display());
             Fault::usage(what, "run `make build` again")
         })?;
         let mut display = Display::new(words(self.config));
         let mut end = End { code: exit::DONE, fault: None };
-        let mut announce =
-            |verdict: &Verdict| end = announce(verdict, self.run_dir.at(), &path, log_start);
+        let mut announce = |verdict: &Verdict| {
+            end = announce(verdict, self.run_dir.at(), (&path, log_start), &begins);
+        };
         let mut at = Watch {
             supervision: Supervision::new(
                 self.config.run.nproc,
                 env!("CARGO_PKG_VERSION"),
                 Duration::from_secs(self.config.run.start_limit_seconds),
+                limits(self.config),
             ),
             child,
             heard,
@@ -124,8 +132,14 @@ struct End {
     fault: Option<Fault>,
 }
 
-/// Says how an attempt ended.
-fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> End {
+/// Says how an attempt ended. `log` is what the started program printed into, from where on; `begins` says from where
+/// on the logs of the ranks are of this attempt.
+fn announce(
+    verdict: &Verdict,
+    run_dir: &RunDir,
+    (log, log_start): (&Path, u64),
+    begins: &[u64],
+) -> End {
     let fault = match verdict {
         Verdict::Done => return End { code: exit::DONE, fault: None },
         Verdict::Stopped => {
@@ -155,12 +169,19 @@ fn announce(verdict: &Verdict, run_dir: &RunDir, log: &Path, log_start: u64) -> 
                 Some(rank) => run_dir.log(*rank),
                 None => log.to_owned(),
             };
-            let what = format!("{what}\n  log: {}", log.display());
-            Fault { hint: hint.clone(), ..Fault::new(what, *exit_code) }
+            let begin = rank.and_then(|rank| begins.get(rank));
+            let end = begin.map(|begin| ending(&log, *begin)).unwrap_or_default();
+            explain::rank_failure(what, hint.as_deref(), *exit_code, &end, &log)
         }
     };
     terminal::show_fault(&fault);
     End { code: fault.exit_code, fault: Some(fault) }
+}
+
+/// The end of a rank's log, from `begin` on, which may say more than the rank could.
+fn ending(log: &Path, begin: u64) -> String {
+    let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
+    printed(log, length.saturating_sub(LOG_END_BYTES).max(begin))
 }
 
 /// Opens a log for more lines, and says where these will begin.
@@ -181,6 +202,14 @@ fn printed(log: &Path, start: u64) -> String {
         let _ = file.take(LOG_BYTES_MAX).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn limits(config: &RunConfig) -> Limits {
+    let run = &config.run;
+    let [silence, hang, wait] =
+        [run.silence_limit_seconds, run.hang_limit_seconds, run.wait_limit_seconds]
+            .map(Duration::from_secs);
+    Limits { silence, hang, wait }
 }
 
 fn words(config: &RunConfig) -> Words {

@@ -7,6 +7,7 @@ use super::facts::ChildEnd;
 use super::verdict::describe;
 use crate::fault::Fault;
 use lcsl_run_dir::exit;
+use lcsl_run_dir::memory::{self, OutOfMemory};
 
 /// What the dynamic loader says when libtorch or MPI is absent or of another version.
 const LOADER: &[&str] =
@@ -25,6 +26,16 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
         );
     }
     let own = own_complaint(printed);
+    if own.is_none()
+        && let Some(out_of_memory) = OutOfMemory::said_in(printed)
+    {
+        let what = format!("no rank ever reached the launcher: {}, {out_of_memory}", describe(end));
+        let what = format!("{what}\n  log: {}", log.display());
+        return Fault {
+            hint: Some(memory::HINT.to_owned()),
+            ..Fault::new(what, exit::OUT_OF_MEMORY)
+        };
+    }
     let exit_code = match end {
         // A rank that complains before it can connect ends with the code for its complaint, and
         // mpirun passes it on.
@@ -41,6 +52,22 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
     };
     let hint = Some(format!("all that was printed is in {}", log.display()));
     Fault { hint, ..Fault::new(what, exit_code) }
+}
+
+/// The failure of a rank as the verdict has it. `end` is the end of its log, which says that memory was out where a
+/// library ended the rank over it.
+pub fn rank_failure(what: &str, hint: Option<&str>, exit_code: u8, end: &str, log: &Path) -> Fault {
+    let at = format!("\n  log: {}", log.display());
+    let died = what.contains("killed") || what.contains("no last word");
+    match OutOfMemory::said_in(end).filter(|_| died && exit_code == exit::RANK_FAILED) {
+        Some(out_of_memory) => Fault {
+            hint: Some(memory::HINT.to_owned()),
+            ..Fault::new(format!("{what}: {out_of_memory}{at}"), exit::OUT_OF_MEMORY)
+        },
+        None => {
+            Fault { hint: hint.map(str::to_owned), ..Fault::new(format!("{what}{at}"), exit_code) }
+        }
+    }
 }
 
 /// Explains a start that took too long: `what` says who was missing.

@@ -16,3 +16,4 @@ mod start;
 pub mod state;
 pub mod verdict;
 pub mod watch;
+pub mod watchdog;

@@ -2,16 +2,17 @@
 //! clock and no process.
 //!
 //! ```text
-//! Running ── trouble, or the child ended, or all finished ──> Settling
-//!     asked to stop, or out of time, before all ranks have come ──> the verdict
-//! Settling ── its time is up, or nobody is left to speak ──> the verdict, then
-//!     some are left ──> Ending ── all are gone, or nothing more can be done ──> Over
-//!     all are gone ──> Over
+//! stage      leaves it when                                                       for
+//! Running    a rank fails or is lost, the child ends, or all ranks have finished  Settling
+//!            the watchdog finds a rank silent or hanging                          Ending, with a verdict
+//!            the start takes too long, or is interrupted                          Ending, with a verdict
+//! Settling   its time is up, or all have left                                     Ending, with a verdict
+//! Ending     all have left, or its time is up                                     Over
 //! ```
 //!
-//! Settling exists because the first sign of trouble is seldom its cause: a rank whose data is bad
-//! says so, and ends, and its neighbours fall over it, in any order. Whoever fell over another says
-//! so (`bystander`) or is torn from the network.
+//! Settling exists because the first sign of trouble is seldom its cause. A rank with bad data says so and leaves;
+//! its neighbours lose their connection to it and fail too, and the launcher may hear of that first. A rank that failed
+//! because of another says so (`bystander`).
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::interrupts::Asking;
 use super::start::Start;
 use super::verdict::{self, Verdict};
+use super::watchdog::{Finding, Limits, Watchdog};
 use lcsl_run_dir::RankRecord;
 
 /// How long others may speak after the first sign of trouble.
@@ -29,6 +31,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long the messages of ranks that are already gone may take to reach us, when the program that
 /// held them has ended.
 const LAST_MESSAGES: Duration = Duration::from_millis(500);
+
+/// How long the child may take to end when all ranks have stopped on request: a scheduler that wants them gone does not
+/// wait long for the launcher either.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How long the child may take to end when all ranks have finished.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -111,19 +117,21 @@ pub struct Supervision {
     /// When the keyboard first interrupted.
     keyboard: Option<Duration>,
     start: Start,
+    watchdog: Watchdog,
     stage: Stage,
 }
 
 impl Supervision {
     /// Expects `ranks` ranks of program version `version`, all of which have to come: with at most
-    /// `start_limit` from one to the next.
-    pub fn new(ranks: usize, version: &'static str, start_limit: Duration) -> Self {
+    /// `start_limit` from one to the next, and within `limits` afterwards.
+    pub fn new(ranks: usize, version: &'static str, start_limit: Duration, limits: Limits) -> Self {
         Self {
             facts: Facts::of(ranks),
             version,
             asked_to_stop: false,
             keyboard: None,
             start: Start::new(start_limit),
+            watchdog: Watchdog::new(ranks, limits),
             stage: Stage::Running,
         }
     }
@@ -135,8 +143,9 @@ impl Supervision {
             Event::Joined(hello) => {
                 self.start.arrived(now);
                 self.join(hello, &mut actions);
+                self.watchdog.begin(now);
             }
-            Event::Said { rank, message } => self.hear(rank, message, &mut actions),
+            Event::Said { rank, message } => self.hear(now, rank, message, &mut actions),
             Event::Closed { rank } => self.close(rank),
             Event::ChildEnded(end) => self.facts.child = Some(end),
             Event::AskedToStop(asking) => self.asked_to_stop(now, asking, &mut actions),
@@ -150,7 +159,8 @@ impl Supervision {
     pub fn wake_at(&self) -> Option<Duration> {
         match self.stage {
             Stage::Running if !self.has_begun() => Some(self.start.wake_at()),
-            Stage::Running | Stage::Over => None,
+            Stage::Running => Some(self.watchdog.wake_at()),
+            Stage::Over => None,
             Stage::Settling { until } => Some(until),
             Stage::Ending { kill_at, give_up_at } => Some(kill_at.unwrap_or(give_up_at)),
         }
@@ -178,16 +188,18 @@ impl Supervision {
         actions.extend(records.map(Action::RecordRanks));
     }
 
-    fn hear(&mut self, rank: usize, message: FromRank, actions: &mut Vec<Action>) {
+    fn hear(&mut self, now: Duration, rank: usize, message: FromRank, actions: &mut Vec<Action>) {
         let Some(status) = self.facts.ranks.get_mut(rank) else {
             return;
         };
+        self.watchdog.heard(now, rank);
         match message {
             FromRank::Hello(_) => {}
             // After the verdict it would only confuse how far a dying rank still came.
             _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
             FromRank::Heartbeat { step, phase, .. } => {
                 (status.step, status.phase) = (step, Some(phase));
+                self.watchdog.told(now, rank, (step, phase));
             }
             FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),
             FromRank::Evaluation(score) => actions.push(Action::ShowEvaluation(score)),
@@ -270,6 +282,13 @@ impl Supervision {
                 actions.extend(self.start.tell(now, &self.facts).map(Action::Say));
             }
         }
+        if matches!(self.stage, Stage::Running) && now >= self.watchdog.wake_at() {
+            match self.watchdog.look(now, &self.facts) {
+                Some(Finding::Warning(text)) => actions.push(Action::Say(text)),
+                Some(Finding::End(verdict)) => self.decide(now, verdict, actions),
+                None => {}
+            }
+        }
         if let Stage::Ending { kill_at, give_up_at } = self.stage {
             if self.nobody_is_left() || now >= give_up_at {
                 actions.push(Action::Leave);
@@ -302,7 +321,7 @@ impl Supervision {
         } else if trouble {
             Some(GRACE)
         } else if self.facts.ranks.iter().all(|status| status.last_word.is_some()) {
-            Some(GOODBYE)
+            Some(if verdict::all_stopped(&self.facts) { FAREWELL } else { GOODBYE })
         } else {
             None
         }

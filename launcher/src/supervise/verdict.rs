@@ -162,14 +162,22 @@ fn mpirun_killed(signal: i32) -> Verdict {
     }
 }
 
+/// Whether all ranks have said that they stop on request, with a checkpoint saved.
+pub(super) fn all_stopped(run: &Facts) -> bool {
+    let codes: Vec<i32> = run.ranks.iter().filter_map(finished_with).collect();
+    codes.len() == run.ranks.len() && stopped(&codes)
+}
+
+fn stopped(codes: &[i32]) -> bool {
+    let (done, stopped) = (i32::from(exit::DONE), i32::from(exit::STOPPED));
+    codes.contains(&stopped) && codes.iter().all(|code| [done, stopped].contains(code))
+}
+
 fn all_finished(child: Option<ChildEnd>, codes: &[i32]) -> Verdict {
-    let stopped = codes.contains(&i32::from(exit::STOPPED));
     let done = i32::from(exit::DONE);
-    let good = |code: i32| code == done || code == i32::from(exit::STOPPED);
     match child {
-        // Every rank has said that its checkpoint is saved; mpirun's own code for ranks that end
-        // with 75 says no more.
-        Some(_) if stopped && codes.iter().all(|code| good(*code)) => Verdict::Stopped,
+        // Every rank has said that its checkpoint is saved; how mpirun ends after ranks that end with 75 says no more.
+        _ if stopped(codes) => Verdict::Stopped,
         Some(ChildEnd::Code(0)) if codes.iter().all(|code| *code == done) => Verdict::Done,
         Some(end) => plain_failure(format!("all ranks finished, but then {}", describe(end))),
         None => plain_failure("all ranks finished, but their processes did not end".to_owned()),
@@ -208,7 +216,7 @@ pub(super) fn describe(end: ChildEnd) -> String {
     }
 }
 
-fn name(status: &RankStatus, rank: usize) -> String {
+pub(super) fn name(status: &RankStatus, rank: usize) -> String {
     match &status.hello {
         Some(hello) => format!("rank {rank} on host {}", hello.host),
         None => format!("rank {rank}"),
@@ -216,7 +224,7 @@ fn name(status: &RankStatus, rank: usize) -> String {
 }
 
 /// Where a rank was when it was last heard of.
-fn place(status: &RankStatus) -> String {
+pub(super) fn place(status: &RankStatus) -> String {
     match status.phase {
         None | Some(Phase::Starting) => " while starting".to_owned(),
         Some(phase) => format!(" at step {} while {phase}", status.step),

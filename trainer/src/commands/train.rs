@@ -129,7 +129,7 @@ fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlE
     let orphaned = || {
         std::thread::sleep(ORPHAN_GRACE);
         tracing::error!("the launcher has gone; this rank ends too");
-        std::process::exit(RANK_FAILED.into());
+        last_words::leave(RANK_FAILED);
     };
     Control::connect(&address, hello, orphaned)
 }

@@ -164,12 +164,84 @@ fn a_rank_that_panics_or_exits_is_named_and_nobody_is_left() {
     }
 }
 
+/// Story: a rank that lost its launcher ended with the destructors of its libraries under its own training thread, and
+/// its log with a panic of libtorch that nobody had caused.
 #[test]
-fn ranks_do_not_outlive_a_killed_launcher() {
+fn ranks_do_not_outlive_a_killed_launcher_and_say_why_they_end() {
     let folder = tempfile::tempdir().unwrap();
-    let running = start(&folder.path().join("run"));
+    let run_dir = folder.path().join("run");
+    let running = start(&run_dir);
     signal("-KILL", u64::from(running.launcher.id()));
     running.end();
+    for rank in 0..2 {
+        let log = std::fs::read_to_string(run_dir.join(format!("logs/rank-{rank}.log"))).unwrap();
+        assert!(!log.contains("panicked"), "{log}");
+        assert!(log.contains("the launcher has gone; this rank ends too"), "{log}");
+    }
+}
+
+/// Story: a scheduler that signals the ranks themselves (srun --signal without B:, scancel, MPI's daemons on their way
+/// out) killed them, and the steps since the last checkpoint were lost.
+#[test]
+fn a_signal_to_one_rank_is_a_wish_that_all_stop() {
+    for name in ["TERM", "USR1"] {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = folder.path().join("run");
+        let running = start(&run_dir);
+        signal(&format!("-{name}"), running.pids[1]);
+        let output = running.end();
+        assert_eq!(output.status.code(), Some(75), "{name}: {}", stderr(&output));
+        let saved = std::fs::read_dir(run_dir.join("checkpoints")).unwrap().count();
+        assert!(saved > 0, "nothing was saved after SIG{name}");
+    }
+}
+
+/// Story: a rank under SIGSTOP hung the run for ever, and nobody was named.
+#[test]
+fn a_stopped_rank_is_named_and_everything_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--run_dir={}", folder.path().join("run").display());
+    let (launcher, said, steps) = spawn(&[
+        "train",
+        &place,
+        "--set=run.silence_limit_seconds=4",
+        "--set=run.hang_limit_seconds=12",
+    ]);
+    steps.recv().expect("the launcher shows a step before it ends");
+    let run_dir = folder.path().join("run");
+    until(Duration::from_secs(60), "steps of all ranks", || steps_of(&run_dir) >= BEGUN);
+    let ranks = json(&run_dir.join("ranks.json"));
+    let pids: Vec<u64> =
+        ranks.as_array().unwrap().iter().map(|rank| rank["pid"].as_u64().unwrap()).collect();
+    signal("-STOP", pids[0]);
+    let output = Running { launcher, said, pids }.end();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.contains("error: rank 0 on host "), "{message}");
+    assert!(message.contains("has not been heard of for "), "{message}");
+}
+
+/// Story: a batch that was too large ended with "internal error, please report" and fifty lines of libtorch's stack.
+#[test]
+fn memory_that_is_out_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--run_dir={}", folder.path().join("run").display());
+    let flags = ["--gpu=cpu", "--model=resnet34_cifar", "--batch_size=1024"];
+    let output = Command::new("bash")
+        .args(["-c", "ulimit -v 2500000; exec \"$@\"", "bash"])
+        .arg(program())
+        .args(["train", "--dataset=synthetic", &place, "--set=data.synthetic_largest=400"])
+        .args(flags)
+        .output()
+        .unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(6), "{message}");
+    assert!(
+        message.contains("rank 0 on host ") && message.contains("out of memory: "),
+        "{message}"
+    );
+    assert!(message.contains("hint: a smaller --batch_size takes less"), "{message}");
+    assert!(!message.contains("frame #"), "{message}");
 }
 
 #[test]

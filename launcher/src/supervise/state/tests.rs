@@ -300,7 +300,35 @@ fn a_start_has_a_limit_from_each_rank_to_the_next() {
     assert_eq!(story.verdict(), Some(&Verdict::StartTooSlow { what }));
     assert!(story.has(&Action::Terminate));
     let come = story_of(2).joined(0).joined(1);
-    assert_eq!(come.run.wake_at(), None, "work has no limit");
+    assert_eq!(come.run.wake_at(), Some(Duration::from_secs(1)), "the watchdog looks every second");
+}
+
+/// Story: a rank that was stopped hung the run for ever; nothing was said, and one SIGTERM did not end it.
+#[test]
+fn a_rank_that_falls_silent_ends_the_run() {
+    let mut story = Story::at_work(2);
+    for _ in 0..12 {
+        assert_eq!(story.verdict(), None);
+        story = story.later(1000).said(0, beat(58, Phase::AllReduce));
+    }
+    let Some(Verdict::Failed { what, rank: Some(1), .. }) = story.verdict() else {
+        panic!("{:?}", story.verdict());
+    };
+    assert!(what.contains("has not been heard of for 12 s at step 57"), "{what}");
+    assert!(story.has(&Action::Terminate));
+}
+
+/// Story: a scheduler kills a job some seconds after its signal. All ranks had saved their checkpoint and said so, but
+/// the launcher waited for mpirun, and was killed before it could end with 75.
+#[test]
+fn when_all_ranks_have_stopped_nobody_waits_for_mpirun() {
+    let story = Story::at_work(2).happens(SYSTEM).said(0, stopped()).said(1, stopped());
+    assert_eq!(story.verdict(), None, "a word of a rank that failed may still come");
+    assert_eq!(story.later(500).verdict(), Some(&Verdict::Stopped));
+}
+
+fn stopped() -> FromRank {
+    FromRank::Finished { exit_code: 75 }
 }
 
 fn said(action: &Action) -> Option<&String> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::supervise::watchdog::Limits;
+
 use lcsl_collective::control::{Failure, FromRank, Hello, Phase};
 
 use super::super::{Action, Event, Supervision};
@@ -17,7 +19,9 @@ pub(super) struct Story {
 }
 
 pub(super) fn story(ranks: usize) -> Story {
-    let run = Supervision::new(ranks, "1.0", Duration::from_secs(60));
+    let (silence, rest) = (Duration::from_secs(12), Duration::ZERO);
+    let limits = Limits { silence, hang: rest, wait: rest };
+    let run = Supervision::new(ranks, "1.0", Duration::from_secs(60), limits);
     Story { run, now: Duration::ZERO, done: Vec::new() }
 }
 

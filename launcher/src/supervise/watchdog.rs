@@ -1,0 +1,278 @@
+//! Ranks that fall silent, and ranks that make no progress. Pure: what was heard and when in, a finding out.
+//!
+//! A rank beats every second, from a thread of its own: one that is not heard of is stopped, or its host is cut off.
+//! One that beats and stays where it is either works long, or hangs, or waits for another. Who waits in a collective is
+//! not the one to name as long as some rank has not come to it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lcsl_collective::control::Phase;
+
+use super::facts::{Facts, RankStatus};
+use super::start::listed;
+use super::verdict::{Verdict, name, place};
+use lcsl_run_dir::exit;
+
+/// How often to look.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A launcher that looks so late was itself stopped, or its machine was: nobody else is late, then.
+const JUMP: Duration = Duration::from_secs(5);
+
+/// A rank that is late with its beats is called unheard of in a warning.
+const UNHEARD: Duration = Duration::from_secs(3);
+
+/// Durations of a phase that its median is taken of.
+const SAMPLES: usize = 101;
+
+/// A warning comes after this part of the limit, or so many medians; the end after so many.
+const WARNING: u32 = 6;
+const WARNING_MEDIANS: u32 = 5;
+const END_MEDIANS: u32 = 20;
+
+/// How long ranks may be silent or stay where they are; zero is for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Without a sign of life.
+    pub silence: Duration,
+    /// In a part of a step, unless it usually takes long.
+    pub hang: Duration,
+    /// Waiting for data, in an evaluation or a checkpoint, and in whatever is done for the first time.
+    pub wait: Duration,
+}
+
+/// What was found at a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// A sentence for a person.
+    Warning(String),
+    /// How the run ends.
+    End(Verdict),
+}
+
+/// What is known of one rank's progress.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    heard: Duration,
+    at: (u64, Phase),
+    since: Duration,
+    /// Whether it has made a step in this attempt: each part of a step was done before, then.
+    stepped: bool,
+    warned: bool,
+}
+
+/// Watches the ranks of one attempt from the moment when all have come.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    limits: Limits,
+    ranks: Vec<Progress>,
+    /// Lately seen durations, by phase.
+    durations: [VecDeque<Duration>; Phase::ALL.len()],
+    looked: Duration,
+}
+
+impl Watchdog {
+    /// Of so many ranks.
+    pub(super) fn new(ranks: usize, limits: Limits) -> Self {
+        let (zero, at) = (Duration::ZERO, (0, Phase::Starting));
+        let nothing = Progress { heard: zero, at, since: zero, stepped: false, warned: false };
+        Self { limits, ranks: vec![nothing; ranks], durations: Default::default(), looked: zero }
+    }
+
+    /// All ranks have come: the deadlines begin.
+    pub(super) fn begin(&mut self, now: Duration) {
+        self.looked = now;
+        for rank in &mut self.ranks {
+            (rank.heard, rank.since) = (now, now);
+        }
+    }
+
+    /// A rank has said something.
+    pub(super) fn heard(&mut self, now: Duration, rank: usize) {
+        self.ranks[rank].heard = now;
+    }
+
+    /// A rank has told where it is.
+    pub(super) fn told(&mut self, now: Duration, rank: usize, at: (u64, Phase)) {
+        let progress = &mut self.ranks[rank];
+        if progress.at == at {
+            return;
+        }
+        let durations = &mut self.durations[progress.at.1 as usize];
+        durations.push_back(now.saturating_sub(progress.since));
+        if durations.len() > SAMPLES {
+            durations.pop_front();
+        }
+        progress.stepped |= at.0 > progress.at.0 && progress.at.1 != Phase::Starting;
+        (progress.at, progress.since, progress.warned) = (at, now, false);
+    }
+
+    /// When to look again.
+    pub(super) fn wake_at(&self) -> Duration {
+        self.looked + PERIOD
+    }
+
+    /// What there is to say or to end at `now`.
+    pub(super) fn look(&mut self, now: Duration, facts: &Facts) -> Option<Finding> {
+        let late = now.saturating_sub(self.looked) > JUMP;
+        self.looked = now;
+        if late {
+            self.begin(now);
+            return None;
+        }
+        let at_work: Vec<usize> =
+            (0..self.ranks.len()).filter(|rank| facts.ranks[*rank].last_word.is_none()).collect();
+        if let Some(rank) = at_work.iter().copied().find(|rank| self.is_silent(now, *rank)) {
+            return Some(Finding::End(silent(
+                &facts.ranks[rank],
+                rank,
+                now.saturating_sub(self.ranks[rank].heard),
+            )));
+        }
+        let (waiting, working): (Vec<usize>, Vec<usize>) =
+            at_work.iter().partition(|rank| is_collective(self.ranks[**rank].at.1));
+        // Who waits for others is judged only when there are no others.
+        let judged = if working.is_empty() { &waiting } else { &working };
+        let slowest = judged.iter().copied().min_by_key(|rank| self.ranks[*rank].since)?;
+        let stays = now.saturating_sub(self.ranks[slowest].since);
+        let (warning, end) = self.deadlines(slowest);
+        if end.is_some_and(|end| stays >= end) {
+            let verdict = if working.is_empty() && at_work.len() > 1 {
+                self.all_wait(facts, &waiting, stays)
+            } else {
+                hanging(&facts.ranks[slowest], slowest, stays)
+            };
+            return Some(Finding::End(verdict));
+        }
+        if warning.is_some_and(|warning| stays >= warning) && !self.ranks[slowest].warned {
+            self.ranks[slowest].warned = true;
+            let others = if working.is_empty() { &[][..] } else { &waiting };
+            let unheard = now.saturating_sub(self.ranks[slowest].heard);
+            let what = if unheard >= UNHEARD {
+                format!("has not been heard of for {} s", unheard.as_secs())
+            } else {
+                format!("makes no progress since {} s", stays.as_secs())
+            };
+            return Some(Finding::Warning(slow(&facts.ranks[slowest], slowest, &what, others)));
+        }
+        None
+    }
+
+    fn is_silent(&self, now: Duration, rank: usize) -> bool {
+        let limit = self.limits.silence;
+        !limit.is_zero() && now.saturating_sub(self.ranks[rank].heard) >= limit
+    }
+
+    /// After how long in its place a rank is warned of, and ended; none where there is no limit.
+    fn deadlines(&self, rank: usize) -> (Option<Duration>, Option<Duration>) {
+        let Progress { at: (_, phase), stepped, .. } = self.ranks[rank];
+        let first = self.durations[phase as usize].is_empty() && !(stepped && is_of_a_step(phase));
+        let limit = if first || is_long(phase) { self.limits.wait } else { self.limits.hang };
+        if limit.is_zero() {
+            return (None, None);
+        }
+        let median = self.median(phase);
+        let warning = if first { limit / WARNING } else { self.limits.hang.min(limit) / WARNING };
+        (Some(warning.max(median * WARNING_MEDIANS)), Some(limit.max(median * END_MEDIANS)))
+    }
+
+    fn median(&self, phase: Phase) -> Duration {
+        let mut sorted: Vec<Duration> = self.durations[phase as usize].iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// All ranks wait in collectives. Those that are elsewhere than most have left one out, or made one too many.
+    fn all_wait(&self, facts: &Facts, waiting: &[usize], stays: Duration) -> Verdict {
+        let mut places: Vec<((u64, Phase), Vec<usize>)> = Vec::new();
+        for &rank in waiting {
+            let at = self.ranks[rank].at;
+            match places.iter_mut().find(|(place, _)| *place == at) {
+                Some((_, ranks)) => ranks.push(rank),
+                None => places.push((at, vec![rank])),
+            }
+        }
+        places.sort_by_key(|((step, _), ranks)| (ranks.len(), *step));
+        let described: Vec<String> = places
+            .iter()
+            .map(|((step, phase), ranks)| format!("{} at step {step} while {phase}", listed(ranks)))
+            .collect();
+        let seconds = stays.as_secs();
+        if let [_] = described.as_slice() {
+            let what = format!("all ranks wait for each other since {seconds} s, {}", described[0]);
+            let hint = "a network between the hosts that lets some traffic pass and other not, such as a firewall, \
+                        does this";
+            return failed(what, hint, None);
+        }
+        let rank = places[0].1[0];
+        let what = format!(
+            "{} and the others wait in different collectives since {seconds} s: {}",
+            name(&facts.ranks[rank], rank),
+            described.join("; ")
+        );
+        failed(what, "--check_collectives names the call that was left out", Some(rank))
+    }
+}
+
+/// Whether a rank in this phase waits until the others are there too.
+fn is_collective(phase: Phase) -> bool {
+    matches!(phase, Phase::Gather | Phase::AllReduce | Phase::Compare)
+}
+
+/// Whether every step has this phase.
+fn is_of_a_step(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Data
+            | Phase::Teacher
+            | Phase::Gather
+            | Phase::Compute
+            | Phase::AllReduce
+            | Phase::Optimiser
+    )
+}
+
+/// Whether this phase may take long at any time.
+fn is_long(phase: Phase) -> bool {
+    matches!(phase, Phase::Starting | Phase::Data | Phase::Evaluation | Phase::Checkpoint)
+}
+
+fn failed(what: String, hint: &str, rank: Option<usize>) -> Verdict {
+    Verdict::Failed { what, hint: Some(hint.to_owned()), rank, exit_code: exit::RANK_FAILED }
+}
+
+fn silent(status: &RankStatus, rank: usize, since: Duration) -> Verdict {
+    let pid = status.hello.as_ref().map_or(0, |hello| hello.pid);
+    let what = format!(
+        "{} (process {pid}) has not been heard of for {} s{}",
+        name(status, rank),
+        since.as_secs(),
+        place(status)
+    );
+    let hint = "the process was stopped, or its host is cut off, switched off or out of memory \
+                (run.silence_limit_seconds)";
+    failed(what, hint, Some(rank))
+}
+
+fn hanging(status: &RankStatus, rank: usize, stays: Duration) -> Verdict {
+    let seconds = stays.as_secs();
+    let what =
+        format!("{} makes no progress since {seconds} s{}", name(status, rank), place(status));
+    let hint = "it is alive, but works or waits far longer than usual; where that is meant, raise \
+                run.hang_limit_seconds or run.wait_limit_seconds";
+    failed(what, hint, Some(rank))
+}
+
+fn slow(status: &RankStatus, rank: usize, what: &str, waiting: &[usize]) -> String {
+    let who = name(status, rank);
+    let waits = match waiting {
+        [] => String::new(),
+        [one] => format!("; rank {one} waits for it"),
+        several => format!("; {} wait for it", listed(several)),
+    };
+    format!("warning: {who} {what}{}{waits}", place(status))
+}
+
+#[cfg(test)]
+mod tests;
