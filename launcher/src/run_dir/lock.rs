@@ -272,7 +272,10 @@ mod tests {
         fs::write(&path, other(3).text()).unwrap();
         let counting = thread::spawn(move || {
             thread::sleep(Duration::from_secs(1));
-            fs::write(&path, other(4).text()).unwrap();
+            // In one step, as a launcher counts: the file is never empty meanwhile.
+            let beside = path.with_extension("tmp");
+            fs::write(&beside, other(4).text()).unwrap();
+            fs::rename(&beside, &path).unwrap();
         });
         let refused = Lock::acquire(folder.path(), Duration::ZERO).unwrap_err();
         counting.join().unwrap();

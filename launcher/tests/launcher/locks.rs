@@ -52,7 +52,9 @@ fn a_launcher_whose_directory_was_taken_over_ends_with_all_its_ranks() {
         started(stage.train(&format!("{AT_WORK} sleep 60; touch outlived"), &["--nproc=2"]));
     stage.await_file("runs/a/ranks.json");
     let other = "process 9 on host h2, Slurm job 78\n00000000000000aa 000000000001\n";
-    fs::write(stage.path("runs/a/lock"), other).unwrap();
+    // In one step: the launcher may read at any moment.
+    fs::write(stage.path("taken"), other).unwrap();
+    fs::rename(stage.path("taken"), stage.path("runs/a/lock")).unwrap();
     outcome(&stage, first)
         .ended(7)
         .said("the run directory runs/a was taken over by process 9 on host h2, Slurm job 78");
