@@ -29,10 +29,15 @@ const BEGUN: u64 = 300;
 /// Starts an endless run and waits until the launcher knows where its ranks are. The first step that it
 /// shows is rank 0's word; the others' heartbeats come after it.
 fn start(run_dir: &Path) -> Running {
+    start_and_make(BEGUN, run_dir, &[])
+}
+
+/// Starts an endless run with more flags, and waits until it has made so many steps.
+fn start_and_make(wanted: u64, run_dir: &Path, flags: &[&str]) -> Running {
     let place = format!("--run_dir={}", run_dir.display());
-    let (launcher, said, steps) = spawn(&["train", &place]);
+    let (launcher, said, steps) = spawn(&[&["train", &place], flags].concat());
     steps.recv().expect("the launcher shows a step before it ends");
-    until(Duration::from_secs(60), "steps of all ranks", || steps_of(run_dir) >= BEGUN);
+    until(Duration::from_secs(60), "steps of all ranks", || steps_of(run_dir) >= wanted);
     let ranks = json(&run_dir.join("ranks.json"));
     let pids = ranks.as_array().unwrap().iter().map(|rank| rank["pid"].as_u64().unwrap());
     Running { launcher, said, pids: pids.collect() }
@@ -187,7 +192,7 @@ fn a_signal_to_one_rank_is_a_wish_that_all_stop() {
     for name in ["TERM", "USR1"] {
         let folder = tempfile::tempdir().unwrap();
         let run_dir = folder.path().join("run");
-        let running = start(&run_dir);
+        let running = start_and_make(20, &run_dir, &[]);
         signal(&format!("-{name}"), running.pids[1]);
         let output = running.end();
         assert_eq!(output.status.code(), Some(75), "{name}: {}", stderr(&output));
@@ -200,21 +205,10 @@ fn a_signal_to_one_rank_is_a_wish_that_all_stop() {
 #[test]
 fn a_stopped_rank_is_named_and_everything_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let place = format!("--run_dir={}", folder.path().join("run").display());
-    let (launcher, said, steps) = spawn(&[
-        "train",
-        &place,
-        "--set=run.silence_limit_seconds=4",
-        "--set=run.hang_limit_seconds=12",
-    ]);
-    steps.recv().expect("the launcher shows a step before it ends");
-    let run_dir = folder.path().join("run");
-    until(Duration::from_secs(60), "steps of all ranks", || steps_of(&run_dir) >= BEGUN);
-    let ranks = json(&run_dir.join("ranks.json"));
-    let pids: Vec<u64> =
-        ranks.as_array().unwrap().iter().map(|rank| rank["pid"].as_u64().unwrap()).collect();
-    signal("-STOP", pids[0]);
-    let output = Running { launcher, said, pids }.end();
+    let flags = ["--set=run.silence_limit_seconds=4", "--set=run.hang_limit_seconds=12"];
+    let running = start_and_make(20, &folder.path().join("run"), &flags);
+    signal("-STOP", running.pids[0]);
+    let output = running.end();
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(4), "{message}");
     assert!(message.contains("error: rank 0 on host "), "{message}");
