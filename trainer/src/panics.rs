@@ -42,7 +42,7 @@ fn failure(said: &str) -> (Failure, u8) {
         return (failure, OUT_OF_MEMORY);
     }
     let sentence = said.split(STACK).next().unwrap_or_default();
-    let what = format!("internal error: {}", sentence.trim_end_matches(['\n', '\\', 'n']));
+    let what = format!("internal error: {}", sentence.trim_end().trim_end_matches("\\n"));
     let hint = Some("please report this, with logs/ of the run directory".to_owned());
     (Failure { what, hint, exit_code: RANK_FAILED.into(), bystander: false }, BUG)
 }

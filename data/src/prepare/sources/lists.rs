@@ -124,19 +124,19 @@ pub(super) fn inside(root: &Path, name: &str) -> Result<String, String> {
     // On this system \ can be part of a name; nothing that is known has one.
     let slashes = if name.contains('/') { name.to_owned() } else { name.replace('\\', "/") };
     let path = Path::new(&slashes);
-    let relative = match (path.is_absolute(), fs::canonicalize(root)) {
-        (false, _) => path,
-        (true, canonical) => path
-            .strip_prefix(root)
-            .or_else(|error| path.strip_prefix(canonical.map_err(|_| error)?))
-            .map_err(|_| format!("the path leads out of {}", root.display()))?,
+    // The disk is asked only where the name needs it: a list has a line for every image.
+    let by_disk = || path.strip_prefix(fs::canonicalize(root).ok()?).ok();
+    let relative = if path.is_absolute() {
+        path.strip_prefix(root).ok().or_else(by_disk).ok_or_else(|| leads_out(root))?
+    } else {
+        path
     };
     let mut parts = Vec::new();
     for part in relative.components() {
         match part {
             Component::Normal(part) => parts.push(part.to_str().unwrap_or_default()),
             Component::CurDir => {}
-            _ => return Err(format!("the path leads out of {}", root.display())),
+            _ => return Err(leads_out(root)),
         }
     }
     let joined = parts.join("/");
@@ -146,6 +146,10 @@ pub(super) fn inside(root: &Path, name: &str) -> Result<String, String> {
         Some(_) => Err("the path has a control character in it".to_owned()),
         None => Ok(joined),
     }
+}
+
+fn leads_out(root: &Path) -> String {
+    format!("the path leads out of {}", root.display())
 }
 
 /// The first of `candidates` under `root` that is a folder.

@@ -1,7 +1,7 @@
 //! What is kept from the training images: a test part where there is none, validation images where they
 //! are asked for, and what a long-tailed selection leaves out.
 
-use lcsl_text::counted_as;
+use lcsl_text::counted;
 
 use super::plan::first;
 use crate::prepare::error::PrepareError;
@@ -74,10 +74,9 @@ fn hold_out_test(plan: &mut PreparePlan, seed: u64, asked: Option<f64>) {
     plan.splits[0].items = items(train);
     let others = if asked.is_some() { "" } else { "; another share: --test_share" };
     plan.notes.push(format!(
-        "there is no test split: {} {}, {} % of each class, are held out from training to test on (seed \
+        "there is no test split: {}, {} % of each class, are held out from training to test on (seed \
          {seed}{others})",
-        test.len(),
-        if test.len() == 1 { "image" } else { "images" },
+        counted(test.len() as u64, "image"),
         share * 100.0
     ));
     // Named, since a score without them looks like one of all classes.
@@ -88,7 +87,7 @@ fn hold_out_test(plan: &mut PreparePlan, seed: u64, asked: Option<f64>) {
     if !single.is_empty() {
         plan.warnings.push(format!(
             "{} with a single image cannot be tested: {}",
-            counted_as(single.len() as u64, "class", "classes"),
+            counted(single.len() as u64, "class"),
             first(&single)
         ));
     }
@@ -155,7 +154,7 @@ pub(super) fn select(plan: &mut PreparePlan, request: &PrepareRequest) -> Result
 pub(super) fn use_of_parts(plan: &PreparePlan) -> String {
     let part = |name: &str| plan.splits.iter().find(|part| part.name == name);
     let images = |part: &PlannedSplit| {
-        format!("{} ({})", part.name, counted_as(part.items.len() as u64, "image", "images"))
+        format!("{} ({})", part.name, counted(part.items.len() as u64, "image"))
     };
     let selects = part("val").map_or_else(
         || "images that each run holds out from train".to_owned(),

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use lcsl_text::counted_as;
+use lcsl_text::{counted, counted_as};
 
 use super::plan::first;
 use super::walk::Folder;
@@ -87,13 +87,13 @@ fn parts<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
             let what = format!("{name}/: is it {part}?");
             problems.add("folders that may be a split", what);
         } else {
-            let images = counted_as(folder.total(), "image", "images");
+            let images = counted(folder.total(), "image");
             problems.add("folders with images beside the parts", format!("{name}/ ({images})"));
         }
     }
     for (part, folder) in &found {
         if !holds_folders(folder) {
-            let images = counted_as(folder.images.len() as u64, "image", "images");
+            let images = counted(folder.images.len() as u64, "image");
             let what = format!("{}/ ({part}) holds {images} and no folder of a class", folder.name);
             problems.add("parts without classes", what);
         }
@@ -125,7 +125,7 @@ fn classes<'a>(root: &'a Folder, problems: &mut DataProblems) -> Layout<'a> {
     let mut notes = Vec::new();
     if named.len() > 1 || (named.len() == 1 && folders.len() == 1) {
         for folder in named {
-            let images = counted_as(folder.total(), "image", "images");
+            let images = counted(folder.total(), "image");
             let what = format!("{}/ holds {images} and no folder of a class", folder.name);
             problems.add("parts without classes", what);
         }
