@@ -45,13 +45,17 @@ fn shim() {
 /// The kernels know nothing of libtorch, and have flags of their own.
 #[cfg(feature = "winograd")]
 fn winograd(build: &cc::Build, sources: &std::path::Path) {
-    let mut kernels = build.clone();
-    kernels.flag("-Wno-psabi");
-    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
-        // `supported` in winograd.cpp is asked before any of these instructions runs.
-        for flag in ["-mavx512f", "-mfma", "-mprefer-vector-width=512"] {
+    let compile = |name: &str, flags: &[&str]| {
+        let mut kernels = build.clone();
+        kernels.flag("-Wno-psabi").define("LCSL_WINOGRAD_KERNELS", name);
+        for flag in flags {
             kernels.flag(flag);
         }
+        kernels.file(sources.join("winograd.cpp")).compile(&format!("lcsl_winograd_{name}"));
+    };
+    compile("kPlain", &[]);
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64") {
+        // The processor is asked in convolution.cpp before any of these instructions runs.
+        compile("kAvx512", &["-mavx512f", "-mfma", "-mprefer-vector-width=512"]);
     }
-    kernels.file(sources.join("winograd.cpp")).compile("lcsl_winograd");
 }

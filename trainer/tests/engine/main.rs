@@ -5,3 +5,5 @@
 mod networks;
 mod overlap;
 mod sync_bn;
+#[cfg(feature = "winograd")]
+mod winograd;

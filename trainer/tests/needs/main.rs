@@ -7,8 +7,6 @@
 #[path = "../end_to_end/lcsl.rs"]
 mod lcsl;
 mod pytorch;
-#[cfg(feature = "winograd")]
-mod winograd;
 
 use libtest_mimic::{Arguments, Completion, Failed};
 
@@ -32,10 +30,5 @@ impl Need {
 }
 
 fn main() {
-    let trials = [
-        pytorch::trials(),
-        #[cfg(feature = "winograd")]
-        winograd::trials(),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+    libtest_mimic::run(&Arguments::from_args(), pytorch::trials()).exit();
 }

@@ -16,6 +16,21 @@ namespace {
 
 using winograd::Shape;
 
+bool has_avx512() {
+#ifdef __x86_64__
+  return __builtin_cpu_supports("avx512f") != 0;
+#else
+  return false;
+#endif
+}
+
+const winograd::Kernels& kernels() {
+#ifdef __x86_64__
+  if (has_avx512()) return winograd::kAvx512;
+#endif
+  return winograd::kPlain;
+}
+
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
 Shape shape_of(const at::Tensor& x, int64_t to) {
@@ -30,13 +45,13 @@ at::Tensor run(const Shape& shape, const at::Tensor& x, const at::Tensor& kernel
                const winograd::Epilogue& epilogue) {
   const at::Tensor y = at::empty({shape.images, shape.to, shape.height, shape.width}, x.options(),
                                  kChannelsLast);
-  const int64_t block = winograd::block_of_tiles(shape), tiles = shape.tiles();
+  const int64_t block = kernels().block_of_tiles(shape), tiles = shape.tiles();
   const float* const input = x.const_data_ptr<float>();
   const float* const transformed = kernel.const_data_ptr<float>();
   float* const output = y.mutable_data_ptr<float>();
   at::parallel_for(0, (tiles + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
-    const at::Tensor scratch = floats(winograd::scratch_floats(shape));
-    winograd::forward(shape, input, transformed, epilogue, output, begin * block,
+    const at::Tensor scratch = floats(kernels().scratch_floats(shape));
+    kernels().forward(shape, input, transformed, epilogue, output, begin * block,
                       std::min(end * block, tiles), scratch.mutable_data_ptr<float>());
   });
   return y;
@@ -45,8 +60,8 @@ at::Tensor run(const Shape& shape, const at::Tensor& x, const at::Tensor& kernel
 at::Tensor gradient_by_input(const Shape& shape, const at::Tensor& y_gradient,
                              const at::Tensor& weight) {
   const Shape reversed{shape.images, shape.height, shape.width, shape.to, shape.from};
-  const at::Tensor kernel = floats(winograd::kernel_floats(reversed));
-  winograd::transform_weights_reversed(reversed, weight.const_data_ptr<float>(),
+  const at::Tensor kernel = floats(kernels().kernel_floats(reversed));
+  kernels().transform_weights_reversed(reversed, weight.const_data_ptr<float>(),
                                        kernel.mutable_data_ptr<float>());
   return run(reversed, y_gradient, kernel, {nullptr, nullptr, false});
 }
@@ -55,24 +70,24 @@ at::Tensor gradient_by_input(const Shape& shape, const at::Tensor& y_gradient,
 // added in order: the same threads give the same bits.
 at::Tensor gradient_by_weight(const Shape& shape, const at::Tensor& x, const at::Tensor& y_gradient,
                               const at::Tensor& weight) {
-  const int64_t block = winograd::block_of_tiles(shape), tiles = shape.tiles();
+  const int64_t block = kernels().block_of_tiles(shape), tiles = shape.tiles();
   const int64_t blocks = (tiles + block - 1) / block;
   const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), blocks));
-  const at::Tensor sums = at::zeros({parts, winograd::kernel_floats(shape)}, at::kFloat);
+  const at::Tensor sums = at::zeros({parts, kernels().kernel_floats(shape)}, at::kFloat);
   const float* const input = x.const_data_ptr<float>();
   const float* const gradient = y_gradient.const_data_ptr<float>();
   at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-    const at::Tensor scratch = floats(winograd::scratch_floats(shape));
+    const at::Tensor scratch = floats(kernels().scratch_floats(shape));
     for (int64_t part = begin; part < end; part++) {
       const int64_t first = blocks * part / parts, last = blocks * (part + 1) / parts;
-      winograd::weight_gradient(shape, input, gradient, first * block, std::min(last * block, tiles),
+      kernels().weight_gradient(shape, input, gradient, first * block, std::min(last * block, tiles),
                                 sums[part].mutable_data_ptr<float>(),
                                 scratch.mutable_data_ptr<float>());
     }
   });
   for (int64_t part = 1; part < parts; part++) sums[0].add_(sums[part]);
   const at::Tensor result = at::empty_like(weight, at::MemoryFormat::Contiguous);
-  winograd::finish_weight_gradient(shape, sums.const_data_ptr<float>(),
+  kernels().finish_weight_gradient(shape, sums.const_data_ptr<float>(),
                                    result.mutable_data_ptr<float>());
   return result;
 }
@@ -83,8 +98,8 @@ class Convolution : public torch::autograd::Function<Convolution> {
                             const at::Tensor& weight) {
     const at::Tensor input = x.contiguous(kChannelsLast), plain = weight.contiguous();
     const Shape shape = shape_of(input, weight.size(0));
-    const at::Tensor kernel = floats(winograd::kernel_floats(shape));
-    winograd::transform_weights(shape, plain.const_data_ptr<float>(),
+    const at::Tensor kernel = floats(kernels().kernel_floats(shape));
+    kernels().transform_weights(shape, plain.const_data_ptr<float>(),
                                 kernel.mutable_data_ptr<float>());
     context->save_for_backward({input, plain});
     return run(shape, input, kernel, {nullptr, nullptr, false});
@@ -113,8 +128,8 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight) {
 at::Tensor folded_kernel(const at::Tensor& weight) {
   const at::Tensor plain = weight.contiguous();
   const Shape shape{1, 1, 1, weight.size(1), weight.size(0)};
-  const at::Tensor kernel = floats(winograd::kernel_floats(shape));
-  winograd::transform_weights(shape, plain.const_data_ptr<float>(),
+  const at::Tensor kernel = floats(kernels().kernel_floats(shape));
+  kernels().transform_weights(shape, plain.const_data_ptr<float>(),
                               kernel.mutable_data_ptr<float>());
   return kernel;
 }
@@ -137,7 +152,7 @@ using lcsl::guarded;
 
 extern "C" {
 
-bool lcsl_winograd_supported() { return lcsl::winograd::supported(); }
+bool lcsl_winograd_pays() { return lcsl::has_avx512(); }
 
 char* lcsl_convolution(const at::Tensor* x, const at::Tensor* weight, at::Tensor** result) {
   return guarded([&] { *result = new at::Tensor(lcsl::convolution(*x, *weight)); });

@@ -1,4 +1,5 @@
-// See winograd.h. Compiled for AVX-512: a vector holds 16 channels of one pixel.
+// See winograd.h. A vector holds 16 channels of one pixel: one register of AVX-512, several elsewhere.
+// Compiled for each kind of processor; LCSL_WINOGRAD_KERNELS names what is made of it.
 
 #include "winograd.h"
 
@@ -72,6 +73,12 @@ inline void weight_adjoint(const Vector (&u)[kIn], Vector (&out)[3]) {
   out[0] = u[0] * 0.25F + sum + sum_two * (1.0F / 24.0F);
   out[1] = (u[2] - u[1]) * (1.0F / 6.0F) + (u[3] - u[4]) * (1.0F / 12.0F);
   out[2] = sum + sum_two * (1.0F / 6.0F) + u[5];
+}
+
+int64_t block_of_tiles(const Shape& shape) {
+  // Inputs and products of a block together stay within half a megabyte of second-level cache.
+  const int64_t fitting = 131072 / (kPositions * (shape.from + shape.to));
+  return std::clamp<int64_t>(fitting / 8 * 8, 16, 32);
 }
 
 // Floats from one position of a block to the next. A line more than they need: distances that are a multiple of
@@ -260,22 +267,6 @@ void transform_kernel(const float* weights, int64_t lane_stride, bool reversed, 
   }
 }
 
-}  // namespace
-
-bool supported() {
-#ifdef __AVX512F__
-  return __builtin_cpu_supports("avx512f") != 0;
-#else
-  return false;  // compiled for another kind of processor, where 64 bytes are not one register
-#endif
-}
-
-int64_t block_of_tiles(const Shape& shape) {
-  // Inputs and products of a block together stay within half a megabyte of second-level cache.
-  const int64_t fitting = 131072 / (kPositions * (shape.from + shape.to));
-  return std::clamp<int64_t>(fitting / 8 * 8, 16, 32);
-}
-
 int64_t scratch_floats(const Shape& shape) {
   const int64_t widest = std::max(shape.from, shape.to);
   const int64_t blocks = position_stride(shape, shape.from) + position_stride(shape, shape.to);
@@ -394,5 +385,12 @@ void finish_weight_gradient(const Shape& shape, const float* kernel_gradient, fl
     }
   }
 }
+
+}  // namespace
+
+const Kernels LCSL_WINOGRAD_KERNELS = {
+    block_of_tiles, scratch_floats,  kernel_floats,          transform_weights, transform_weights_reversed,
+    forward,        weight_gradient, finish_weight_gradient,
+};
 
 }  // namespace lcsl::winograd

@@ -40,34 +40,43 @@ struct Epilogue {
   bool relu;
 };
 
-/// Whether this processor has the instructions that the kernels are compiled for (AVX-512).
-bool supported();
+/// The arithmetic, compiled once for each kind of processor.
+struct Kernels {
+  /// Tiles that are worked on at a time; ranges that are shared out are multiples of it.
+  int64_t (*block_of_tiles)(const Shape& shape);
 
-/// Tiles that are worked on at a time; ranges that are shared out are multiples of it.
-int64_t block_of_tiles(const Shape& shape);
+  /// Floats of scratch memory that one thread needs for `forward`, and for `weight_gradient`.
+  int64_t (*scratch_floats)(const Shape& shape);
 
-/// Floats of scratch memory that one thread needs for `forward`, and for `weight_gradient`.
-int64_t scratch_floats(const Shape& shape);
+  /// Floats of a transformed kernel: 36 matrices, from x to.
+  int64_t (*kernel_floats)(const Shape& shape);
 
-/// Floats of a transformed kernel: 36 matrices, from x to.
-int64_t kernel_floats(const Shape& shape);
+  /// Weights (to, from, 3, 3) to a transformed kernel for `forward`.
+  void (*transform_weights)(const Shape& shape, const float* weights, float* kernel);
 
-/// Weights (to, from, 3, 3) to a transformed kernel for `forward`.
-void transform_weights(const Shape& shape, const float* weights, float* kernel);
+  /// Weights (from, to, 3, 3) of the convolution whose gradient by its input this is. `shape` is that of
+  /// the backward direction: gradients of `from` channels go in, of `to` channels come out.
+  void (*transform_weights_reversed)(const Shape& shape, const float* weights, float* kernel);
 
-/// Weights (from, to, 3, 3) of the convolution whose gradient by its input this is. `shape` is that of
-/// the backward direction: gradients of `from` channels go in, of `to` channels come out.
-void transform_weights_reversed(const Shape& shape, const float* weights, float* kernel);
+  /// Tiles begin..end of y = conv(x) (images, height, width, to).
+  void (*forward)(const Shape& shape, const float* x, const float* kernel, const Epilogue& epilogue,
+                  float* y, int64_t begin, int64_t end, float* scratch);
 
-/// Tiles begin..end of y = conv(x) (images, height, width, to).
-void forward(const Shape& shape, const float* x, const float* kernel, const Epilogue& epilogue,
-             float* y, int64_t begin, int64_t end, float* scratch);
+  /// Adds what tiles begin..end contribute to the gradient by the transformed kernel (36, from, to).
+  void (*weight_gradient)(const Shape& shape, const float* x, const float* y_gradient, int64_t begin,
+                          int64_t end, float* kernel_gradient, float* scratch);
 
-/// Adds what tiles begin..end contribute to the gradient by the transformed kernel (36, from, to).
-void weight_gradient(const Shape& shape, const float* x, const float* y_gradient, int64_t begin,
-                     int64_t end, float* kernel_gradient, float* scratch);
+  /// Gradient by the transformed kernel to gradient by the weights (to, from, 3, 3).
+  void (*finish_weight_gradient)(const Shape& shape, const float* kernel_gradient, float* gradient);
+};
 
-/// Gradient by the transformed kernel to gradient by the weights (to, from, 3, 3).
-void finish_weight_gradient(const Shape& shape, const float* kernel_gradient, float* gradient);
+/// For any processor. Slower than a direct convolution: it is there so that the arithmetic is tested
+/// where the other cannot run.
+extern const Kernels kPlain;
+
+#ifdef __x86_64__
+/// For processors that have AVX-512.
+extern const Kernels kAvx512;
+#endif
 
 }  // namespace lcsl::winograd

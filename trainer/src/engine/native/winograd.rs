@@ -9,7 +9,7 @@
 //! **What it buys.** The demo trains at 771 images a second instead of 576, 4 min 37 s instead of
 //! 6 min 16 s (BENCHMARKS.md, "The demo").
 //!
-//! **How it is proved equal.** `tests/needs/winograd.rs` holds results and both gradients against
+//! **How it is proved equal.** `tests/engine/winograd.rs` holds results and both gradients against
 //! float64 convolutions of libtorch, for sizes that fill tiles and sizes that do not, and the golden
 //! case `wide` sends whole steps through it (`tests/golden_step`). Rounding differs from a direct
 //! convolution in the last three to four bits, because the transforms add numbers of mixed sizes. The order of
@@ -19,6 +19,7 @@
 //! processors without AVX-512, on GPUs, in float64, and for every shape that [`suits`] refuses. Training is
 //! slower, and its numbers are as right; they are other bits, so runs are compared between
 //! builds of one kind.
+//! The arithmetic is compiled for any processor too, slower than libtorch's, so that its tests run everywhere.
 //!
 //! `winograd.cpp` has the arithmetic on plain memory, `convolution.cpp` makes tensors and gradients of it.
 
@@ -32,7 +33,7 @@ use tch::{Device, Kind, Tensor};
 use super::ffi::{In, Out, checked_message, pointer};
 
 unsafe extern "C" {
-    fn lcsl_winograd_supported() -> bool;
+    fn lcsl_winograd_pays() -> bool;
     fn lcsl_convolution(x: In, weight: In, result: Out) -> *mut c_char;
     fn lcsl_folded_kernel(weight: In, result: Out) -> *mut c_char;
     fn lcsl_folded_convolution(
@@ -45,17 +46,21 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-/// Whether [`convolution`] and [`FoldedKernel`] can be used for weights of this shape (C′, C, kernel,
-/// kernel), type and place.
+/// Whether [`convolution`] and [`FoldedKernel`] are faster than libtorch for weights of this shape
+/// (C′, C, kernel, kernel), type and place: they [fit](fits), and the processor has AVX-512.
 pub fn suits(shape: &[i64], stride: i64, kind: Kind, device: Device) -> bool {
-    let [to, from, 3, 3] = *shape else { return false };
     // SAFETY: no argument; reads a table of the processor's features.
-    let supported = unsafe { lcsl_winograd_supported() };
-    let channels = to % 16 == 0 && from % 16 == 0;
-    supported && channels && stride == 1 && kind == Kind::Float && device == Device::Cpu
+    fits(shape, stride, kind, device) && unsafe { lcsl_winograd_pays() }
 }
 
-/// (N, C, H, W) convolved with a weight that [`suits`]: stride 1, padding 1, gradients recorded.
+/// Whether [`convolution`] and [`FoldedKernel`] take such a weight at all.
+pub fn fits(shape: &[i64], stride: i64, kind: Kind, device: Device) -> bool {
+    let [to, from, 3, 3] = *shape else { return false };
+    let channels = to % 16 == 0 && from % 16 == 0;
+    channels && stride == 1 && kind == Kind::Float && device == Device::Cpu
+}
+
+/// (N, C, H, W) convolved with a weight that [`fits`]: stride 1, padding 1, gradients recorded.
 pub fn convolution(x: &Tensor, weight: &Tensor) -> Tensor {
     checked_weight(weight);
     checked(x, weight.size()[1]);
@@ -73,7 +78,7 @@ pub struct FoldedKernel {
 }
 
 impl FoldedKernel {
-    /// For a weight that [`suits`], and what is added to each of its C′ output channels.
+    /// For a weight that [`fits`], and what is added to each of its C′ output channels.
     pub fn new(weight: &Tensor, bias: &Tensor) -> Self {
         checked_weight(weight);
         let from = weight.size()[1];
@@ -104,11 +109,11 @@ impl FoldedKernel {
     }
 }
 
-/// The kernels use instructions that not every processor has.
+/// The kernels know one size of window, vectors of 16 channels, and float32.
 fn checked_weight(weight: &Tensor) {
     let size = weight.size();
-    let suits = suits(&size, 1, weight.kind(), weight.device());
-    assert!(suits, "a weight for these kernels, and a processor: {size:?}");
+    let fits = fits(&size, 1, weight.kind(), weight.device());
+    assert!(fits, "a weight for these kernels: {size:?}");
 }
 
 /// The kernels read raw memory, so what they are given is looked at here.
