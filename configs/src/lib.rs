@@ -52,7 +52,7 @@ pub use problem::{Problem, Problems};
 pub use rim::{load, parse_train};
 pub use run_config::{
     Admission, Checkpoint, Data, DataAugmentation, DatasetName, Devices, Evaluation, ImbalanceKind,
-    Method, Millionths, Model, ModelName, OnCorrupt, Optimizer, Policy, Precision, Protocol,
-    QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
+    Method, Millionths, Model, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy,
+    Precision, Protocol, QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
 };
 pub use zoo::{Initialisation, ModelEntry, ZOO, network_listing, published_network};

@@ -11,7 +11,7 @@ mod train;
 use serde::{Deserialize, Serialize};
 
 pub use admission::{Admission, Millionths, Policy, QuotaRate};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, OnFailedCheckpoint};
 pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, SamplerName};
 pub use evaluation::Evaluation;
 pub use model::{Model, ModelName};

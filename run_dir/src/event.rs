@@ -115,8 +115,17 @@ pub enum Event<'a> {
         step: u64,
         /// Its directory's name.
         name: &'a str,
-        /// How long it took.
+        /// How long training stood still for it, while it was copied.
+        stall_seconds: f64,
+        /// How long it took until it was on disk.
         checkpoint_seconds: f64,
+    },
+    /// A checkpoint could not be written, and training goes on.
+    CheckpointFailed {
+        /// Optimiser steps made since the run began.
+        step: u64,
+        /// What the disk said.
+        why: &'a str,
     },
 }
 

@@ -6,7 +6,7 @@
 //!   config.toml             the merged configuration and where each value came from         (launcher)
 //!   ranks.json              which rank ran where                                             (launcher)
 //!   metrics.jsonl           a line per event, flushed                                        (rank 0)
-//!   checkpoints/            step-0000000924/ {model.safetensors, manifest.json}, …           (rank 0)
+//!   checkpoints/            step-0000000924/ {model.safetensors, manifest.json, …}, …           (rank 0)
 //!   result.json             accuracies and digests, once training has ended                  (rank 0)
 //!   logs/rank-N.log         what rank N printed                                              (rank N)
 //!   logs/PROGRAM.log        what the started program printed: mpirun, or the only rank       (launcher)
@@ -33,6 +33,9 @@ pub const TENSORS: &str = "model.safetensors";
 
 /// A checkpoint's manifest: everything else, and the digest of the tensors.
 pub const MANIFEST: &str = "manifest.json";
+
+/// blake3 of a checkpoint's manifest, as the program `b3sum` writes and checks it.
+pub const MANIFEST_DIGEST: &str = "manifest.json.b3";
 
 /// Begins the name of every whole checkpoint.
 const CHECKPOINT: &str = "step-";

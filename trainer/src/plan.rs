@@ -140,6 +140,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// A run that is cut in the middle of an epoch and goes on in another world draws every image of the epoch
+        /// once, whatever the two worlds are and however many logical ranks each of their ranks runs.
+        #[test]
+        fn an_epoch_that_is_cut_and_goes_on_in_another_world_is_covered_once(
+            images in 1_u64..400, batch in 7_u64..70, worlds in (1_usize..=7, 1_usize..=7),
+            per_rank in (1_usize..3, 1_usize..3), cut in 0_u64..400
+        ) {
+            let drawn = |(world, per_rank): (usize, usize), steps: Range<u64>| {
+                let logical_ranks = world * per_rank;
+                let plan = EpochPlan { images, batch, micro_batches: 1, logical_ranks };
+                steps.flat_map(move |step| {
+                    let ranks = (0..world).flat_map(move |rank| block(logical_ranks, world, rank));
+                    ranks.flat_map(move |logical| plan.positions_of(step, 0, logical))
+                })
+            };
+            let steps = images.div_ceil(batch);
+            let cut = cut.min(steps);
+            let before = drawn((worlds.0, per_rank.0), 0..cut);
+            let positions: Vec<u64> = before.chain(drawn((worlds.1, per_rank.1), cut..steps)).collect();
+            prop_assert_eq!(positions, (0..images).collect::<Vec<_>>());
+        }
+    }
+
     /// Story: a logical batch of one image, whose last feature map is one pixel, put NaN into the running variance,
     /// and the run ended with 0 at chance accuracy.
     #[test]

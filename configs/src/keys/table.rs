@@ -4,8 +4,8 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::{Key, KeyKind, Range};
 use crate::run_config::{
-    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, Optimizer, Policy,
-    Precision, Protocol, SamplerName,
+    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, OnFailedCheckpoint,
+    Optimizer, Policy, Precision, Protocol, SamplerName,
 };
 use crate::zoo::SMALLEST_IMAGE;
 
@@ -305,12 +305,22 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "checkpoint.every_steps",
         KeyKind::Integer(0, LARGEST),
-        "Steps between checkpoints; 0 is at evaluations only",
+        "Steps between checkpoints; 0 counts none",
+    ),
+    Key::new(
+        "checkpoint.every_minutes",
+        KeyKind::Integer(0, 100_000),
+        "Minutes between checkpoints; 0 counts none",
     ),
     Key::new(
         "checkpoint.keep_last",
         KeyKind::Integer(1, 1_000_000),
         "Newest checkpoints kept; each holds the best model too",
+    ),
+    Key::new(
+        "checkpoint.on_failure",
+        KeyKind::Choice(OnFailedCheckpoint::WORDS),
+        "A checkpoint that cannot be written: stop ends the run, warn says so and goes on",
     ),
     Key::new(
         "evaluation.batch_size",

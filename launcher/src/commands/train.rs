@@ -46,6 +46,9 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
             return report(&RunDir::at(&config.run.run_dir), command.json);
         }
     };
+    for note in run_dir.notes() {
+        terminal::show_note(note);
+    }
     run_dir.write_config(&to_toml(config, &command.origins))?;
     let group = WorkerGroup { config, rank, libtorch, run_dir, json: command.json };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -24,6 +24,8 @@ pub struct LockedRunDir {
     at: RunDir,
     /// Given back when it is dropped.
     lock: Lock,
+    /// What a person should know of a run that goes on.
+    notes: Vec<String>,
 }
 
 /// What a run directory is ready for.
@@ -53,8 +55,9 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
         Resume::Path(_) if fresh => return Err(nothing_to_resume(root)),
         _ => {}
     }
+    let mut notes = Vec::new();
     if began && names.iter().any(|name| name == names::CONFIG) {
-        same_configuration(config, root)?;
+        notes = same_configuration(config, root)?;
         if at.result().exists() {
             return Ok(Opened::Finished);
         }
@@ -69,13 +72,18 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
     }
     fs::create_dir_all(at.logs()).map_err(|error| Fault::disk("create", &at.logs(), &error))?;
     let lock = lock.map_or_else(|| Lock::acquire(root, wait), Ok)?;
-    Ok(Opened::Ready(LockedRunDir { at, lock }))
+    Ok(Opened::Ready(LockedRunDir { at, lock, notes }))
 }
 
 impl LockedRunDir {
     /// Where its files are.
     pub fn at(&self) -> &RunDir {
         &self.at
+    }
+
+    /// What a person should know of a run that goes on here.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Holds the directory for as long as it is polled, and returns only when another launcher has it.
@@ -149,8 +157,9 @@ fn nothing_to_resume(root: &Path) -> Fault {
     )
 }
 
-/// Keys that say where a run takes place, not what it computes. Threads and devices belong to them
-/// unless bitwise equality was promised; so does what happens to a corrupt record, because a run that
+/// Keys that say where a run takes place, not what it computes. Threads, devices and logical ranks belong to
+/// them unless bitwise equality was promised, so that a run goes on with as many GPUs as there are; so does
+/// what happens to a corrupt record, because a run that
 /// has met one either ended there or left it out.
 fn may_differ(path: &str, deterministic: bool) -> bool {
     match path {
@@ -173,24 +182,33 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "train.start_epoch"
         | "train.log_every_steps"
         | "checkpoint.every_steps"
+        | "checkpoint.every_minutes"
+        | "checkpoint.on_failure"
         | "checkpoint.keep_last" => true,
-        "run.threads" | "run.gpu" => !deterministic,
+        "run.threads" | "run.gpu" | "run.virtual_ranks" => !deterministic,
         _ => false,
     }
 }
 
-fn same_configuration(config: &RunConfig, root: &Path) -> Result<(), Fault> {
+/// Refuses to go on with a run that computes something else. Returns what a person should know of one that goes on.
+fn same_configuration(config: &RunConfig, root: &Path) -> Result<Vec<String>, Fault> {
     let stored = lcsl_config::load(&RunDir::at(root).config()).map_err(|problems| {
         let title = format!("{} holds a configuration that cannot be used", root.display());
         Fault::several(&title, &problems.0, exit::USAGE)
     })?;
     let deterministic = config.run.deterministic;
-    let differing: Vec<Difference> = differences(&stored, config)
+    let (allowed, differing): (Vec<Difference>, _) = differences(&stored, config)
         .into_iter()
-        .filter(|difference| !may_differ(difference.path, deterministic))
-        .collect();
+        .partition(|difference| may_differ(difference.path, deterministic));
     if differing.is_empty() {
-        return Ok(());
+        let regrouped = allowed.iter().filter(|difference| difference.path == "run.virtual_ranks");
+        let note = |Difference { before, after, .. }: &Difference| {
+            format!(
+                "the run goes on with logical ranks: {after} instead of {before}. Every image still comes \
+                 once an epoch; from here on each batch is mixed and normalised in other groups"
+            )
+        };
+        return Ok(regrouped.map(note).collect());
     }
     let lines = differing.iter().map(|Difference { path, before, after }| {
         format!("\n  - {path} is {before} there, but {after} was asked for")
@@ -303,11 +321,32 @@ mod tests {
         let other = refused(&root, &["--resume=auto", "--lr=0.5", "--method=ce"]);
         insta::assert_snapshot!(other, @r#"
         the run in RUN has another configuration
-          - run.virtual_ranks is 2 there, but 1 was asked for
           - train.method is "lcsl" there, but "ce" was asked for
           - train.lr is 0.01 there, but 0.5 was asked for
           hint: ask for the same configuration again, or start another run with --run_dir
         "#);
+    }
+
+    /// Story: a run on four GPUs was refused on the two that were left, since the number of logical ranks, which nobody
+    /// had chosen, followed that of the GPUs.
+    #[test]
+    fn a_run_goes_on_with_another_number_of_ranks_unless_equality_was_promised() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        started(&root, &["--nproc=4", "--resume=auto"]);
+        let Ok(Opened::Ready(opened)) =
+            open(&command(&root, &["--nproc=3", "--resume=auto"]).config)
+        else {
+            panic!("refused")
+        };
+        let note = "the run goes on with logical ranks: 3 instead of 4.";
+        assert!(opened.notes()[0].starts_with(note), "{:?}", opened.notes());
+        drop(opened);
+
+        let promised = folder.path().join("promised");
+        started(&promised, &["--nproc=4", "--deterministic", "--resume=auto"]);
+        let text = refused(&promised, &["--nproc=2", "--deterministic", "--resume=auto"]);
+        assert!(text.contains("run.virtual_ranks is 4 there, but 2 was asked for"), "{text}");
     }
 
     #[test]

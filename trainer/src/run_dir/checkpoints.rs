@@ -2,20 +2,22 @@
 //!
 //! ```text
 //! checkpoints/.step-0000000924.tmp/      being written: ignored by everyone, removed by the next writer
+//! checkpoints/.step-0000000924.replaced/ the one of the same step before it: whole, until the new one stands
 //! checkpoints/step-0000000924/
 //!   model.safetensors                    all tensors; synced first
-//!   manifest.json                        everything else, and the digest of the tensor file; synced last
+//!   manifest.json                        everything else, and the digest of the tensor file
+//!   manifest.json.b3                     the digest of the manifest; synced last
 //! ```
 //!
-//! The directory is renamed into place when both files are on disk, so a crash at any moment leaves
+//! The directory is renamed into place when all files are on disk, so a crash at any moment leaves
 //! the older checkpoints and, at worst, a hidden directory. [`newest`] still checks each digest: a
-//! disk can lose what it promised.
+//! disk can lose what it promised, or give back another bit.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use lcsl_run_dir::names::{self, MANIFEST, METRICS, TENSORS};
+use lcsl_run_dir::names::{self, MANIFEST, MANIFEST_DIGEST, METRICS, TENSORS};
 use serde::{Deserialize, Serialize};
 
 use super::RunDir;
@@ -65,8 +67,15 @@ impl Manifest {
     }
 }
 
+/// What every manifest has had from the beginning.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+    version: String,
+}
+
 /// Version of the format that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A place between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -119,16 +128,39 @@ pub struct Found {
 /// What the disk reports; nothing that was whole before is touched.
 pub fn write(
     run_dir: &RunDir,
-    mut manifest: Manifest,
+    manifest: Manifest,
     write_tensors: impl FnOnce(&Path) -> std::io::Result<()>,
 ) -> Result<String, DiskError> {
     let parent = run_dir.checkpoints();
     fs::create_dir_all(&parent).or_disk("create", &parent)?;
     let name = names::checkpoint(manifest.position.step);
-    let beside = parent.join(format!(".{name}.tmp"));
+    let beside = parent.join(format!(".{name}{BEING_WRITTEN}"));
     remove_if_there(&beside)?;
     fs::create_dir(&beside).or_disk("create", &beside)?;
+    fill(&beside, manifest, write_tensors).inspect_err(|_| {
+        let _ = remove_if_there(&beside); // half of it would only fill the disk
+    })?;
 
+    // A run that went back to an older checkpoint comes by here again: the old one is kept until the
+    // new one stands.
+    let place = parent.join(&name);
+    let replaced = parent.join(format!(".{name}{REPLACED}"));
+    if place.exists() {
+        remove_if_there(&replaced)?;
+        fs::rename(&place, &replaced).or_disk("rename", &place)?;
+    }
+    fs::rename(&beside, &place).or_disk("rename to", &place)?;
+    sync_directory_of(&place)?;
+    remove_if_there(&replaced)?;
+    Ok(name)
+}
+
+/// Writes the files of a checkpoint, and makes sure that they are on disk.
+fn fill(
+    beside: &Path,
+    mut manifest: Manifest,
+    write_tensors: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), DiskError> {
     let tensors = beside.join(TENSORS);
     write_tensors(&tensors).or_disk("write", &tensors)?;
     File::open(&tensors).and_then(|file| file.sync_all()).or_disk("sync", &tensors)?;
@@ -139,26 +171,22 @@ pub fn write(
         .map_err(std::io::Error::from)
         .or_disk("write", &path)?;
     super::durable::write(&path, &text)?;
+    super::durable::write(&beside.join(MANIFEST_DIGEST), digest_line(&text).as_bytes())
+}
 
-    // A run that went back to an older checkpoint comes by here again: the old one is kept until the
-    // new one stands.
-    let place = parent.join(&name);
-    let replaced = parent.join(format!(".{name}.replaced"));
-    remove_if_there(&replaced)?;
-    if place.exists() {
-        fs::rename(&place, &replaced).or_disk("rename", &place)?;
-    }
-    fs::rename(&beside, &place).or_disk("rename to", &place)?;
-    sync_directory_of(&place)?;
-    remove_if_there(&replaced)?;
-    Ok(name)
+/// What stands beside a manifest of this text.
+fn digest_line(manifest: &[u8]) -> String {
+    format!("{}  {MANIFEST}\n", blake3::hash(manifest).to_hex())
 }
 
 /// The newest whole checkpoint, and what is wrong with newer ones that are not whole, a sentence
 /// each.
 pub fn newest(run_dir: &RunDir) -> Result<(Option<Found>, Vec<String>), DiskError> {
     let mut broken = Vec::new();
-    for directory in list(run_dir)?.into_iter().rev() {
+    let mut candidates = list(run_dir)?;
+    candidates.extend(hidden(run_dir, REPLACED)?);
+    candidates.sort_by_key(|directory| (step_name(directory), !is_hidden(directory)));
+    for directory in candidates.into_iter().rev() {
         match read(&directory) {
             Ok(manifest) => {
                 return Ok((Some(Found { directory, manifest }), broken));
@@ -170,7 +198,8 @@ pub fn newest(run_dir: &RunDir) -> Result<(Option<Found>, Vec<String>), DiskErro
 }
 
 /// Removes all but the newest `keep` checkpoints, counted back from `written`, which was just
-/// written and is whole. What claims to be newer belongs to steps that were given up, or is broken.
+/// written and is whole. What claims to be newer belongs to steps that were given up, or is broken; what is hidden
+/// was left by a writer that died.
 pub fn prune(run_dir: &RunDir, written: &str, keep: usize) -> Result<(), DiskError> {
     let is_older = |directory: &&PathBuf| {
         directory.file_name().is_some_and(|name| name.to_string_lossy().as_ref() <= written)
@@ -181,11 +210,43 @@ pub fn prune(run_dir: &RunDir, written: &str, keep: usize) -> Result<(), DiskErr
     for directory in checkpoints[..first].iter().chain(&checkpoints[older..]) {
         remove_if_there(directory)?;
     }
+    for directory in hidden(run_dir, BEING_WRITTEN)?.iter().chain(&hidden(run_dir, REPLACED)?) {
+        remove_if_there(directory)?;
+    }
     Ok(())
+}
+
+/// Ends the name of a directory that is being written.
+const BEING_WRITTEN: &str = ".tmp";
+
+/// Ends the name of a checkpoint whose place another takes.
+const REPLACED: &str = ".replaced";
+
+fn is_hidden(directory: &Path) -> bool {
+    directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// The name that a checkpoint has, or had before it was hidden: in the order of steps.
+fn step_name(directory: &Path) -> String {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    name.trim_start_matches('.').trim_end_matches(REPLACED).to_owned()
+}
+
+/// Hidden directories with this ending.
+fn hidden(run_dir: &RunDir, ending: &str) -> Result<Vec<PathBuf>, DiskError> {
+    entries(run_dir, |name| {
+        let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(ending));
+        inner.is_some_and(names::is_checkpoint)
+    })
 }
 
 /// Directories of checkpoints, oldest first.
 fn list(run_dir: &RunDir) -> Result<Vec<PathBuf>, DiskError> {
+    entries(run_dir, names::is_checkpoint)
+}
+
+/// What has such a name in the folder of checkpoints, by name.
+fn entries(run_dir: &RunDir, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, DiskError> {
     let parent = run_dir.checkpoints();
     let entries = match fs::read_dir(&parent) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -194,7 +255,7 @@ fn list(run_dir: &RunDir) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.or_disk("read", &parent)?;
-        if names::is_checkpoint(&entry.file_name().to_string_lossy()) {
+        if is_wanted(&entry.file_name().to_string_lossy()) {
             found.push(entry.path());
         }
     }
@@ -205,11 +266,19 @@ fn list(run_dir: &RunDir) -> Result<Vec<PathBuf>, DiskError> {
 fn read(directory: &Path) -> Result<Manifest, String> {
     let text = fs::read(directory.join(MANIFEST))
         .map_err(|error| format!("not whole: no readable {MANIFEST} ({error})"))?;
+    let format: Format = serde_json::from_slice(&text)
+        .map_err(|error| format!("not whole: {MANIFEST} cannot be understood ({error})"))?;
+    if format.format != FORMAT {
+        let Format { format, version } = format;
+        return Err(format!("of format {format}, which lcsl {version} wrote, not of {FORMAT}"));
+    }
+    let noted = fs::read_to_string(directory.join(MANIFEST_DIGEST))
+        .map_err(|error| format!("not whole: no readable {MANIFEST_DIGEST} ({error})"))?;
+    if noted != digest_line(&text) {
+        return Err(format!("not whole: {MANIFEST} does not have the digest that was noted"));
+    }
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| format!("not whole: {MANIFEST} cannot be understood ({error})"))?;
-    if manifest.format != FORMAT {
-        return Err(format!("of format {}, not {FORMAT}", manifest.format));
-    }
     let digest = digest(&directory.join(TENSORS))
         .map_err(|error| format!("not whole: no readable {TENSORS} ({error})"))?;
     if digest != manifest.tensors_digest {
@@ -232,10 +301,10 @@ fn remove_if_there(directory: &Path) -> Result<(), DiskError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn manifest(step: u64) -> Manifest {
+    pub(in crate::run_dir) fn manifest(step: u64) -> Manifest {
         Manifest {
             format: FORMAT,
             version: "0".to_owned(),
@@ -289,6 +358,64 @@ mod tests {
         save(&run_dir, 2);
         assert_eq!(newest_step(&run_dir), Some(2));
         assert!(!run_dir.checkpoints().join(".step-0000000002.tmp").exists());
+    }
+
+    /// Story: with `keep_last = 1` a run that came by its only checkpoint again was killed between the two renames.
+    /// The old one had its hidden name then, the new one not yet its own, and the run began anew.
+    #[test]
+    fn a_checkpoint_that_was_being_replaced_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        save(&run_dir, 6);
+        let place = run_dir.checkpoints().join("step-0000000006");
+        fs::rename(&place, run_dir.checkpoints().join(".step-0000000006.replaced")).unwrap();
+        assert_eq!(newest_step(&run_dir), Some(6));
+        let written = save(&run_dir, 6);
+        prune(&run_dir, &written, 1).unwrap();
+        assert_eq!(newest_step(&run_dir), Some(6));
+        assert_eq!(fs::read_dir(run_dir.checkpoints()).unwrap().count(), 1);
+    }
+
+    /// Story: the folder of a save that was killed stayed for ever, unless the same step was saved again.
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        fs::create_dir_all(run_dir.checkpoints().join(".step-0000000003.tmp")).unwrap();
+        let written = save(&run_dir, 7);
+        prune(&run_dir, &written, 2).unwrap();
+        assert_eq!(fs::read_dir(run_dir.checkpoints()).unwrap().count(), 1);
+    }
+
+    /// Story: one bit of the manifest made step 5 of step 4, and the run went on from the tensors of one step with the
+    /// ledger and the order of another.
+    #[test]
+    fn a_flipped_bit_or_a_cut_file_never_gives_another_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        save(&run_dir, 4);
+        let newer = run_dir.checkpoints().join(save(&run_dir, 5));
+        let whole = newest(&run_dir).unwrap().0.unwrap();
+        let mut tried = 0;
+        for name in [TENSORS, MANIFEST, MANIFEST_DIGEST] {
+            let path = newer.join(name);
+            let bytes = fs::read(&path).unwrap();
+            let flipped = (0..bytes.len() * 8).map(|bit| {
+                let mut other = bytes.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                other
+            });
+            for other in flipped.chain((0..bytes.len()).map(|cut| bytes[..cut].to_vec())) {
+                fs::write(&path, other).unwrap();
+                let (found, broken) = newest(&run_dir).unwrap();
+                assert_eq!(found.unwrap().manifest.position.step, 4, "{name}");
+                assert_eq!(broken.len(), 1);
+                tried += 1;
+            }
+            fs::write(&path, bytes).unwrap();
+        }
+        assert!(tried > 1_000, "{tried}");
+        assert_eq!(newest(&run_dir).unwrap().0.unwrap(), whole);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //!
 //! * [`durable`]: files that are there whole or not at all.
 //! * [`metrics`]: `metrics.jsonl`, which is cut back on resume.
-//! * [`checkpoints`]: `checkpoints/`, and the manifest of each.
+//! * [`checkpoints`]: `checkpoints/`, and the manifest of each. [`checkpoint_writer`]: the thread that writes them.
 
+pub mod checkpoint_writer;
 pub mod checkpoints;
 pub mod durable;
 pub mod metrics;

@@ -165,6 +165,35 @@ fn an_export_has_the_digest_of_the_result() {
     assert_eq!(digest(&out), result["weights_digest"].as_str().unwrap());
 }
 
+/// Story: of two checkpoints the newer one was broken, and `lcsl eval` measured the model of the older one without a
+/// word; of none that was whole it said that there was no model yet.
+#[test]
+fn broken_checkpoints_are_named_where_a_model_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    train(&run_dir, &["--epochs=2", "--set=checkpoint.keep_last=2"]);
+    let entries = std::fs::read_dir(run_dir.join("checkpoints")).unwrap();
+    let mut checkpoints: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    checkpoints.sort();
+    let [older, newer] = checkpoints.as_slice() else { panic!("{checkpoints:?}") };
+    let place = run_dir.to_str().unwrap();
+    let out = folder.path().join("model.safetensors");
+    let export = || lcsl(&["export", place, out.to_str().unwrap()]);
+
+    std::fs::write(newer.join("model.safetensors"), "cut").unwrap();
+    let output = export();
+    let said = format!("note: checkpoint {} is not whole", newer.display());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+
+    std::fs::remove_file(&out).unwrap();
+    std::fs::remove_file(older.join("manifest.json.b3")).unwrap();
+    for output in [lcsl(&["eval", place]), export()] {
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert_eq!(stderr(&output).matches("is not whole").count(), 2, "{}", stderr(&output));
+    }
+}
+
 /// The digest as DESIGN and `engine/run/digest.rs` define it, computed from the file alone.
 fn digest(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap();

@@ -4,6 +4,7 @@
 
 mod networks;
 mod overlap;
+mod resume;
 mod sync_bn;
 #[cfg(feature = "winograd")]
 mod winograd;

@@ -135,6 +135,7 @@ fn context(
             clean_forward: case.config.clean_forward,
         },
         clock: Clock::new(Control::absent()),
+        wants_checkpoint: false,
     })
 }
 

@@ -17,11 +17,19 @@ use crate::run_dir::durable::DiskError;
 /// Why the model of a run cannot be used.
 #[derive(Debug, Error)]
 pub enum SavedModelError {
-    /// Nothing was saved yet, or nothing that is whole.
-    #[error("{} holds no whole checkpoint with a selected model", path.display())]
+    /// Nothing was saved yet.
+    #[error("{} holds no checkpoint with a selected model", path.display())]
     NoModel {
         /// The run directory.
         path: std::path::PathBuf,
+    },
+    /// There are checkpoints, and none of them is whole.
+    #[error("no checkpoint of {} is whole: {}", path.display(), broken.join("; "))]
+    NoneWhole {
+        /// The run directory.
+        path: std::path::PathBuf,
+        /// What is wrong with each, a sentence; the newest first.
+        broken: Vec<String>,
     },
     /// The checkpoint does not fit its configuration.
     #[error("cannot use the newest checkpoint of {}: {why}", path.display())]
@@ -50,8 +58,18 @@ pub(super) fn selected_model(
     device: Device,
 ) -> Result<(Network, Vec<u64>), SavedModelError> {
     let path = || run_dir.root().to_owned();
-    let (found, _) = checkpoints::newest(run_dir)?;
-    let found = found.ok_or_else(|| SavedModelError::NoModel { path: path() })?;
+    let (found, broken) = checkpoints::newest(run_dir)?;
+    let Some(found) = found else {
+        return Err(if broken.is_empty() {
+            SavedModelError::NoModel { path: path() }
+        } else {
+            SavedModelError::NoneWhole { path: path(), broken }
+        });
+    };
+    for sentence in &broken {
+        let step = found.manifest.position.step;
+        eprintln!("note: {sentence}; this is the model of step {step}");
+    }
     let unusable = |why| SavedModelError::Unusable { path: path(), why };
     let tensors = restored::read(&found).map_err(unusable)?;
     if !tensors.has("best") {

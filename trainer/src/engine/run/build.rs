@@ -2,6 +2,7 @@
 //! its checkpoint.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
@@ -36,6 +37,7 @@ use crate::injection::Injection;
 use crate::objective::Objective;
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
+use crate::run_dir::checkpoint_writer::CheckpointWriter;
 use crate::run_dir::checkpoints::{self, Best, Marks, Position, RunningTotals};
 
 /// Everything that one rank's training consists of.
@@ -70,6 +72,12 @@ pub struct Run<'a> {
     pub injection: Option<Injection>,
     /// Where reports go.
     pub recorders: Recorders,
+    /// Writes checkpoints.
+    pub(super) writer: CheckpointWriter,
+    /// When the last checkpoint was begun, or this attempt.
+    pub(super) saved_at: Instant,
+    /// How long training stood still for the checkpoint that is being written.
+    pub(super) stall_seconds: f64,
 }
 
 /// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
@@ -143,6 +151,9 @@ impl<'a> Run<'a> {
             admission_digest: AdmissionDigest::default(),
             injection: Injection::from_environment(),
             recorders: Recorders::default(),
+            writer: CheckpointWriter::new(run_dir, config.checkpoint.keep_last),
+            saved_at: Instant::now(),
+            stall_seconds: 0.0,
             objective,
             data_module,
         };
@@ -268,6 +279,7 @@ pub(crate) fn context(
         ledger,
         task,
         clock,
+        wants_checkpoint: false,
     })
 }
 

@@ -11,25 +11,43 @@ use crate::engine::network::Network;
 use crate::engine::run::digest;
 use crate::engine::run::state::TrainState;
 
-/// Writes what a checkpoint holds as safetensors: `student.*`, `momentum.*`, and `best.*` where there is
-/// one.
-pub fn write(path: &Path, state: &TrainState<'_>) -> io::Result<()> {
-    write_file(path, &state.saved())
+/// Tensors as they were at one moment, copied to the host's memory: another thread can write them while training
+/// changes what they were copied from.
+pub struct Snapshot {
+    tensors: Vec<(String, Stored)>,
+}
+
+impl Snapshot {
+    /// What a checkpoint holds: `student.*`, `momentum.*`, and `best.*` where there is one.
+    pub fn of(state: &TrainState<'_>) -> Self {
+        Self::copy(&state.saved())
+    }
+
+    fn copy(tensors: &[(String, Tensor)]) -> Self {
+        let copy = |(name, tensor): &(String, Tensor)| (name.clone(), Stored::from(tensor));
+        Self { tensors: tensors.iter().map(copy).collect() }
+    }
+
+    /// Writes it as safetensors. libtorch's bindings can write this format too, but hide in a text what the disk
+    /// said: whether it is full decides about exit code and remedy.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let tensors = self.tensors.iter().map(|(name, stored)| (name.as_str(), stored));
+        safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
+            SafeTensorError::IoError(error) => error,
+            other => io::Error::other(other),
+        })
+    }
 }
 
 /// Writes one network under its plain names, as `lcsl export` does.
+///
+/// # Errors
+/// What the disk says.
 pub fn write_network(path: &Path, network: &Network) -> io::Result<()> {
-    write_file(path, &network.state())
-}
-
-/// libtorch's bindings can write this format too, but hide in a text what the disk said: whether it is
-/// full decides about exit code and remedy.
-fn write_file(path: &Path, entries: &[(String, Tensor)]) -> io::Result<()> {
-    let entries = entries.iter().map(|(name, tensor)| (name.as_str(), Stored::from(tensor)));
-    safetensors::serialize_to_file(entries, None, path).map_err(|error| match error {
-        SafeTensorError::IoError(error) => error,
-        other => io::Error::other(other),
-    })
+    Snapshot::copy(&network.state()).write(path)
 }
 
 /// A tensor as the file has it: on the host, row-major, little-endian.
@@ -51,7 +69,7 @@ impl From<&Tensor> for Stored {
     }
 }
 
-impl View for Stored {
+impl View for &Stored {
     fn dtype(&self) -> Dtype {
         self.kind
     }

@@ -60,6 +60,9 @@ pub fn of_saved_model(error: &SavedModelError) -> (u8, Option<String>) {
             let hint = "a model is saved after the first evaluation, at the end of an epoch";
             (USAGE, Some(hint.to_owned()))
         }
+        SavedModelError::NoneWhole { .. } => {
+            (BAD_DATA, Some("put back a whole copy of one of them".to_owned()))
+        }
         SavedModelError::Unusable { .. } => (BAD_DATA, None),
         SavedModelError::DataModule(error) => (BAD_DATA, data_module_hint(error)),
         SavedModelError::Evaluate(error) => {

@@ -3,9 +3,11 @@
 use super::build::Run;
 use super::error::TrainError;
 use super::recorder::{RunEvent, StepStatus};
+use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::Event;
 
 use crate::engine::step::report::StepReport;
+use crate::run_dir::checkpoint_writer::Outcome;
 use crate::run_dir::checkpoints::Position;
 use crate::run_dir::metrics;
 
@@ -88,6 +90,29 @@ impl Run<'_> {
             self.recorders.line(at, Event::Buckets { step, buckets })?;
         }
         Ok(())
+    }
+
+    /// That a checkpoint is on disk; where it is not, that ends the run unless `on_failure` is to go on.
+    pub(super) fn report_checkpoint(
+        &mut self,
+        outcome: Outcome,
+        on_failure: OnFailedCheckpoint,
+    ) -> Result<(), TrainError> {
+        let Outcome { step, seconds: checkpoint_seconds, written } = outcome;
+        let (at, stall_seconds) = (self.totals.seconds, self.stall_seconds);
+        match written {
+            Ok(name) => {
+                let name = &name;
+                let event = Event::Checkpoint { step, name, stall_seconds, checkpoint_seconds };
+                Ok(self.recorders.line(at, event)?)
+            }
+            Err(error) if on_failure == OnFailedCheckpoint::Warn => {
+                let why = &error.to_string();
+                self.recorders.notice(at, &format!("no checkpoint of step {step}: {why}"))?;
+                Ok(self.recorders.line(at, Event::CheckpointFailed { step, why })?)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn report_epoch(&mut self) -> Result<(), TrainError> {

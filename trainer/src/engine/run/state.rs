@@ -134,7 +134,7 @@ mod tests {
             best: Some(&best),
             teacher: Some(&teacher),
         };
-        checkpoint::write(&path, &state).unwrap();
+        checkpoint::Snapshot::of(&state).write(&path).unwrap();
         let stored = restored::read_file(&path).unwrap();
 
         let (other, other_best) = (network(3, 0.0), network(3, 0.0));

@@ -1,9 +1,9 @@
 //! The training loop: epochs of steps, and what happens between them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lcsl_collective::control::{Phase, Score};
-use lcsl_config::Protocol;
+use lcsl_config::{OnFailedCheckpoint, Protocol};
 use lcsl_run_dir::Event;
 use lcsl_run_dir::names::METRICS;
 use lcsl_run_dir::result::{Corrupt, RunResult};
@@ -12,7 +12,7 @@ use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::evaluate::evaluate;
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::run::build::Run;
-use crate::engine::run::checkpoint;
+use crate::engine::run::checkpoint::Snapshot;
 use crate::engine::run::consistency::compare;
 use crate::engine::run::digest;
 use crate::engine::run::error::TrainError;
@@ -21,8 +21,9 @@ use crate::engine::run::reports::left_out;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::StepContext;
 use crate::engine::step::step::global_step;
+use crate::engine::step::sums::Wishes;
 use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
-use crate::run_dir::checkpoints::{self, Best, FORMAT, Manifest, Position};
+use crate::run_dir::checkpoints::{Best, FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext};
 
 /// How training ended.
@@ -47,35 +48,42 @@ impl Run<'_> {
             if begins || !self.is_set_up {
                 self.set_up_epoch()?;
             }
-            let mut stop = false;
+            let mut wishes = Wishes::default();
             while self.position.step_in_epoch < steps && !self.out_of_steps() {
-                stop = self.step()?;
+                wishes = self.step()?;
                 let epoch_ends = self.position.step_in_epoch == steps || self.out_of_steps();
                 if epoch_ends {
                     break; // its evaluation comes before its checkpoint
                 }
-                if stop || self.checkpoint_is_due() {
+                if wishes.stop || wishes.save || self.checkpoint_is_due() {
                     self.checkpoint()?;
                 } else if self.comparison_is_due() {
                     self.compare()?;
                 }
-                if stop {
-                    return Ok(Ending::Stopped);
+                if wishes.stop {
+                    return self.stop();
                 }
             }
             self.end_epoch()?;
             let done = self.position.epoch == epochs || self.out_of_steps();
-            if stop && !done {
-                return Ok(Ending::Stopped);
+            if wishes.stop && !done {
+                return self.stop();
             }
         }
         self.finish()?;
         Ok(Ending::Finished)
     }
 
-    /// One optimiser step; whether a stop was asked for.
-    fn step(&mut self) -> Result<bool, TrainError> {
+    /// Ends behind a checkpoint, which is on disk by then.
+    fn stop(&mut self) -> Result<Ending, TrainError> {
+        self.finish_checkpoint(OnFailedCheckpoint::Stop)?;
+        Ok(Ending::Stopped)
+    }
+
+    /// One optimiser step; what any rank wishes to happen after it.
+    fn step(&mut self) -> Result<Wishes, TrainError> {
         let began = Instant::now();
+        self.context.wants_checkpoint = self.minutes_are_over();
         let Position { epoch, step_in_epoch, step } = self.position;
         if let Some(injection) = self.injection {
             injection.strike(self.context.world.rank(), step);
@@ -99,7 +107,10 @@ impl Run<'_> {
         self.corrupt[epoch as usize] += report.skipped;
         self.context.clock.control().heartbeat().advance(epoch, self.position.step);
         self.report_step(&report, loss, rate)?;
-        Ok(report.stop)
+        if let Some(outcome) = self.writer.poll() {
+            self.report_checkpoint(outcome, self.config.checkpoint.on_failure)?;
+        }
+        Ok(report.wishes)
     }
 
     /// What happens when an epoch's steps are done: evaluation, perhaps a new teacher, and a
@@ -167,17 +178,19 @@ impl Run<'_> {
         compare(world.as_mut(), &state, ledger).map_err(|source| TrainError::Apart { step, source })
     }
 
-    /// Writes a checkpoint; the state is the same on all ranks, which is made sure of, and rank 0
-    /// writes it.
+    /// Begins a checkpoint; the state is the same on all ranks, which is made sure of, and rank 0
+    /// writes it. Training stands still while the state is copied, and where the one before is not on disk yet.
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         if self.config.run.compare_every_steps > 0 {
             self.compare()?;
         }
         self.context.clock.enter(Phase::Checkpoint);
         let began = Instant::now();
+        self.saved_at = began;
         if self.context.world.rank() != 0 {
             return Ok(());
         }
+        self.finish_checkpoint(self.config.checkpoint.on_failure)?;
         self.recorders.flush()?;
         let mut marks = self.recorders.marks()?;
         let manifest = Manifest {
@@ -193,14 +206,26 @@ impl Run<'_> {
             marks,
             tensors_digest: String::new(), // known once the tensors are on disk
         };
-        let state = self.state();
-        let name =
-            checkpoints::write(self.run_dir, manifest, |path| checkpoint::write(path, &state))?;
-        checkpoints::prune(self.run_dir, &name, self.config.checkpoint.keep_last)?;
-        let checkpoint_seconds = began.elapsed().as_secs_f64();
-        self.totals.seconds += checkpoint_seconds;
-        let event = Event::Checkpoint { step: self.position.step, name: &name, checkpoint_seconds };
-        Ok(self.recorders.line(self.totals.seconds, event)?)
+        let snapshot = Snapshot::of(&self.state());
+        self.writer.start(manifest, move |path| snapshot.write(path))?;
+        self.stall_seconds = began.elapsed().as_secs_f64();
+        self.totals.seconds += self.stall_seconds;
+        Ok(())
+    }
+
+    /// Waits until the last checkpoint that was begun is on disk.
+    fn finish_checkpoint(&mut self, on_failure: OnFailedCheckpoint) -> Result<(), TrainError> {
+        self.context.clock.enter(Phase::Checkpoint);
+        match self.writer.wait() {
+            Some(outcome) => self.report_checkpoint(outcome, on_failure),
+            None => Ok(()),
+        }
+    }
+
+    fn minutes_are_over(&self) -> bool {
+        let minutes = self.config.checkpoint.every_minutes;
+        let is_first = self.context.world.rank() == 0; // the clocks of others may differ
+        is_first && minutes > 0 && self.saved_at.elapsed() >= Duration::from_secs(60 * minutes)
     }
 
     /// Measures the best model on the test set, read here for the first time in protocol `honest`,
@@ -227,6 +252,7 @@ impl Run<'_> {
         if self.context.world.rank() != 0 {
             return Ok(());
         }
+        self.finish_checkpoint(self.config.checkpoint.on_failure)?;
         let result = self.result(figures);
         let path = self.run_dir.result();
         let text = serde_json::to_vec_pretty(&result)
@@ -294,5 +320,79 @@ impl Run<'_> {
 
     pub(super) fn images_per_second(&self) -> f64 {
         self.totals.images as f64 / self.totals.step_seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use lcsl_collective::control::Control;
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{Machine, RunConfig, parse_train};
+    use serde_json::Value;
+    use tch::Device;
+
+    use super::*;
+    use crate::run_dir::{RunDir, checkpoints};
+
+    fn config(extra: &str) -> RunConfig {
+        let flags = "--dataset=synthetic --set=data.synthetic_classes=3 --set=data.synthetic_largest=24 \
+                     --imb_factor=0.5 --image_size=16 --model=resnet20 --method=ce --batch_size=8 --epochs=1 --gpu=cpu";
+        let flags = flags.split_whitespace().chain(extra.split_whitespace());
+        let flags: Vec<_> = flags.map(Into::into).collect();
+        parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config
+    }
+
+    fn open<'a>(config: &'a RunConfig, run_dir: &'a RunDir) -> Run<'a> {
+        Run::open(config, run_dir, Box::new(Solo), Control::absent(), Device::Cpu).unwrap()
+    }
+
+    fn events(run_dir: &RunDir, event: &str) -> Vec<Value> {
+        let text = fs::read_to_string(run_dir.metrics()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["event"] == event).collect()
+    }
+
+    /// A checkpoint that cannot be written ends the run, or is said and tried again later; a run that is asked to stop
+    /// never claims one that is not there.
+    #[test]
+    fn a_checkpoint_that_cannot_be_written_ends_the_run_or_is_said() {
+        let trained = |extra: &str, stops: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let (config, run_dir) = (config(extra), RunDir::at(folder.path()));
+            let mut run = open(&config, &run_dir);
+            fs::write(run_dir.checkpoints(), "in the way").unwrap();
+            if stops {
+                run.context.clock.control().request_stop();
+            }
+            let ending = run.train();
+            drop(run);
+            (ending, events(&run_dir, "checkpoint_failed").len())
+        };
+        let (ending, failures) = trained("--set=checkpoint.every_steps=2", false);
+        assert!(matches!(ending, Err(TrainError::Disk(_))) && failures == 0, "{ending:?}");
+        let warn = "--set=checkpoint.every_steps=2 --set=checkpoint.on_failure=warn";
+        let (ending, failures) = trained(warn, false);
+        assert_eq!(ending.unwrap(), Ending::Finished);
+        assert!(failures > 1, "{failures}");
+        let (ending, _) = trained(warn, true);
+        assert!(matches!(ending, Err(TrainError::Disk(_))), "{ending:?}");
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_after_some_minutes() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config("--set=checkpoint.every_minutes=1 --set=checkpoint.keep_last=9");
+        let run_dir = RunDir::at(folder.path());
+        let mut run = open(&config, &run_dir);
+        run.saved_at = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
+        run.train().unwrap();
+        let steps: Vec<_> =
+            events(&run_dir, "checkpoint").iter().map(|it| it["step"].clone()).collect();
+        let last = run.plan().steps();
+        assert_eq!(steps, [1, last], "the first step after a minute, and the end of the epoch");
+        let newest = checkpoints::newest(&run_dir).unwrap().0.unwrap();
+        assert_eq!(newest.manifest.position.step, last);
     }
 }

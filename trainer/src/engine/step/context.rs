@@ -33,6 +33,8 @@ pub struct StepContext {
     pub task: Task,
     /// Where the rank is, and where its time goes.
     pub clock: Clock,
+    /// Whether this rank wishes for a checkpoint after the step.
+    pub wants_checkpoint: bool,
 }
 
 /// What a stage says of the loss, as a step needs it.

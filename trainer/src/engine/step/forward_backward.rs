@@ -69,8 +69,8 @@ pub fn forward_backward(
         logical_batches: 1.0,
         loss_mix: mixture.double_value(&[]),
         loss_self: admitted.double_value(&[]),
-        stop: 0.0,
         images: batch.images() as f64,
+        ..Scalars::default()
     };
     let running_statistics = to_f64(&student.running_statistics.buffer);
     LogicalOutput { sums: StepSums { running_statistics, scalars }, logits: logits.detach() }

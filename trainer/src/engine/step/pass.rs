@@ -7,7 +7,7 @@ use super::context::StepContext;
 use super::error::StepError;
 use super::forward_backward::{LabelledBatch, LogicalOutput, forward_backward};
 use super::report::{LogicalReport, StepReport};
-use super::sums::{StepTotals, SumsOfRank};
+use super::sums::{StepTotals, SumsOfRank, Wishes};
 use super::teacher::PseudoLabels;
 use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::native::normalisation::SyncBatchNorm;
@@ -61,8 +61,9 @@ pub fn pass(
         // all-reduce; running statistics become the mean over the logical batches of all ranks
         context.clock.enter(Phase::AllReduce);
         let stop = context.clock.control().stop_requested();
+        let wishes = Wishes { stop, save: context.wants_checkpoint };
         let (world, reducer) = (context.world.as_mut(), &mut context.reducer);
-        let totals = sums.finish(stop, |list| reducer.finish(world, list, is_last))?;
+        let totals = sums.finish(wishes, |list| reducer.finish(world, list, is_last))?;
         report.accumulate(&totals)?;
         move_statistics(&mut context.student, &totals, context.task.clean_forward)?;
     }
@@ -191,7 +192,7 @@ mod tests {
             images: 1,
             loss_mix: 0.5,
             loss_self: 0.0,
-            stop: false,
+            wishes: Wishes::default(),
             finite_here: true,
         };
         let refused = move_statistics(&mut student, &totals, false).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::error::StepError;
-use super::sums::StepTotals;
+use super::sums::{StepTotals, Wishes};
 use super::teacher::PseudoLabels;
 use crate::admission::Admitted;
 
@@ -22,8 +22,8 @@ pub struct StepReport {
     pub admitted: Vec<Admitted>,
     /// Gradient summed over all logical batches (flat); the next step overwrites it.
     pub gradient: Tensor,
-    /// Whether any rank was asked to stop after this step.
-    pub stop: bool,
+    /// What any rank wishes to happen after this step.
+    pub wishes: Wishes,
     /// What this rank's logical batches saw: micro-batches in order, logical ranks in order within.
     pub logical: Vec<LogicalReport>,
 }
@@ -44,8 +44,8 @@ impl StepReport {
     pub(super) fn empty(gradient: Tensor) -> Self {
         let (admitted, logical) = (Vec::new(), Vec::new());
         let (images, skipped) = (0, 0);
-        let (loss_mix, loss_self, stop) = (0.0, 0.0, false);
-        Self { images, skipped, loss_mix, loss_self, admitted, gradient, stop, logical }
+        let (loss_mix, loss_self, wishes) = (0.0, 0.0, Wishes::default());
+        Self { images, skipped, loss_mix, loss_self, admitted, gradient, wishes, logical }
     }
 
     /// The loss that was minimised.
@@ -58,7 +58,8 @@ impl StepReport {
         self.images += totals.images;
         self.loss_mix += totals.loss_mix;
         self.loss_self += totals.loss_self;
-        self.stop |= totals.stop;
+        self.wishes.stop |= totals.wishes.stop;
+        self.wishes.save |= totals.wishes.save;
         let (loss_mix, loss_self) = (self.loss_mix, self.loss_self);
         if !(loss_mix + loss_self).is_finite() {
             return Err(StepError::NotFinite { loss_mix, loss_self, here: !totals.finite_here });

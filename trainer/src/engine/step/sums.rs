@@ -26,8 +26,20 @@ pub struct Scalars {
     pub loss_self: f64,
     /// Ranks that want to stop after this step.
     pub stop: f64,
+    /// Ranks that want a checkpoint after this step.
+    pub save: f64,
     /// Images.
     pub images: f64,
+}
+
+/// What a rank wishes to happen after this step. It says so in the sums, so that all ranks learn of it in the
+/// same step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// That training stop.
+    pub stop: bool,
+    /// That a checkpoint be written.
+    pub save: bool,
 }
 
 /// What all logical batches of a micro-batch, on all ranks, add up to.
@@ -41,23 +53,23 @@ pub struct StepTotals {
     pub loss_mix: f64,
     /// Loss of the admitted pseudo-labels, without α.
     pub loss_self: f64,
-    /// Whether any rank wants to stop after this step.
-    pub stop: bool,
+    /// What any rank wishes.
+    pub wishes: Wishes,
     /// Whether what this rank contributed was finite; looked at when the sum is not.
     pub finite_here: bool,
 }
 
 impl Scalars {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     fn to_list(self) -> [f64; Self::COUNT] {
-        let Self { logical_batches, loss_mix, loss_self, stop, images } = self;
-        [logical_batches, loss_mix, loss_self, stop, images]
+        let Self { logical_batches, loss_mix, loss_self, stop, save, images } = self;
+        [logical_batches, loss_mix, loss_self, stop, save, images]
     }
 
     fn from_list(list: [f64; Self::COUNT]) -> Self {
-        let [logical_batches, loss_mix, loss_self, stop, images] = list;
-        Self { logical_batches, loss_mix, loss_self, stop, images }
+        let [logical_batches, loss_mix, loss_self, stop, save, images] = list;
+        Self { logical_batches, loss_mix, loss_self, stop, save, images }
     }
 }
 
@@ -93,19 +105,19 @@ impl SumsOfRank {
         self.lists.push(sums.to_list(), add_lists);
     }
 
-    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. A rank that
-    /// wants to `stop` says so here, and all ranks learn of it in the same step.
+    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place.
     ///
     /// # Errors
     /// What the world reports.
     pub fn finish(
         self,
-        stop: bool,
+        wishes: Wishes,
         sum_over_ranks: impl FnOnce(&mut Vec<f64>) -> Result<(), CollectiveError>,
     ) -> Result<StepTotals, CollectiveError> {
         let list = self.lists.finish(add_lists).expect("every rank has a logical rank");
         let mut mine = StepSums::from_list(list);
-        mine.scalars.stop = f64::from(u8::from(stop));
+        let flag = |wish: bool| f64::from(u8::from(wish));
+        (mine.scalars.stop, mine.scalars.save) = (flag(wishes.stop), flag(wishes.save));
         let mut list = mine.to_list();
         let finite_here = list.iter().all(|value| value.is_finite());
         sum_over_ranks(&mut list)?;
@@ -117,7 +129,7 @@ impl SumsOfRank {
             images: scalars.images as u64,
             loss_mix: scalars.loss_mix,
             loss_self: scalars.loss_self,
-            stop: scalars.stop > 0.0,
+            wishes: Wishes { stop: scalars.stop > 0.0, save: scalars.save > 0.0 },
             finite_here,
         })
     }
@@ -145,9 +157,10 @@ mod tests {
         for one in [sums(1.0, 3.0), StepSums::empty(1), sums(4.0, 1.0)] {
             rank.push(&one);
         }
-        let totals = rank.finish(true, |_| Ok(())).unwrap();
+        let wishes = Wishes { stop: true, save: false };
+        let totals = rank.finish(wishes, |_| Ok(())).unwrap();
         assert_eq!(totals.running_statistics, Some(vec![2.5]));
-        assert_eq!((totals.images, totals.stop, totals.finite_here), (4, true, true));
+        assert_eq!((totals.images, totals.wishes, totals.finite_here), (4, wishes, true));
         assert!((totals.loss_mix - 1.0).abs() < 1e-15);
     }
 
@@ -155,6 +168,6 @@ mod tests {
     fn where_all_are_empty_there_are_no_statistics() {
         let mut rank = SumsOfRank::default();
         rank.push(&StepSums::empty(2));
-        assert_eq!(rank.finish(false, |_| Ok(())).unwrap().running_statistics, None);
+        assert_eq!(rank.finish(Wishes::default(), |_| Ok(())).unwrap().running_statistics, None);
     }
 }

@@ -1,0 +1,107 @@
+//! A run that goes on from a checkpoint is the run that was never cut.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use lcsl_collective::control::Control;
+use lcsl_collective::solo::Solo;
+use lcsl_collective::{Communicator, threads};
+use lcsl_config::{Machine, RunConfig, parse_train};
+use lcsl_run_dir::RunDir;
+use lcsl_run_dir::names;
+use lcsl_trainer::engine::run::build::Run;
+use lcsl_trainer::engine::run::train::Ending;
+use serde_json::Value;
+use tch::Device;
+
+/// Three epochs of 14 steps, the last of which is short, on two logical ranks. An untrained teacher gives every image
+/// the same label; with this seed often that of a minority class, so that there are admissions from the first step on.
+fn config(every_steps: u64) -> RunConfig {
+    let flags = format!(
+        "--dataset=synthetic --set=data.synthetic_classes=5 --set=data.synthetic_largest=42 --imb_factor=0.2 \
+                 --image_size=16 --model=resnet20 --protocol=paper --tau=0.02 --seed=11 --batch_size=8 --epochs=3 \
+                 --gpu=cpu --deterministic --virtual_ranks=2 --set=checkpoint.every_steps={every_steps} \
+                 --set=checkpoint.keep_last=100 --set=run.compare_every_steps=0"
+    );
+    let flags = flags.split_whitespace().map(Into::into).collect::<Vec<_>>();
+    parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config
+}
+
+fn train(run_dir: &RunDir, world: Box<dyn Communicator>, every_steps: u64) {
+    let config = config(every_steps);
+    let mut run = Run::open(&config, run_dir, world, Control::absent(), Device::Cpu).unwrap();
+    assert_eq!(run.train().unwrap(), Ending::Finished);
+}
+
+fn train_in_a_world_of_two(run_dir: &RunDir) {
+    thread::scope(|scope| {
+        for rank in threads::world(2) {
+            scope.spawn(|| train(run_dir, Box::new(rank), 0));
+        }
+    });
+}
+
+/// What lies in a run directory of which no later checkpoint than that of `step` was written.
+fn cut_off_after(step: u64, whole: &RunDir, to: &RunDir) {
+    let name = names::checkpoint(step);
+    let (from, place) = (whole.checkpoints().join(&name), to.checkpoints().join(&name));
+    fs::create_dir_all(&place).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), place.join(entry.file_name())).unwrap();
+    }
+    fs::copy(whole.metrics(), to.metrics()).unwrap();
+}
+
+/// `result.json` and the lines of epochs and evaluations, without what clocks say and how many ranks there were.
+fn story(run_dir: &RunDir) -> (Value, Vec<Value>) {
+    let without = |mut value: Value, differing: &[&str]| {
+        for key in differing {
+            value.as_object_mut().unwrap().remove(*key);
+        }
+        value
+    };
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let result = serde_json::from_str(&read(&run_dir.result())).unwrap();
+    let lines = read(&run_dir.metrics());
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = lines.filter(|line| line["event"] == "epoch" || line["event"] == "evaluation");
+    let lines = lines.map(|line| without(line, &["seconds", "evaluation_seconds"])).collect();
+    (without(result, &["world_size", "images_per_second", "train_seconds"]), lines)
+}
+
+#[test]
+fn it_goes_on_to_the_same_end_from_every_step_and_in_another_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = |name: &str| RunDir::at(folder.path().join(name));
+    let whole = run_dir("whole");
+    fs::create_dir_all(whole.root()).unwrap();
+    train(&whole, Box::new(Solo), 1);
+    let expected = story(&whole);
+    let steps = expected.0["steps"].as_u64().unwrap();
+    assert!(steps >= 40, "{steps} steps");
+    let admitted: Vec<u64> = expected
+        .1
+        .iter()
+        .filter(|line| line["event"] == "epoch")
+        .map(|line| {
+            line["admitted"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+        })
+        .collect();
+    assert!(admitted.len() == 3 && admitted.iter().all(|count| *count > 0), "{admitted:?}");
+
+    for step in 1..steps {
+        let name = |world: &str| run_dir(&format!("{world}-{step}"));
+        let alone = name("alone");
+        cut_off_after(step, &whole, &alone);
+        train(&alone, Box::new(Solo), 0);
+        assert_eq!(story(&alone), expected, "from step {step}");
+        if step % 4 == 3 {
+            let in_two = name("two");
+            cut_off_after(step, &whole, &in_two);
+            train_in_a_world_of_two(&in_two);
+            assert_eq!(story(&in_two), expected, "from step {step}, in a world of two");
+        }
+    }
+}
