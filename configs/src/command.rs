@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::arguments::{self, Given, TrainArguments};
 use crate::dump;
+use crate::hosts::Allocation;
 use crate::keys;
 use crate::layers::Layers;
 use crate::machine::Machine;
@@ -61,11 +62,12 @@ impl std::error::Error for Stop {}
 pub fn train_command(
     arguments: &[OsString],
     machine: &Machine,
+    allocation: Option<&Allocation>,
     read: &dyn Fn(&Path) -> Result<String, String>,
 ) -> Result<TrainCommand, Stop> {
     let mut parsed = arguments::parse(arguments).map_err(Stop::Text)?;
     let mut layers = lay(&parsed, read);
-    resolve::resolve(&mut layers, machine);
+    resolve::resolve(&mut layers, machine, allocation);
     let config = dump::build(&layers);
     let origins = layers.origins();
     let mut problems = std::mem::take(&mut parsed.problems);

@@ -10,7 +10,8 @@
 //!   to a wrong one.
 //! - `layers`: default file, preset or file, flags and `--set`, the later over the earlier, with
 //!   their [`Origin`]s.
-//! - `resolve`: what `"auto"` means, given the dataset and the [`Machine`].
+//! - `resolve`: what `"auto"` means, given the dataset, the [`Machine`] and what a scheduler has allocated;
+//!   `hosts`: the hosts of a run.
 //! - `validate`: what must hold between keys; `notes`: what is accepted, but does less than one
 //!   might think.
 //! - `flags`, `arguments` and `command`: from the arguments of `lcsl train` to a [`TrainCommand`],
@@ -27,6 +28,7 @@ mod choice;
 mod command;
 mod dump;
 mod flags;
+mod hosts;
 pub mod keys;
 mod layers;
 mod machine;
@@ -45,11 +47,12 @@ mod zoo;
 pub use command::{Stop, TrainCommand, train_command};
 pub use dump::{Difference, differences, from_toml, to_toml};
 pub use flags::{train_clap_command, train_completion_command};
+pub use hosts::{Allocation, HostSlots, host_list, host_slots, repeated_counts};
 pub use machine::Machine;
 pub use origin::{Origin, Origins};
 pub use presets::PRESETS;
 pub use problem::{Problem, Problems};
-pub use rim::{load, parse_train};
+pub use rim::{load, parse_train, parse_train_in};
 pub use run_config::{
     Admission, Checkpoint, Data, DataAugmentation, DatasetName, Devices, Evaluation, ImbalanceKind,
     Method, Millionths, Model, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy,

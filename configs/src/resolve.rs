@@ -4,6 +4,7 @@
 
 use std::str::FromStr;
 
+use crate::hosts::{Allocation, host_list, host_slots};
 use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protocol};
@@ -11,9 +12,9 @@ use crate::value::Value;
 use crate::zoo::published_network;
 
 /// Resolves every `"auto"` in `layers`, whose keys all have a value.
-pub(crate) fn resolve(layers: &mut Layers, machine: &Machine) {
+pub(crate) fn resolve(layers: &mut Layers, machine: &Machine, allocation: Option<&Allocation>) {
     by_dataset(layers);
-    by_machine(layers, machine);
+    by_machine(layers, machine, allocation);
     by_protocol(layers);
     run_dir(layers);
 }
@@ -85,20 +86,31 @@ fn by_dataset(layers: &mut Layers) {
     resolve_auto(layers, "data.validation_per_class", || Value::Integer(per_class), &because);
 }
 
-fn by_machine(layers: &mut Layers, machine: &Machine) {
-    let (gpu, because) = match machine.gpus {
-        None => ("cpu", "the absence of a GPU driver"),
-        Some(0) => ("cpu", "the absence of a GPU"),
-        Some(_) => ("0", "the presence of a GPU"),
+fn by_machine(layers: &mut Layers, machine: &Machine, allocation: Option<&Allocation>) {
+    let tasks = allocation.and_then(|allocation| allocation.tasks.as_ref()?.iter().max().copied());
+    let (gpu, because) = match (machine.gpus, tasks) {
+        (None, _) => ("cpu".to_owned(), "the absence of a GPU driver"),
+        (Some(0), _) => ("cpu".to_owned(), "the absence of a GPU"),
+        // A GPU for each task of a host, where it has them.
+        (Some(gpus), Some(tasks)) if tasks > 1 && tasks <= gpus => {
+            let list: Vec<String> = (0..tasks).map(|ordinal| ordinal.to_string()).collect();
+            (list.join(","), "the job's tasks on a host")
+        }
+        (Some(_), _) => ("0".to_owned(), "the presence of a GPU"),
     };
-    resolve_auto(layers, "run.gpu", || Value::Text(gpu.into()), because);
+    resolve_auto(layers, "run.gpu", || Value::Text(gpu), because);
     let devices: Devices =
         text(layers, "run.gpu").parse().expect("a device list has passed its check");
-    let (listed, because) = match &devices {
+    hosts(layers, &devices, allocation);
+    let hosts = host_slots(&text(layers, "run.hosts"), devices.per_host()).unwrap_or_default();
+    let (ranks, because) = match &devices {
+        _ if !hosts.is_empty() => {
+            (hosts.iter().map(|host| host.slots).sum(), "run.hosts".to_owned())
+        }
         Devices::Cpu => (1, "run.gpu cpu".to_owned()),
-        Devices::Gpus(ordinals) => (ordinals.len() as u64, format!("run.gpu {devices}")),
+        Devices::Gpus(_) => (devices.per_host(), format!("run.gpu {devices}")),
     };
-    resolve_auto(layers, "run.nproc", || Value::Integer(listed), &because);
+    resolve_auto(layers, "run.nproc", || Value::Integer(ranks as u64), &because);
     let nproc = integer(layers, "run.nproc");
     resolve_auto(layers, "run.virtual_ranks", || Value::Integer(nproc), "run.nproc");
     let deterministic = layers.get("run.deterministic") == Some(&Value::Switch(true));
@@ -115,6 +127,25 @@ fn by_machine(layers: &mut Layers, machine: &Machine) {
     resolve_auto(layers, "run.start_limit_seconds", || Value::Integer(limit), because);
     let (decoders, because) = loader_threads(machine.cores as u64, &devices, nproc);
     resolve_auto(layers, "data.loader_threads", || Value::Integer(decoders), because);
+}
+
+/// The hosts of the job, where a scheduler has given it several and the run wants more than one process.
+fn hosts(layers: &mut Layers, devices: &Devices, allocation: Option<&Allocation>) {
+    let nproc = match layers.get("run.nproc") {
+        Some(Value::Integer(nproc)) => Some(*nproc as usize),
+        _ => None,
+    };
+    match allocation.filter(|_| nproc != Some(1)) {
+        Some(allocation) => {
+            let slots = allocation.slots(nproc, devices.per_host());
+            let hosts = || Value::Text(host_list(&slots));
+            resolve_auto(layers, "run.hosts", hosts, &allocation.origin);
+        }
+        None => {
+            let because = "the machine at hand";
+            resolve_auto(layers, "run.hosts", || Value::Text(String::new()), because);
+        }
+    }
 }
 
 /// The cores that a process has while its GPU computes; half of them where they compute too.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::command::{self, Stop, TrainCommand};
 use crate::dump;
+use crate::hosts::Allocation;
 use crate::machine::Machine;
 use crate::problem::{Problem, Problems};
 use crate::run_config::RunConfig;
@@ -31,7 +32,16 @@ const BYTES_MAX: u64 = 1 << 20;
 /// assert!(matches!(stop, Stop::Problems(problems) if problems.0.len() == 2));
 /// ```
 pub fn parse_train(arguments: &[OsString], machine: &Machine) -> Result<TrainCommand, Stop> {
-    command::train_command(arguments, machine, &read)
+    parse_train_in(arguments, machine, None)
+}
+
+/// The same where a scheduler has given this job several hosts, which are then those of the run unless it names others.
+pub fn parse_train_in(
+    arguments: &[OsString],
+    machine: &Machine,
+    allocation: Option<&Allocation>,
+) -> Result<TrainCommand, Stop> {
+    command::train_command(arguments, machine, allocation, &read)
 }
 
 /// Reads a run's `config.toml` at `path`: every key has to be there and resolved, and all problems

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::hosts::{host_list, host_slots};
 use crate::machine::Machine;
 use crate::origin::Origins;
 use crate::problem::Problem;
@@ -37,6 +38,8 @@ const RULES: &[Rule] = &[
     Rule { keys: &["run.deterministic", "run.nproc"], broken: processes_not_a_power_of_two },
     Rule { keys: &["run.deterministic", "run.virtual_ranks"], broken: ranks_not_a_power_of_two },
     Rule { keys: &["run.gpu", "run.nproc"], broken: processes_and_gpus },
+    Rule { keys: &["run.hosts", "run.gpu"], broken: unusable_hosts },
+    Rule { keys: &["run.nproc", "run.hosts"], broken: more_ranks_than_hosts_take },
     Rule {
         keys: &["train.sync_bn", "run.virtual_ranks", "run.nproc"],
         broken: shared_statistics_and_ranks,
@@ -174,6 +177,28 @@ fn processes_and_gpus(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             format!("run.nproc ({nproc}) is not a multiple of the {gpus} GPUs listed"),
             "leave nproc out for one process per GPU, or list as many GPUs as processes",
+        )
+    })
+}
+
+fn unusable_hosts(config: &RunConfig) -> Option<Breach> {
+    let problems = host_slots(&config.run.hosts, config.run.gpu.per_host()).err()?;
+    Some(Breach::new(
+        format!("run.hosts cannot be used: {}", problems.join("; ")),
+        "write each host once, with the number of its ranks, as in --hosts=a:4,b:4",
+    ))
+}
+
+fn more_ranks_than_hosts_take(config: &RunConfig) -> Option<Breach> {
+    let hosts = config.run.host_slots();
+    let (nproc, slots) = (config.run.nproc, hosts.iter().map(|host| host.slots).sum::<usize>());
+    (!hosts.is_empty() && nproc > slots).then(|| {
+        Breach::new(
+            format!(
+                "run.nproc ({nproc}) is more than the {slots} ranks that {} take",
+                host_list(&hosts)
+            ),
+            "leave nproc out, or give the hosts more ranks",
         )
     })
 }

@@ -1,6 +1,6 @@
 //! The rank's end of the control connection.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::message::{FromRank, Hello, Phase, ToRank};
+use super::proof;
 
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often the heartbeat looks whether there is news in between.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No challenge is longer.
+const CHALLENGE_BYTES_MAX: usize = 256;
 
 /// A launcher that does not read for so long is as good as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,18 +95,19 @@ impl Control {
     /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
     /// listener.
     ///
-    /// `orphaned` runs on the listener's thread when the launcher has gone; it is expected to end
-    /// the process.
+    /// `parted` runs on the listener's thread when the launcher has gone, or has told this rank to go; it is expected to
+    /// end the process.
     ///
     /// # Errors
-    /// When the launcher cannot be reached within five seconds.
+    /// When the launcher cannot be reached within five seconds, or says nothing for as long where it is on another host.
     pub fn connect(
         address: &str,
-        hello: Hello,
-        orphaned: impl FnOnce() + Send + 'static,
+        mut hello: Hello,
+        parted: impl FnOnce(Parting) + Send + 'static,
     ) -> Result<Self, ControlError> {
-        let stream =
-            open(address).map_err(|source| ControlError { address: address.to_owned(), source })?;
+        let stream = open(address)
+            .and_then(|stream| prove(&stream, &mut hello).map(|()| stream))
+            .map_err(|source| ControlError { address: address.to_owned(), source })?;
         let incoming = stream
             .try_clone()
             .map_err(|source| ControlError { address: address.to_owned(), source })?;
@@ -114,7 +119,7 @@ impl Control {
         };
         control.send(&FromRank::Hello(hello));
         let listener = control.clone();
-        thread::spawn(move || listener.listen(incoming, orphaned));
+        thread::spawn(move || listener.listen(incoming, parted));
         let beating = control.clone();
         thread::spawn(move || {
             let mut told_starting = true;
@@ -186,16 +191,49 @@ impl Control {
         }
     }
 
-    fn listen(&self, incoming: TcpStream, orphaned: impl FnOnce()) {
+    fn listen(&self, incoming: TcpStream, parted: impl FnOnce(Parting)) {
         for line in BufReader::new(incoming).lines() {
             let Ok(line) = line else { break };
             match serde_json::from_str::<ToRank>(&line) {
                 Ok(ToRank::Stop) => self.request_stop(),
-                Err(_) => break, // not our launcher's language: treat the connection as lost
+                Ok(ToRank::Leave) => return parted(Parting::Told),
+                // Not our launcher's language, or not at its time: treat the connection as lost.
+                Ok(ToRank::Challenge { .. }) | Err(_) => break,
             }
         }
-        orphaned();
+        parted(Parting::Lost);
     }
+}
+
+/// Why a rank is without its launcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// The launcher has gone, or cannot be reached any more.
+    Lost,
+    /// It has said that the run has failed.
+    Told,
+}
+
+/// A launcher on another host is not told the secret, but shown that it is known.
+fn prove(stream: &TcpStream, hello: &mut Hello) -> std::io::Result<()> {
+    if stream.peer_addr()?.ip().is_loopback() {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    // Byte by byte: what comes behind the first line is for the listener.
+    let mut line = Vec::new();
+    let mut from = stream;
+    while line.last() != Some(&b'\n') && line.len() < CHALLENGE_BYTES_MAX {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        line.extend(byte);
+    }
+    stream.set_read_timeout(None)?;
+    let Ok(ToRank::Challenge { nonce }) = serde_json::from_slice(&line) else {
+        return Err(std::io::Error::other("whoever listens there is no launcher of this version"));
+    };
+    hello.secret = proof(&hello.secret, &nonce, hello.rank);
+    Ok(())
 }
 
 fn open(address: &str) -> std::io::Result<TcpStream> {

@@ -41,7 +41,7 @@ pub enum FromRank {
 /// Who a rank is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The run's secret, from the environment.
+    /// The run's secret, from the environment; to another host, the [`super::proof`] of it.
     pub secret: String,
     /// Its number, `0..world_size`.
     pub rank: usize,
@@ -168,11 +168,18 @@ pub struct Failure {
 }
 
 /// What the launcher tells a rank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToRank {
     /// Finish the step, save a checkpoint, leave with 75.
     Stop,
+    /// The run has failed: end at once.
+    Leave,
+    /// First message to a rank of another host: prove that you know the secret, by [`super::proof`] of this.
+    Challenge {
+        /// Another one for every connection.
+        nonce: String,
+    },
 }
 
 #[cfg(test)]

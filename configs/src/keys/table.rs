@@ -128,9 +128,16 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "run.hosts",
         KeyKind::Text,
-        "Hosts as for mpirun --host, such as a:4,b:4; empty is this machine",
+        "Hosts and ranks on each, such as a:4,b:4; auto is those of a Slurm job, else this machine",
     )
+    .or_auto()
     .flags(&["hosts"]),
+    Key::new(
+        "run.interface",
+        KeyKind::Text,
+        "Network interface between hosts; empty is the one that leads to the others",
+    )
+    .flags(&["interface"]),
     Key::new("data.name", KeyKind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
     Key::new("data.root", KeyKind::Path, "Folder that holds the datasets"),
     Key::new("data.imb_type", KeyKind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hosts::{HostSlots, host_slots};
+
 /// Where and on what a run takes place; nothing here belongs to the learning problem itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,8 +55,29 @@ pub struct Run {
     pub wait_limit_seconds: u64,
     /// Seconds that a run which goes on waits for another launcher to leave its directory.
     pub lock_wait_seconds: u64,
-    /// Hosts as `mpirun --host` takes them, for example `a:4,b:4`; empty for this machine alone.
+    /// Hosts and the ranks on each, as [`crate::host_slots`] reads them, for example `a:4,b:4`; empty for this
+    /// machine alone.
     pub hosts: String,
+    /// Name of the network interface between hosts, on that of the launcher; empty for the one that leads
+    /// to the others.
+    pub interface: String,
+}
+
+impl Run {
+    /// The hosts of the run; none where it has this machine alone.
+    pub fn host_slots(&self) -> Vec<HostSlots> {
+        host_slots(&self.hosts, self.gpu.per_host()).unwrap_or_default() // they have passed their check
+    }
+}
+
+impl Devices {
+    /// Ranks that a host takes where nothing else says how many: one for each GPU, or one.
+    pub fn per_host(&self) -> usize {
+        match self {
+            Self::Cpu => 1,
+            Self::Gpus(ordinals) => ordinals.len(),
+        }
+    }
 }
 
 /// The devices that the ranks of one host use. Written `cpu`, or as a list of ordinals such as

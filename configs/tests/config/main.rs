@@ -26,7 +26,7 @@ fn train(arguments: &str, machine: &Machine, run_toml: &str) -> Result<TrainComm
         let is_there = path == Path::new("run.toml");
         if is_there { Ok(run_toml.to_owned()) } else { Err("there is no such file".to_owned()) }
     };
-    train_command(&arguments, machine, &read)
+    train_command(&arguments, machine, None, &read)
 }
 
 /// The command on a machine without a GPU, which must be right.

@@ -31,7 +31,8 @@ fn configs() -> impl Strategy<Value = RunConfig> {
         config.run.seed = counts.0;
         config.train.max_steps = (counts.1 > 0).then_some(counts.1);
         config.evaluation.tta = counts.2;
-        config.run.hosts.clone_from(&counts.3);
+        config.run.interface.clone_from(&counts.3);
+        config.run.hosts = ["", "a:4,b:4", "c"][words.1].to_owned();
         config.run.resume = counts.3.clone().into();
         config.run.run_dir = counts.3.into();
         config
@@ -96,11 +97,11 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
     insta::assert_snapshot!(from_toml(&text, "runs/a/config.toml").unwrap_err(), @r"
     the configuration has 5 problems
       - train.momentum is 9, but must be in [0, 1)
-        where: runs/a/config.toml, line 52
+        where: runs/a/config.toml, line 53
       - evaluation.tta is 1, but must be true or false
-        where: runs/a/config.toml, line 81
-      - unknown key evaluation.ttta
         where: runs/a/config.toml, line 82
+      - unknown key evaluation.ttta
+        where: runs/a/config.toml, line 83
         hint: did you mean evaluation.tta?
       - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6
@@ -119,7 +120,7 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     insta::assert_snapshot!(from_toml(&text, "config.toml").unwrap_err(), @r"
     the configuration has a problem
       - train.batch_size (64) is smaller than the 65 ranks
-        where: config.toml, line 49 and config.toml, line 7
+        where: config.toml, line 50 and config.toml, line 7
         hint: batch_size is global; give at least 65, or fewer ranks
     ");
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 use clap::builder::TypedValueParser;
+use lcsl_config::host_slots;
 use serde::Deserialize;
 
 use crate::fault::Fault;
@@ -57,8 +58,14 @@ pub fn run(asked: &AllreduceBench) -> Result<u8, Fault> {
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     let (mib, repeats) = (asked.mib.to_string(), asked.repeats.to_string());
     let words = ["bench-allreduce", "--mib", &mib, "--repeats", &repeats];
-    let command =
-        command::bench_allreduce(asked.nproc, &asked.hosts, &on, words.map(OsString::from));
+    let hosts = host_slots(&asked.hosts, 1).map_err(|problems| {
+        let what = format!("--hosts cannot be used: {}", problems.join("; "));
+        Fault::usage(
+            what,
+            "write each host once, with the number of its ranks, as in --hosts=a:4,b:4",
+        )
+    })?;
+    let command = command::bench_allreduce(asked.nproc, &hosts, &on, words.map(OsString::from));
     measure(&command, asked.json, shown)
 }
 

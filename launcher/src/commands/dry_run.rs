@@ -25,6 +25,7 @@ pub fn show(command: &TrainCommand, installed: Installed) -> Result<u8, Fault> {
             control: "127.0.0.1:PORT",
             secret: "SECRET",
             inherited: &inherited,
+            interface: None,
         },
     );
     if let Err(fault) = installed.complete() {

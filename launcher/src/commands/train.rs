@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, parse_train, to_toml};
+use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, host_list, parse_train_in, to_toml};
 
 use crate::commands::dry_run;
 use crate::fault::Fault;
 use crate::machine;
+use crate::ranks::allocation;
 use crate::ranks::group::{WorkerGroup, system_fault};
+use crate::ranks::interface::{self, Interface};
 use crate::ranks::programs::{SearchPaths, look};
 use crate::report::table;
 use crate::run_dir::{self, Opened};
@@ -20,7 +22,11 @@ use lcsl_run_dir::{RunDir, exit};
 
 /// Runs `lcsl train` with the arguments behind that word, and returns the exit code.
 pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
-    let mut command = match parse_train(arguments, &machine::look()) {
+    let (allocation, unlisted) = match allocation::look(&surroundings::variable) {
+        Ok(allocation) => (allocation, None),
+        Err(why) => (None, Some(why)),
+    };
+    let mut command = match parse_train_in(arguments, &machine::look(), allocation.as_ref()) {
         Ok(command) => command,
         Err(Stop::Text(text)) => return terminal::print(&text).map(|()| exit::DONE),
         Err(Stop::Problems(problems)) => {
@@ -30,7 +36,8 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     surroundings::check(&surroundings::variable)?;
     resolve_run_dir(&mut command.config, &command.origins)?;
     let foreign = surroundings::notes(&command.config, &surroundings::variable);
-    for note in command.notes.iter().chain(&foreign) {
+    let unlisted = unlisted.filter(|_| command.config.run.hosts.is_empty());
+    for note in command.notes.iter().chain(&foreign).chain(&unlisted) {
         terminal::show_note(note);
     }
     let installed = look(&SearchPaths::here(), command.config.run.nproc);
@@ -49,8 +56,17 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     for note in run_dir.notes() {
         terminal::show_note(note);
     }
+    let interface = match config.run.host_slots().as_slice() {
+        [] => None,
+        hosts => interface::choose(&config.run.interface, hosts)?,
+    };
+    if let Some(Interface { name, address, network, .. }) = &interface {
+        let hosts = host_list(&config.run.host_slots());
+        terminal::show_note(&format!("training on {hosts}, over {name} ({address} in {network})"));
+    }
     run_dir.write_config(&to_toml(config, &command.origins))?;
-    let group = WorkerGroup { config, rank, libtorch, run_dir, json: command.json };
+    let json = command.json;
+    let group = WorkerGroup { config, rank, libtorch, run_dir, interface, json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
-use lcsl_config::RunConfig;
+use lcsl_config::{HostSlots, RunConfig, host_list};
 
 use super::environment::{self, LaunchEnvironment, Variables};
 
@@ -20,6 +20,8 @@ pub struct LaunchCommand {
     pub arguments: Vec<OsString>,
     /// Variables, in the order in which they are shown.
     pub environment: Variables,
+    /// Whether the program is mpirun, and not the only rank itself.
+    pub through_mpirun: bool,
 }
 
 /// The command for a training run: one rank is started directly, several through mpirun.
@@ -53,16 +55,17 @@ fn ranks(
     rank_arguments: Vec<OsString>,
     environment: Variables,
 ) -> LaunchCommand {
-    if config.run.nproc == 1 {
-        return LaunchCommand { program: on.rank.into(), arguments: rank_arguments, environment };
+    // One rank of another host needs mpirun, too, which starts it there.
+    if config.run.nproc == 1 && config.run.hosts.is_empty() {
+        return alone(on, rank_arguments, environment);
     }
-    through_mpirun(config.run.nproc, &config.run.hosts, on, rank_arguments, environment)
+    through_mpirun(config.run.nproc, &config.run.host_slots(), on, rank_arguments, environment)
 }
 
 /// The command that times sums over `nproc` ranks: `words` are the verb and what follows it.
 pub fn bench_allreduce<const N: usize>(
     nproc: usize,
-    hosts: &str,
+    hosts: &[HostSlots],
     on: &LaunchEnvironment<'_>,
     words: [OsString; N],
 ) -> LaunchCommand {
@@ -72,7 +75,7 @@ pub fn bench_allreduce<const N: usize>(
 /// Starts `nproc` ranks with these arguments.
 fn through_mpirun(
     nproc: usize,
-    hosts: &str,
+    hosts: &[HostSlots],
     on: &LaunchEnvironment<'_>,
     rank_arguments: Vec<OsString>,
     mut environment: Variables,
@@ -80,16 +83,29 @@ fn through_mpirun(
     let mut arguments: Vec<OsString> =
         ["-np", &nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
     if !hosts.is_empty() {
-        arguments.extend(["--host".into(), hosts.into()]);
+        arguments.extend(["--host".into(), host_list(hosts).into()]);
         // Other hosts get variables only by name; mpirun's own (OMPI_…) travel by themselves.
-        for (name, _) in &environment {
-            arguments.extend(["-x".into(), (*name).into()]);
+        let named = environment.iter().map(|(name, _)| *name).chain(on.inherited.to_pass_on());
+        for name in named {
+            arguments.extend(["-x".into(), name.into()]);
+        }
+        if on.interface.is_some_and(|interface| interface.named) {
+            arguments.extend(["-x".into(), "NCCL_SOCKET_IFNAME".into()]);
         }
     }
     arguments.push(on.rank.into());
     arguments.extend(rank_arguments);
-    environment.extend(environment::of_mpirun(on));
-    LaunchCommand { program: "mpirun".into(), arguments, environment }
+    environment.extend(environment::of_mpirun(on, !hosts.is_empty()));
+    LaunchCommand { program: "mpirun".into(), arguments, environment, through_mpirun: true }
+}
+
+/// The only rank, started directly.
+fn alone(
+    on: &LaunchEnvironment<'_>,
+    arguments: Vec<OsString>,
+    environment: Variables,
+) -> LaunchCommand {
+    LaunchCommand { program: on.rank.into(), arguments, environment, through_mpirun: false }
 }
 
 /// A command of a single rank that reads a run: `verb` is `eval` or `export`, `rest` what follows
@@ -103,8 +119,7 @@ pub fn read_run(
 ) -> LaunchCommand {
     let mut arguments: Vec<OsString> = vec![verb.into(), run_dir.into()];
     arguments.extend(rest);
-    let environment = environment::of_rank(config, on);
-    LaunchCommand { program: on.rank.into(), arguments, environment }
+    alone(on, arguments, environment::of_rank(config, on))
 }
 
 impl LaunchCommand {
@@ -136,10 +151,12 @@ mod tests {
 
     use super::*;
     use crate::ranks::environment::Inherited;
+    use crate::ranks::interface::Interface;
 
     fn inherited() -> Inherited {
         let session = "/tmp/lcsl-0-h-9".into();
-        Inherited { library_path: None, devices: None, is_root: false, session }
+        let (library_path, devices, network) = (None, None, Vec::new());
+        Inherited { library_path, devices, is_root: false, session, network, in_slurm: false }
     }
 
     fn shown(flags: &[&str], change: impl Fn(&mut Inherited)) -> String {
@@ -154,6 +171,7 @@ mod tests {
             control: "127.0.0.1:4000",
             secret: "5ec7e7",
             inherited: &inherited,
+            interface: None,
         };
         let command = train(&config, &on);
         format!("{}{}", command.environment_lines(), command.shell_line())
@@ -188,6 +206,7 @@ mod tests {
         OMPI_MCA_oob_tcp_keepalive_time=5
         OMPI_MCA_oob_tcp_keepalive_intvl=2
         OMPI_MCA_oob_tcp_keepalive_probes=3
+        OMPI_MCA_odls_base_sigkill_timeout=5
         OMPI_MCA_orte_top_session_dir=/tmp/lcsl-0-h-9
         OMPI_ALLOW_RUN_AS_ROOT=1
         OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -209,7 +228,12 @@ mod tests {
         let (rank, libtorch) = (Path::new("/opt/lcsl/lcsl-rank"), Path::new("/opt/libtorch/lib"));
         let inherited = inherited();
         let on = LaunchEnvironment::uncontrolled(rank, libtorch, &inherited);
-        let command = bench_allreduce(2, "a:1,b:1", &on, ["bench-allreduce".into()]);
+        let command = bench_allreduce(
+            2,
+            &lcsl_config::host_slots("a,b", 1).unwrap(),
+            &on,
+            ["bench-allreduce".into()],
+        );
         let text = format!("{}{}", command.environment_lines(), command.shell_line());
         insta::assert_snapshot!(text, @r"
         LD_LIBRARY_PATH=/opt/libtorch/lib
@@ -218,6 +242,8 @@ mod tests {
         OMPI_MCA_oob_tcp_keepalive_time=5
         OMPI_MCA_oob_tcp_keepalive_intvl=2
         OMPI_MCA_oob_tcp_keepalive_probes=3
+        OMPI_MCA_odls_base_sigkill_timeout=5
+        OMPI_MCA_plm_rsh_args='-o BatchMode=yes -o ConnectTimeout=15'
         OMPI_MCA_orte_top_session_dir=/tmp/lcsl-0-h-9
         mpirun -np 2 --bind-to none --host 'a:1,b:1' -x LD_LIBRARY_PATH /opt/lcsl/lcsl-rank bench-allreduce
         ");
@@ -225,11 +251,74 @@ mod tests {
 
     #[test]
     fn listed_gpus_are_made_visible_in_the_order_given() {
-        let text = shown(&["--gpu=0,2", "--hosts=a:2", "--run_dir=r"], |inherited| {
+        let text = shown(&["--gpu=0,2", "--run_dir=r"], |inherited| {
             inherited.devices = Some("7,6,5,4".to_owned());
         });
         assert!(text.contains("\nCUDA_VISIBLE_DEVICES='7,5'\nLCSL_DEVICES_NARROWED=1\n"), "{text}");
-        let both = "-x CUDA_VISIBLE_DEVICES -x LCSL_DEVICES_NARROWED ";
-        assert!(text.contains("mpirun -np 2 ") && text.contains(both), "{text}");
+        assert!(text.contains("mpirun -np 2 "), "{text}");
+    }
+
+    /// Story: the launcher's own CUDA_VISIBLE_DEVICES was forced onto all hosts. Where Slurm had granted GPU 1 on the one
+    /// and GPU 0 on the other, both got 1.
+    #[test]
+    fn on_several_hosts_each_rank_looks_for_its_gpu_itself() {
+        let text = shown(&["--gpu=0,1", "--hosts=a,b", "--run_dir=r"], |inherited| {
+            inherited.devices = Some("2,3".to_owned());
+            inherited.network = vec!["NCCL_DEBUG".to_owned(), "OMPI_MCA_btl".to_owned()];
+            inherited.in_slurm = true;
+        });
+        assert!(!text.contains("CUDA_VISIBLE_DEVICES") && !text.contains("NARROWED"), "{text}");
+        assert!(text.contains("mpirun -np 4 --bind-to none --host 'a:2,b:2' "), "{text}");
+        assert!(text.contains(" -x NCCL_DEBUG ") && !text.contains("-x OMPI_MCA_btl"), "{text}");
+        assert!(text.contains("\nSLURM_OVERLAP=1\n"), "{text}");
+    }
+
+    /// Story: `--nproc=1 --hosts=h2:1` trained on the host that it was typed on.
+    #[test]
+    fn one_rank_of_another_host_is_started_there() {
+        let text = shown(&["--gpu=cpu", "--hosts=h2:1", "--run_dir=r"], |_| ());
+        assert!(text.contains("mpirun -np 1 --bind-to none --host h2:1 "), "{text}");
+    }
+
+    #[test]
+    fn mpi_keeps_to_the_interface_unless_a_person_has_set_it_up() {
+        let flags = ["--gpu=cpu", "--hosts=a,b", "--run_dir=r"];
+        let interface = Interface {
+            name: "eth0".to_owned(),
+            address: std::net::Ipv4Addr::new(10, 77, 0, 11),
+            network: "10.77.0.0/24".to_owned(),
+            named: true,
+        };
+        let shown = |network: &[&str]| {
+            let network = network.iter().map(|name| (*name).to_owned()).collect();
+            let inherited = Inherited { network, ..inherited() };
+            let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
+            let machine = Machine { cores: 8, gpus: None };
+            let config = parse_train(&flags, &machine).unwrap().config;
+            let (rank, libtorch) = (Path::new("/opt/lcsl-rank"), Some(Path::new("/opt/lib")));
+            let (control, secret, interface) = ("10.77.0.11:1", "s", Some(&interface));
+            let on = LaunchEnvironment {
+                rank,
+                libtorch,
+                control,
+                secret,
+                inherited: &inherited,
+                interface,
+            };
+            train(&config, &on).environment_lines()
+        };
+        let text = shown(&[]);
+        for line in [
+            "OMPI_MCA_plm_rsh_args='-o BatchMode=yes -o ConnectTimeout=15'",
+            "OMPI_MCA_oob_tcp_if_include=10.77.0.0/24",
+            "OMPI_MCA_btl_tcp_if_include=10.77.0.0/24",
+            "NCCL_SOCKET_IFNAME='=eth0'",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let text =
+            shown(&["OMPI_MCA_btl_tcp_if_exclude", "OMPI_MCA_plm_rsh_args", "NCCL_SOCKET_IFNAME"]);
+        assert!(text.contains("oob_tcp_if_include") && !text.contains("btl_tcp_if"), "{text}");
+        assert!(!text.contains("plm_rsh_args") && !text.contains("NCCL_SOCKET"), "{text}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use lcsl_collective::placement;
 use lcsl_config::{Devices, RunConfig};
 
+use super::interface::Interface;
 use super::leftovers;
 use super::libtorch::library_path;
 use crate::machine;
@@ -26,12 +27,15 @@ pub struct LaunchEnvironment<'a> {
     pub secret: &'a str,
     /// What the launcher has from where it was started.
     pub inherited: &'a Inherited,
+    /// The network interface between hosts, where it is known.
+    pub interface: Option<&'a Interface>,
 }
 
 impl<'a> LaunchEnvironment<'a> {
     /// That of ranks which answer once and are not watched.
     pub fn uncontrolled(rank: &'a Path, libtorch: &'a Path, inherited: &'a Inherited) -> Self {
-        Self { rank, libtorch: Some(libtorch), control: "", secret: "", inherited }
+        let (libtorch, interface) = (Some(libtorch), None);
+        Self { rank, libtorch, control: "", secret: "", inherited, interface }
     }
 }
 
@@ -46,6 +50,10 @@ pub struct Inherited {
     pub is_root: bool,
     /// The folder that its mpirun makes for its session, and removes.
     pub session: PathBuf,
+    /// Names of the variables by which a person sets up the libraries that move data between hosts, Open MPI's among them.
+    pub network: Vec<String>,
+    /// Whether it is part of a Slurm job.
+    pub in_slurm: bool,
 }
 
 impl Inherited {
@@ -56,7 +64,34 @@ impl Inherited {
             devices: machine::visible_devices(),
             is_root: rustix::process::getuid().is_root(),
             session: leftovers::session_here(),
+            network: network_variables(
+                std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()),
+            ),
+            in_slurm: std::env::var_os("SLURM_JOB_ID").is_some(),
         }
+    }
+}
+
+/// Those of the variables that set up NCCL, UCX, libfabric and Open MPI.
+fn network_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let families = ["NCCL_", "UCX_", "FI_", OPEN_MPI];
+    let mut names: Vec<String> =
+        names.filter(|name| families.iter().any(|family| name.starts_with(family))).collect();
+    names.sort();
+    names
+}
+
+/// How Open MPI's settings begin. They reach other hosts by themselves.
+const OPEN_MPI: &str = "OMPI_MCA_";
+
+impl Inherited {
+    /// Variables that other hosts get only by name.
+    pub(super) fn to_pass_on(&self) -> impl Iterator<Item = &str> {
+        self.network.iter().map(String::as_str).filter(|name| !name.starts_with(OPEN_MPI))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.network.iter().any(|set| set == name)
     }
 }
 
@@ -68,6 +103,9 @@ const MPIRUN_SETTINGS: &[(&str, &str)] = &[
     ("OMPI_MCA_oob_tcp_keepalive_time", "5"),
     ("OMPI_MCA_oob_tcp_keepalive_intvl", "2"),
     ("OMPI_MCA_oob_tcp_keepalive_probes", "3"),
+    // A scheduler's TERM reaches Open MPI's daemons, too. They wait so long before they pass it on, and again before they
+    // kill: 10 s for a rank to save, as its launcher has told it to by then, and not 2. So long they may outlive a run.
+    ("OMPI_MCA_odls_base_sigkill_timeout", "5"),
 ];
 
 /// What every rank needs, wherever it runs.
@@ -75,7 +113,11 @@ pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variabl
     let threads = config.run.threads.to_string();
     let mut environment: Variables =
         vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
-    if let Devices::Gpus(ordinals) = &config.run.gpu {
+    // What a scheduler has granted may have another number on every host, so there each rank looks for itself.
+    let alone = config.run.hosts.is_empty();
+    if let Devices::Gpus(ordinals) = &config.run.gpu
+        && alone
+    {
         let devices = placement::visible_devices(ordinals, on.inherited.devices.as_deref());
         environment.push(("CUDA_VISIBLE_DEVICES", devices.into()));
         environment.push((placement::NARROWED_VARIABLE, "1".into()));
@@ -91,10 +133,13 @@ pub(super) fn of_libtorch(on: &LaunchEnvironment<'_>) -> Variables {
     path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
 }
 
-/// What mpirun needs itself.
-pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>) -> Variables {
+/// What mpirun needs itself; `everywhere` where it starts ranks on other hosts.
+pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>, everywhere: bool) -> Variables {
     let mut environment: Variables =
         MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())).collect();
+    if everywhere {
+        environment.extend(between_hosts(on));
+    }
     // By default all mpirun of a user share a folder on each host, and one that ends removes it while another begins.
     environment.push(("OMPI_MCA_orte_top_session_dir", on.inherited.session.clone().into()));
     if on.inherited.is_root {
@@ -102,4 +147,48 @@ pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>) -> Variables {
         environment.push(("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1".into()));
     }
     environment
+}
+
+/// What mpirun needs to reach other hosts. What a person has set is left as it is.
+fn between_hosts(on: &LaunchEnvironment<'_>) -> Variables {
+    let mut settings: Variables = vec![
+        // A question that ssh asks where nobody can answer would stop it for ever.
+        ("OMPI_MCA_plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=15".into()),
+    ];
+    if let Some(Interface { name, network, named, .. }) = on.interface {
+        settings.push(("OMPI_MCA_oob_tcp_if_include", network.into()));
+        settings.push(("OMPI_MCA_btl_tcp_if_include", network.into()));
+        if *named {
+            settings.push(("NCCL_SOCKET_IFNAME", format!("={name}").into()));
+        }
+    }
+    // A choice of another kind is a choice, too: Open MPI takes one of the two.
+    let excludes = |name: &str| on.inherited.has(&name.replace("_include", "_exclude"));
+    settings.retain(|(name, _)| !on.inherited.has(name) && !excludes(name));
+    if on.inherited.in_slurm {
+        // mpirun starts its daemons by srun: beside the step that it may itself run in, and with its variables.
+        settings.extend([("SLURM_OVERLAP", "1".into()), ("SLURM_EXPORT_ENV", "ALL".into())]);
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_the_network_travel() {
+        let set = ["NCCL_DEBUG", "HOME", "UCX_TLS", "OMPI_MCA_btl", "NCCLX"].map(str::to_owned);
+        let network = network_variables(set.into_iter());
+        assert_eq!(network, ["NCCL_DEBUG", "OMPI_MCA_btl", "UCX_TLS"]);
+        let inherited = Inherited {
+            library_path: None,
+            devices: None,
+            is_root: false,
+            session: PathBuf::new(),
+            network,
+            in_slurm: false,
+        };
+        assert_eq!(inherited.to_pass_on().collect::<Vec<_>>(), ["NCCL_DEBUG", "UCX_TLS"]);
+    }
 }

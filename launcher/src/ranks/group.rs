@@ -11,15 +11,17 @@ use lcsl_config::{Method, Protocol, RunConfig};
 use crate::fault::Fault;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
+use crate::ranks::interface::Interface;
 use crate::ranks::leftovers;
 use crate::run_dir::LockedRunDir;
 use crate::supervise::display::{Display, Words};
 use crate::supervise::interrupts::Interrupts;
+use crate::supervise::server::Listen;
 use crate::supervise::state::Supervision;
 use crate::supervise::verdict::Verdict;
 use crate::supervise::watch::{Watch, watch};
 use crate::supervise::watchdog::Limits;
-use crate::supervise::{explain, processes, server};
+use crate::supervise::{explain, mpirun_log, processes, server};
 use crate::terminal;
 use lcsl_run_dir::{RunDir, exit};
 
@@ -39,6 +41,8 @@ pub struct WorkerGroup<'a> {
     pub libtorch: PathBuf,
     /// Where they work.
     pub run_dir: LockedRunDir,
+    /// The network interface between hosts, where it is known.
+    pub interface: Option<Interface>,
     /// Whether a script wants to hear how it ended.
     pub json: bool,
 }
@@ -81,8 +85,12 @@ impl WorkerGroup<'_> {
         interrupts: &mut Interrupts,
         secret: &str,
     ) -> Result<(End, bool), Fault> {
-        let everywhere = !self.config.run.hosts.is_empty();
-        let (control, heard) = server::listen(secret.to_owned(), everywhere)
+        let listen = match (&self.interface, self.config.run.hosts.is_empty()) {
+            (_, true) => Listen::Here,
+            (Some(interface), false) => Listen::At(interface.address),
+            (None, false) => Listen::Everywhere,
+        };
+        let (control, heard) = server::listen(secret.to_owned(), listen)
             .await
             .map_err(|error| system_fault("listen for the ranks", &error))?;
         let command = self.command(&control, secret);
@@ -103,6 +111,7 @@ impl WorkerGroup<'_> {
             supervision: Supervision::new(
                 self.config.run.nproc,
                 env!("CARGO_PKG_VERSION"),
+                self.config.run.host_slots(),
                 Duration::from_secs(self.config.run.start_limit_seconds),
                 limits(self.config),
             ),
@@ -121,7 +130,8 @@ impl WorkerGroup<'_> {
     fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
         let inherited = &Inherited::here();
         let (rank, libtorch) = (&self.rank, Some(self.libtorch.as_path()));
-        let on = LaunchEnvironment { rank, libtorch, control, secret, inherited };
+        let interface = self.interface.as_ref();
+        let on = LaunchEnvironment { rank, libtorch, control, secret, inherited, interface };
         command::train(self.config, &on)
     }
 }
@@ -162,9 +172,23 @@ fn announce(
                 exit::ABANDONED,
             )
         },
-        Verdict::NeverStarted(end) => explain::launch(&printed(log, log_start), log, *end),
-        Verdict::StartTooSlow { what } => explain::slow_start(what, &printed(log, log_start), log),
-        Verdict::Failed { what, hint, rank, exit_code } => {
+        Verdict::NeverStarted(end) => {
+            let printed = printed(log, log_start);
+            mpirun_log::of_launch(&mpirun_log::read(&printed), &log.display().to_string())
+                .unwrap_or_else(|| explain::launch(&printed, log, *end))
+        }
+        Verdict::StartTooSlow { what } => {
+            let printed = printed(log, log_start);
+            mpirun_log::of_launch(&mpirun_log::read(&printed), &log.display().to_string())
+                .unwrap_or_else(|| explain::slow_start(what, &printed, log))
+        }
+        Verdict::Failed { what, hint, rank, exit_code, is_certain } => {
+            let said = mpirun_log::read(&printed(log, log_start));
+            let of_host = mpirun_log::of_silent_death(&said).filter(|_| !is_certain);
+            let (what, hint) = match of_host {
+                Some((cause, remedy)) => (&format!("{cause}; {what}"), &Some(remedy.to_owned())),
+                None => (what, hint),
+            };
             let log = match rank {
                 Some(rank) => run_dir.log(*rank),
                 None => log.to_owned(),

@@ -1,11 +1,15 @@
 //! The ranks: what has to be installed for them ([`programs`], [`libtorch`]), the [`command`] that
-//! starts them and its [`environment`], ranks that [`answer`] a question, and the [`group`] that trains
-//! and first sweeps up [`leftovers`] of those that were killed.
+//! starts them and its [`environment`], the hosts of an [`allocation`], the [`interface`] between hosts and where ranks
+//! were [`placed`], ranks that [`answer`] a question, and the [`group`] that trains and first sweeps up [`leftovers`] of
+//! those that were killed.
 
+pub mod allocation;
 pub mod answer;
 pub mod command;
 pub mod environment;
 pub mod group;
+pub mod interface;
 pub mod leftovers;
 pub mod libtorch;
+pub mod placed;
 pub mod programs;

@@ -172,6 +172,7 @@ fn may_differ(path: &str, deterministic: bool) -> bool {
         | "run.hang_limit_seconds"
         | "run.wait_limit_seconds"
         | "run.hosts"
+        | "run.interface"
         | "run.nproc"
         | "run.check_collectives"
         | "run.compare_every_steps"

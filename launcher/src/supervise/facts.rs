@@ -1,6 +1,7 @@
 //! What is known of a run and its ranks, whatever is done about it and said of it.
 
 use lcsl_collective::control::{Failure, Hello, Phase};
+use lcsl_config::HostSlots;
 
 /// Everything that a verdict is made from.
 #[derive(Debug)]
@@ -15,19 +16,22 @@ pub(super) struct Facts {
     pub(super) lost: Vec<usize>,
     /// A rank that cannot belong to this run.
     pub(super) misfit: Option<Misfit>,
+    /// The hosts that were asked for; none for this one alone.
+    pub(super) hosts: Vec<HostSlots>,
     /// How the started program ended, once it has.
     pub(super) child: Option<ChildEnd>,
 }
 
 impl Facts {
     /// Of a run of so many ranks, of which nothing was heard yet.
-    pub(super) fn of(ranks: usize) -> Self {
+    pub(super) fn of(ranks: usize, hosts: Vec<HostSlots>) -> Self {
         Self {
             ranks: vec![RankStatus::default(); ranks],
             culprits: Vec::new(),
             bystanders: Vec::new(),
             lost: Vec::new(),
             misfit: None,
+            hosts,
             child: None,
         }
     }
@@ -62,6 +66,8 @@ pub(super) enum Misfit {
     Version { hello: Hello, ours: &'static str },
     /// It counts itself into another world, or is there twice.
     World { hello: Hello },
+    /// It runs on another host than was asked for: a sentence.
+    Place { what: String },
 }
 
 /// How the started program ended.

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
 
 use super::facts::ChildEnd;
+use super::tether::tether;
 use crate::ranks::command::LaunchCommand;
 
 /// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with
@@ -25,6 +26,9 @@ pub fn start(command: &LaunchCommand, log: &File) -> io::Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)
         .process_group(0);
+    if command.through_mpirun {
+        tether(&mut starting);
+    }
     tokio::process::Command::from(starting).spawn()
 }
 

@@ -3,14 +3,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lcsl_collective::control::{FromRank, Hello, ToRank};
+use lcsl_collective::control::{FromRank, Hello, ToRank, is_same_secret, proof};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
+
+use super::processes;
 
 /// How long a connection may take to say hello. Only our ranks know the address, but any local
 /// process can find it.
@@ -21,6 +24,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// No message comes near this many bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Connections that have not shown the secret yet. More wait in the system's queue, so that a flood of them takes neither
+/// memory nor descriptors; ranks come through within [`HELLO_TIMEOUT`].
+const STRANGERS_MAX: usize = 256;
 
 /// Messages that may wait for the launcher; beyond them, ranks wait.
 const QUEUE: usize = 1024;
@@ -52,27 +59,42 @@ impl Caller {
     }
 }
 
-/// Listens, and returns the address for ranks and what is heard. `everywhere` accepts other hosts
-/// too.
-pub async fn listen(
-    secret: String,
-    everywhere: bool,
-) -> io::Result<(String, mpsc::Receiver<Heard>)> {
-    let ip = if everywhere { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+/// From where ranks connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// From this host alone.
+    Here,
+    /// Through the interface that has this address.
+    At(Ipv4Addr),
+    /// From anywhere, by this host's name: it is not known which interface leads to the other hosts.
+    Everywhere,
+}
+
+/// Listens, and returns the address for ranks and what is heard.
+pub async fn listen(secret: String, from: Listen) -> io::Result<(String, mpsc::Receiver<Heard>)> {
+    let ip = match from {
+        Listen::Here => Ipv4Addr::LOCALHOST,
+        Listen::At(address) => address,
+        Listen::Everywhere => Ipv4Addr::UNSPECIFIED,
+    };
     let listener = TcpListener::bind(SocketAddr::from((ip, 0))).await?;
     let port = listener.local_addr()?.port();
-    let host = if everywhere {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
-    } else {
-        ip.to_string()
+    let host = match from {
+        Listen::Everywhere => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        Listen::Here | Listen::At(_) => ip.to_string(),
     };
     let (heard, receiver) = mpsc::channel(QUEUE);
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     tokio::spawn(async move {
         loop {
+            let Ok(stranger) = strangers.clone().acquire_owned().await else { return };
             // An error here belongs to one caller, or to a shortage that passes; neither may end
             // the listening.
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(serve(stream, secret.clone(), heard.clone()))),
+                Ok((stream, _)) => {
+                    let proven = from != Listen::Here;
+                    tokio::spawn(serve(stream, secret.clone(), proven, heard.clone(), stranger));
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -80,19 +102,38 @@ pub async fn listen(
     Ok((format!("{host}:{port}"), receiver))
 }
 
-/// Hears out one connection. Whoever does not know the secret is dropped without an answer.
-async fn serve(stream: TcpStream, secret: String, heard: mpsc::Sender<Heard>) {
+/// Hears out one connection. Whoever does not know the secret is dropped without an answer. Where it is to be `proven`,
+/// it is not sent; a rank counts as a `stranger` until then.
+async fn serve(
+    stream: TcpStream,
+    mut secret: String,
+    proven: bool,
+    heard: mpsc::Sender<Heard>,
+    stranger: OwnedSemaphorePermit,
+) {
     let _ = stream.set_nodelay(true);
     let (incoming, outgoing) = stream.into_split();
-    let mut incoming = BufReader::new(incoming);
+    let (mut incoming, mut caller) = (BufReader::new(incoming), Caller(outgoing));
+    let nonce = proven.then(processes::new_secret);
+    let nonce = match nonce.transpose() {
+        Ok(nonce) => nonce,
+        Err(_) => return, // the system gives no random bytes, so nobody can be trusted
+    };
+    if let Some(nonce) = &nonce {
+        caller.tell(ToRank::Challenge { nonce: nonce.clone() }).await;
+    }
     let Ok(Some(FromRank::Hello(hello))) = timeout(HELLO_TIMEOUT, next(&mut incoming)).await else {
         return;
     };
-    if hello.secret != secret {
+    let rank = hello.rank;
+    if let Some(nonce) = nonce {
+        secret = proof(&secret, &nonce, rank);
+    }
+    if !is_same_secret(&hello.secret, &secret) {
         return;
     }
-    let rank = hello.rank;
-    if heard.send(Heard::Joined(hello, Caller(outgoing))).await.is_err() {
+    drop(stranger);
+    if heard.send(Heard::Joined(hello, caller)).await.is_err() {
         return;
     }
     while let Some(message) = next(&mut incoming).await {
@@ -127,7 +168,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_rank_is_heard_until_its_connection_ends() {
-        let (address, mut heard) = listen("s".to_owned(), false).await.unwrap();
+        let (address, mut heard) = listen("s".to_owned(), Listen::Here).await.unwrap();
         let text =
             format!("{}\n{{\"message\":\"finished\",\"exit_code\":0}}\n{{\"mess", hello("s"));
         drop(connect(&address, &text).await);
@@ -139,7 +180,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn strangers_are_dropped() {
-        let (address, mut heard) = listen("s".to_owned(), false).await.unwrap();
+        let (address, mut heard) = listen("s".to_owned(), Listen::Here).await.unwrap();
         for text in ["GET / HTTP/1.1\r\n\r\n".to_owned(), hello("other") + "\n"] {
             let mut stream = connect(&address, &text).await;
             let mut answer = Vec::new();
@@ -149,9 +190,52 @@ mod tests {
         assert!(heard.try_recv().is_err(), "nothing a stranger says is heard");
     }
 
+    /// Story: between hosts the secret went over the network as it is.
+    #[tokio::test(flavor = "current_thread")]
+    async fn between_hosts_the_secret_is_proven_and_not_sent() {
+        let at = Listen::At(Ipv4Addr::LOCALHOST);
+        let (address, mut heard) = listen("s".to_owned(), at).await.unwrap();
+        for knows_it in [false, true] {
+            let stream = TcpStream::connect(&address).await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let Ok(ToRank::Challenge { nonce }) = serde_json::from_str(&line) else {
+                panic!("{line}")
+            };
+            let shown = if knows_it { proof("s", &nonce, 1) } else { "s".to_owned() };
+            stream.write_all((hello(&shown) + "\n").as_bytes()).await.unwrap();
+            if knows_it {
+                assert!(
+                    matches!(heard.recv().await, Some(Heard::Joined(hello, _)) if hello.rank == 1)
+                );
+            } else {
+                let mut answer = Vec::new();
+                let _ = stream.read_to_end(&mut answer).await;
+                assert!(
+                    answer.is_empty() && heard.try_recv().is_err(),
+                    "the secret itself is no proof"
+                );
+            }
+        }
+    }
+
+    /// A flood of connections that say nothing keeps no rank out.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_flood_of_strangers_is_waited_out() {
+        let (address, mut heard) = listen("s".to_owned(), Listen::Here).await.unwrap();
+        let mut flood = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            flood.push(TcpStream::connect(&address).await.unwrap());
+        }
+        let _rank = connect(&address, &(hello("s") + "\n")).await;
+        drop(flood);
+        assert!(matches!(heard.recv().await, Some(Heard::Joined(..))));
+    }
+
     #[tokio::test(flavor = "current_thread")]
     async fn a_rank_is_told_to_stop() {
-        let (address, mut heard) = listen("s".to_owned(), false).await.unwrap();
+        let (address, mut heard) = listen("s".to_owned(), Listen::Here).await.unwrap();
         let mut stream = connect(&address, &(hello("s") + "\n")).await;
         let Some(Heard::Joined(_, mut caller)) = heard.recv().await else { panic!("not joined") };
         caller.tell(ToRank::Stop).await;

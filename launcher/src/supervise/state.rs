@@ -17,12 +17,14 @@
 use std::time::Duration;
 
 use lcsl_collective::control::{FromRank, Hello, Score, TrainProgress};
+use lcsl_config::HostSlots;
 
 use super::facts::{ChildEnd, Facts, LastWord, Misfit, RankStatus};
 use super::interrupts::Asking;
 use super::start::Start;
 use super::verdict::{self, Verdict};
 use super::watchdog::{Finding, Limits, Watchdog};
+use crate::ranks::placed::misplaced;
 use lcsl_run_dir::RankRecord;
 
 /// How long others may speak after the first sign of trouble.
@@ -123,10 +125,16 @@ pub struct Supervision {
 
 impl Supervision {
     /// Expects `ranks` ranks of program version `version`, all of which have to come: with at most
-    /// `start_limit` from one to the next, and within `limits` afterwards.
-    pub fn new(ranks: usize, version: &'static str, start_limit: Duration, limits: Limits) -> Self {
+    /// `start_limit` from one to the next, on the `hosts` that were asked for, and within `limits` afterwards.
+    pub fn new(
+        ranks: usize,
+        version: &'static str,
+        hosts: Vec<HostSlots>,
+        start_limit: Duration,
+        limits: Limits,
+    ) -> Self {
         Self {
-            facts: Facts::of(ranks),
+            facts: Facts::of(ranks, hosts),
             version,
             asked_to_stop: false,
             keyboard: None,
@@ -185,7 +193,12 @@ impl Supervision {
         *status = RankStatus { hello: Some(hello), connected: true, ..RankStatus::default() };
         let records: Option<Vec<RankRecord>> =
             self.facts.ranks.iter().map(|status| status.hello.as_ref().map(record)).collect();
-        actions.extend(records.map(Action::RecordRanks));
+        let Some(records) = records else { return };
+        let found: Vec<&str> = records.iter().map(|record| record.host.as_str()).collect();
+        if let Some(what) = misplaced(&self.facts.hosts, &found) {
+            self.facts.misfit.get_or_insert(Misfit::Place { what });
+        }
+        actions.push(Action::RecordRanks(records));
     }
 
     fn hear(&mut self, now: Duration, rank: usize, message: FromRank, actions: &mut Vec<Action>) {

@@ -37,6 +37,8 @@ pub enum Verdict {
         rank: Option<usize>,
         /// The exit code.
         exit_code: u8,
+        /// Whether somebody who saw it has said so; where not, what mpirun knows of hosts may explain it.
+        is_certain: bool,
     },
 }
 
@@ -48,6 +50,7 @@ pub(super) fn of(run: &Facts) -> Verdict {
     match &run.misfit {
         Some(Misfit::Version { hello, ours }) => return other_version(hello, ours),
         Some(Misfit::World { hello }) => return other_world(hello, run.ranks.len()),
+        Some(Misfit::Place { what }) => return other_place(what),
         None => {}
     }
     if let Some(&rank) = run.culprits.first() {
@@ -91,6 +94,7 @@ fn other_version(hello: &Hello, ours: &str) -> Verdict {
         hint: Some("build both together with `make build`".to_owned()),
         rank: None,
         exit_code: exit::USAGE,
+        is_certain: true,
     }
 }
 
@@ -109,6 +113,22 @@ fn other_world(hello: &Hello, expected: usize) -> Verdict {
         ),
         rank: None,
         exit_code: exit::USAGE,
+        is_certain: true,
+    }
+}
+
+/// A rank that runs elsewhere than was asked for.
+fn other_place(what: &str) -> Verdict {
+    Verdict::Failed {
+        what: what.to_owned(),
+        hint: Some(
+            "under Slurm only the hosts of the job can be used; `mpirun --host` has to take the hosts as they are \
+             written"
+                .to_owned(),
+        ),
+        rank: None,
+        exit_code: exit::USAGE,
+        is_certain: true,
     }
 }
 
@@ -122,6 +142,7 @@ fn failed(run: &Facts, rank: usize) -> Verdict {
         hint: failure.hint.clone(),
         rank: Some(rank),
         exit_code: u8::try_from(failure.exit_code).unwrap_or(exit::BUG),
+        is_certain: !failure.bystander,
     }
 }
 
@@ -150,6 +171,7 @@ fn lost(run: &Facts, rank: usize) -> Verdict {
         ),
         rank: Some(rank),
         exit_code: exit::RANK_FAILED,
+        is_certain: false,
     }
 }
 
@@ -159,6 +181,7 @@ fn mpirun_killed(signal: i32) -> Verdict {
         hint: Some("go on from the newest checkpoint with --resume auto".to_owned()),
         rank: None,
         exit_code: exit::RANK_FAILED,
+        is_certain: true,
     }
 }
 
@@ -196,7 +219,8 @@ fn left_alone(run: &Facts) -> Verdict {
 }
 
 fn plain_failure(what: String) -> Verdict {
-    Verdict::Failed { what, hint: None, rank: None, exit_code: exit::RANK_FAILED }
+    let (hint, rank, exit_code) = (None, None, exit::RANK_FAILED);
+    Verdict::Failed { what, hint, rank, exit_code, is_certain: false }
 }
 
 fn finished_with(status: &RankStatus) -> Option<i32> {

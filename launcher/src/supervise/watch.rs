@@ -92,7 +92,13 @@ async fn attend(
                     (at.announce)(&decided);
                     verdict = Some(decided);
                 }
-                Action::Terminate => processes::terminate(group.filter(|_| alive)),
+                Action::Terminate => {
+                    // Those on other hosts are out of our reach otherwise.
+                    for caller in callers.values_mut() {
+                        caller.tell(ToRank::Leave).await;
+                    }
+                    processes::terminate(group.filter(|_| alive));
+                }
                 Action::Kill => processes::kill(group.filter(|_| alive), at.secret),
                 Action::Leave => return Ok(verdict.take().expect("a verdict precedes leaving")),
             }

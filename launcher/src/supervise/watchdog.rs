@@ -239,7 +239,8 @@ fn is_long(phase: Phase) -> bool {
 }
 
 fn failed(what: String, hint: &str, rank: Option<usize>) -> Verdict {
-    Verdict::Failed { what, hint: Some(hint.to_owned()), rank, exit_code: exit::RANK_FAILED }
+    let (hint, exit_code) = (Some(hint.to_owned()), exit::RANK_FAILED);
+    Verdict::Failed { what, hint, rank, exit_code, is_certain: true }
 }
 
 fn silent(status: &RankStatus, rank: usize, since: Duration) -> Verdict {

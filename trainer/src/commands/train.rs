@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lcsl_collective::control::{
-    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Hello, SECRET_VARIABLE,
+    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Hello, Parting, SECRET_VARIABLE,
 };
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_run_dir::RunDir;
@@ -64,14 +64,23 @@ pub(crate) fn run(asked: Train) -> ExitCode {
             preflight::compare_data(run.context.world.as_mut(), &run.data_module)
                 .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
-                run.context.leave()?;
+                if ending == Ending::Stopped {
+                    // Said before the ranks part, which they cannot do any more where a scheduler has already ended
+                    // the daemons of MPI. The launcher waits for the word of rank 0, which has saved the checkpoint.
+                    last_words::no_more();
+                    control.close(&FromRank::Finished { exit_code: STOPPED.into() });
+                }
+                let parted = run.context.leave();
+                if ending == Ending::Finished {
+                    parted?
+                }
                 Ok(ending)
             });
             ended.map_err(|error| failure::of_training(&error))
         });
     let (exit_code, last_word) = match trained {
         Ok(Ending::Finished) => (DONE.into(), FromRank::Finished { exit_code: DONE.into() }),
-        Ok(Ending::Stopped) => (STOPPED.into(), FromRank::Finished { exit_code: STOPPED.into() }),
+        Ok(Ending::Stopped) => return ExitCode::from(STOPPED),
         Err(failure) => {
             tracing::error!("{}", failure.what);
             (failure.exit_code, FromRank::Failed(failure))
@@ -126,10 +135,14 @@ fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlE
         device,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let orphaned = || {
-        std::thread::sleep(ORPHAN_GRACE);
-        tracing::error!("the launcher has gone; this rank ends too");
+    let parted = |why| {
+        if why == Parting::Lost {
+            std::thread::sleep(ORPHAN_GRACE);
+            tracing::error!("the launcher has gone; this rank ends too");
+        } else {
+            tracing::error!("the launcher says that the run has failed; this rank ends too");
+        }
         last_words::leave(RANK_FAILED);
     };
-    Control::connect(&address, hello, orphaned)
+    Control::connect(&address, hello, parted)
 }

@@ -59,6 +59,7 @@ const UNSAFE: &[&str] = &[
     "data/src/prefetch.rs",                 // an instruction that takes an address
     "data/src/shard/mapping.rs",            // a mapped file may change under us
     "data/src/shard/sigbus.rs",             // a signal handler
+    "launcher/src/supervise/tether.rs",     // what happens between fork and exec
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
     "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients

@@ -17,7 +17,7 @@ struct Scene {
 
 impl Scene {
     fn of(ranks: usize) -> Self {
-        let mut facts = Facts::of(ranks);
+        let mut facts = Facts::of(ranks, Vec::new());
         for (rank, status) in facts.ranks.iter_mut().enumerate() {
             status.hello = Some(Hello {
                 secret: String::new(),

@@ -21,7 +21,7 @@ pub(super) struct Story {
 pub(super) fn story(ranks: usize) -> Story {
     let (silence, rest) = (Duration::from_secs(12), Duration::ZERO);
     let limits = Limits { silence, hang: rest, wait: rest };
-    let run = Supervision::new(ranks, "1.0", Duration::from_secs(60), limits);
+    let run = Supervision::new(ranks, "1.0", Vec::new(), Duration::from_secs(60), limits);
     Story { run, now: Duration::ZERO, done: Vec::new() }
 }
 
