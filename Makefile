@@ -3,7 +3,7 @@
 # One cargo profile is built here, release: torch-sys compiles a large C++ file, and this way it does so once.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo portable test pytorch
+.PHONY: help setup build demo portable test test-cluster pytorch
 
 # rustup puts cargo here; a shell that was open before Rust was installed does not know the folder yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -20,7 +20,7 @@ PORTABLE := --workspace --no-default-features --features lcsl-trainer/engine
 step = @printf '\n[%s] cargo %s\n' "$$(date +%T)" '$(1)'; $(CARGO) $(1)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install Debian packages (as root) and libtorch 2.11.0, once; LIBTORCH=FOLDER names one that is there
 	@scripts/setup.sh
@@ -41,8 +41,10 @@ portable: setup ## check that everything works without the optional features, an
 # The pure tests come first: they need seconds. They are the ones that run with debug assertions. Without default features
 # only their crates are linted, in their profile, so that what is compiled for the one serves the other.
 # In CI the tests against PyTorch must run, so there it is fetched; a person decides about 3 GB.
+# LCSL_CLUSTER=1 has the tests on a cluster run, which `make test-cluster` runs alone.
 test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, then run all tests
 	@scripts/setup.sh lints
+	@[ -z "$$LCSL_CLUSTER" ] || scripts/setup.sh cluster
 	$(call step,fmt --all --check)
 	$(call step,pure-clippy)
 	$(call step,pure)
@@ -50,6 +52,10 @@ test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, th
 	$(call step,test --release --workspace)
 	@[ -e .deps/venv/.pytorch-done ] || \
 	echo "The tests against PyTorch run only where it is found; \`make pytorch\` adds it to .deps/venv (about 3 GB)."
+
+test-cluster: build ## install sshd and Slurm (as root), then train on two hosts over ssh and under Slurm, on this machine
+	@scripts/setup.sh cluster
+	LCSL_CLUSTER=1 $(CARGO) test --release --test cluster
 
 pytorch: setup ## add PyTorch's Python package to .deps/venv, for the tests against it (about 3 GB)
 	@scripts/setup.sh pytorch

@@ -4,6 +4,7 @@
 #   scripts/setup.sh            packages and libtorch (what `make setup` runs)
 #   scripts/setup.sh pytorch    and the whole Python package in .deps/venv, for the tests against PyTorch
 #   scripts/setup.sh lints      rustfmt and clippy, where rustup left them out
+#   scripts/setup.sh cluster    sshd and Slurm, for the tests on a cluster
 #
 # Read from the environment: LIBTORCH, a folder with libtorch 2.11.0; PACKAGES=skip, for machines on which MPI and
 # libclang come from somewhere other than Debian packages.
@@ -21,6 +22,7 @@ readonly torch=2.11.0
 readonly cuda_libraries=(nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 # g++ stands here because torch-sys compiles C++, and Debian's gcc does not bring it. cmake and nasm build libjpeg-turbo.
 readonly packages=(libopenmpi-dev openmpi-bin libclang-dev dataset-fashion-mnist pkg-config g++ cmake nasm)
+readonly packages_of_the_cluster=(slurm-wlm munge openssh-server openssh-client iproute2 procps)
 readonly venv=.deps/venv
 readonly link=.deps/libtorch
 
@@ -31,10 +33,14 @@ main() {
             set_up_lints
             return
             ;;
-        *) fail 2 "unknown goal '$1'" "say one of: libtorch pytorch lints" ;;
+        cluster)
+            set_up_packages "${packages_of_the_cluster[@]}"
+            return
+            ;;
+        *) fail 2 "unknown goal '$1'" "say one of: libtorch pytorch lints cluster" ;;
     esac
     check_tools
-    set_up_packages
+    set_up_packages "${packages[@]}"
     mkdir -p .deps
     take_turns
     if ! already_set_up; then
@@ -87,14 +93,15 @@ set_up_lints() {
     done
 }
 
+# set_up_packages PACKAGE…
 set_up_packages() {
-    local missing=() package line
+    local wanted=("$@") missing=() package line
     [ "${PACKAGES-}" != skip ] || return 0
     if ! command -v dpkg-query >/dev/null; then
-        say "not a Debian system, so no packages are installed; the build needs what these hold: ${packages[*]}"
+        say "not a Debian system, so no packages are installed; what these hold is needed: ${wanted[*]}"
         return
     fi
-    for package in "${packages[@]}"; do
+    for package in "${wanted[@]}"; do
         dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0

@@ -135,17 +135,12 @@ fn hosts(layers: &mut Layers, devices: &Devices, allocation: Option<&Allocation>
         Some(Value::Integer(nproc)) => Some(*nproc as usize),
         _ => None,
     };
-    match allocation.filter(|_| nproc != Some(1)) {
-        Some(allocation) => {
-            let slots = allocation.slots(nproc, devices.per_host());
-            let hosts = || Value::Text(host_list(&slots));
-            resolve_auto(layers, "run.hosts", hosts, &allocation.origin);
-        }
-        None => {
-            let because = "the machine at hand";
-            resolve_auto(layers, "run.hosts", || Value::Text(String::new()), because);
-        }
+    if let Some(allocation) = allocation.filter(|_| nproc != Some(1)) {
+        let slots = allocation.slots(nproc, devices.per_host());
+        let hosts = || Value::Text(host_list(&slots));
+        resolve_auto(layers, "run.hosts", hosts, &allocation.origin);
     }
+    resolve_auto(layers, "run.hosts", || Value::Text(String::new()), "the machine at hand");
 }
 
 /// The cores that a process has while its GPU computes; half of them where they compute too.

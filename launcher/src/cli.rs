@@ -8,7 +8,9 @@ use clap_complete::Shell;
 
 #[cfg(feature = "data")]
 use crate::commands::data;
-use crate::commands::{bench_allreduce, bench_step, documents, eval, export, train, version};
+use crate::commands::{
+    bench_allreduce, bench_step, documents, eval, export, submit, train, version,
+};
 use crate::fault::Fault;
 use crate::terminal;
 use lcsl_run_dir::exit;
@@ -21,7 +23,7 @@ struct Arguments {
     command: Command,
 }
 
-/// The commands besides `train`, which reads its own arguments: they come from the table of keys.
+/// The commands besides `train` and `submit`, which read their own arguments: they come from the table of keys.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measure the selected model of a run again
@@ -60,6 +62,7 @@ enum Bench {
 pub fn run(arguments: &[OsString]) -> u8 {
     let done = match arguments.get(1) {
         Some(name) if name == "train" => train::run(&arguments[2..]),
+        Some(name) if name == "submit" => submit::run(&arguments[2..]),
         Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
             Ok(Command::Eval(asked)) => eval::run(&asked),
@@ -96,10 +99,12 @@ fn wants_json(arguments: &[OsString]) -> bool {
     arguments.iter().any(|argument| argument == "--json" || argument == "--json=true")
 }
 
-/// All commands, with `train`, whose arguments come from the table of keys.
+/// All commands, with `train` and `submit`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let command = Arguments::command().subcommand(train);
-    let mut order = vec!["train", "eval", "export", "data", "bench", "completions", "man"];
+    let submit = submit::command(train.clone());
+    let command = Arguments::command().subcommand(train).subcommand(submit);
+    let mut order =
+        vec!["train", "submit", "eval", "export", "data", "bench", "completions", "man"];
     order.retain(|name| command.find_subcommand(name).is_some()); // `data` is a feature
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))
@@ -120,7 +125,7 @@ mod tests {
     fn every_command_has_a_page_and_train_lists_its_flags() {
         let pages = documents::pages(command(lcsl_config::train_clap_command())).unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        assert!(names.starts_with(&["lcsl.1", "lcsl-train.1", "lcsl-eval.1"]), "{names:?}");
+        assert!(names.starts_with(&["lcsl.1", "lcsl-train.1", "lcsl-submit.1"]), "{names:?}");
         let train = String::from_utf8(pages[1].1.clone()).unwrap();
         assert!(train.contains(r"\-\-imb_factor"), "{train}");
     }

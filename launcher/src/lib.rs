@@ -12,6 +12,7 @@
 //!   configuration, and the group of them that works on one run. [`run_dir`]: whether a run may begin
 //!   there, and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
+//! - [`slurm`]: batch scripts.
 //! - [`report`]: the figures of a finished run as a table.
 //! - [`fault`], [`terminal`]: how all of them say what is wrong, and where it is written.
 
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod ranks;
 pub mod report;
 pub mod run_dir;
+pub mod slurm;
 pub mod supervise;
 pub mod surroundings;
 pub mod terminal;

@@ -95,11 +95,12 @@ impl Control {
     /// Connects to the launcher at `address`, says hello, and starts the heartbeat and the
     /// listener.
     ///
-    /// `parted` runs on the listener's thread when the launcher has gone, or has told this rank to go; it is expected to
-    /// end the process.
+    /// `parted` runs on the listener's thread when the launcher has gone, or has told this rank to go; it is expected
+    /// to end the process.
     ///
     /// # Errors
-    /// When the launcher cannot be reached within five seconds, or says nothing for as long where it is on another host.
+    /// When the launcher cannot be reached within five seconds, or says nothing for as long where it is on another
+    /// host.
     pub fn connect(
         address: &str,
         mut hello: Hello,

@@ -3,6 +3,7 @@
 
 mod defaults;
 mod help;
+mod hosts;
 mod layers;
 mod problems;
 mod published;

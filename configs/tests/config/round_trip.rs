@@ -32,7 +32,7 @@ fn configs() -> impl Strategy<Value = RunConfig> {
         config.train.max_steps = (counts.1 > 0).then_some(counts.1);
         config.evaluation.tta = counts.2;
         config.run.interface.clone_from(&counts.3);
-        config.run.hosts = ["", "a:4,b:4", "c"][words.1].to_owned();
+        ["", "a:4,b:4", "c"][words.1].clone_into(&mut config.run.hosts);
         config.run.resume = counts.3.clone().into();
         config.run.run_dir = counts.3.into();
         config

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod dry_run;
 pub mod eval;
 pub mod export;
+pub mod submit;
 pub mod train;
 mod trained;
 pub mod version;

@@ -258,8 +258,8 @@ mod tests {
         assert!(text.contains("mpirun -np 2 "), "{text}");
     }
 
-    /// Story: the launcher's own CUDA_VISIBLE_DEVICES was forced onto all hosts. Where Slurm had granted GPU 1 on the one
-    /// and GPU 0 on the other, both got 1.
+    /// Story: the launcher's own `CUDA_VISIBLE_DEVICES` was forced onto all hosts. Where Slurm had granted GPU 1 on
+    /// the one and GPU 0 on the other, both got 1.
     #[test]
     fn on_several_hosts_each_rank_looks_for_its_gpu_itself() {
         let text = shown(&["--gpu=0,1", "--hosts=a,b", "--run_dir=r"], |inherited| {

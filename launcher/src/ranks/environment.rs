@@ -50,7 +50,8 @@ pub struct Inherited {
     pub is_root: bool,
     /// The folder that its mpirun makes for its session, and removes.
     pub session: PathBuf,
-    /// Names of the variables by which a person sets up the libraries that move data between hosts, Open MPI's among them.
+    /// Names of the variables by which a person sets up the libraries that move data between hosts, Open MPI's among
+    /// them.
     pub network: Vec<String>,
     /// Whether it is part of a Slurm job.
     pub in_slurm: bool,
@@ -103,8 +104,9 @@ const MPIRUN_SETTINGS: &[(&str, &str)] = &[
     ("OMPI_MCA_oob_tcp_keepalive_time", "5"),
     ("OMPI_MCA_oob_tcp_keepalive_intvl", "2"),
     ("OMPI_MCA_oob_tcp_keepalive_probes", "3"),
-    // A scheduler's TERM reaches Open MPI's daemons, too. They wait so long before they pass it on, and again before they
-    // kill: 10 s for a rank to save, as its launcher has told it to by then, and not 2. So long they may outlive a run.
+    // A scheduler's TERM reaches Open MPI's daemons, too. They wait so long before they pass it on, and again before
+    // they kill: 10 s for a rank to save, as its launcher has told it to by then, and not 2. So long they may outlive
+    // a run.
     ("OMPI_MCA_odls_base_sigkill_timeout", "5"),
 ];
 

@@ -4,7 +4,7 @@
 //! them have the same address on both, as the bridges of container engines do.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use if_addrs::{IfAddr, Interface as Found};
 use lcsl_config::HostSlots;
@@ -55,8 +55,7 @@ pub fn choose(wanted: &str, hosts: &[HostSlots]) -> Result<Option<Interface>, Fa
 /// the table of routes. This host itself is behind its loopback, or behind its own address.
 fn local_address(host: &str) -> io::Result<IpAddr> {
     let unknown = || io::Error::from(io::ErrorKind::NotFound);
-    let there =
-        (host, 22).to_socket_addrs()?.find(|address| address.is_ipv4()).ok_or_else(unknown)?;
+    let there = (host, 22).to_socket_addrs()?.find(SocketAddr::is_ipv4).ok_or_else(unknown)?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(there)?;
     Ok(socket.local_addr()?.ip())

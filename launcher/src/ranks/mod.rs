@@ -1,7 +1,7 @@
 //! The ranks: what has to be installed for them ([`programs`], [`libtorch`]), the [`command`] that
 //! starts them and its [`environment`], the hosts of an [`allocation`], the [`interface`] between hosts and where ranks
-//! were [`placed`], ranks that [`answer`] a question, and the [`group`] that trains and first sweeps up [`leftovers`] of
-//! those that were killed.
+//! were [`placed`], ranks that [`answer`] a question, and the [`group`] that trains and first sweeps up [`leftovers`]
+//! of those that were killed.
 
 pub mod allocation;
 pub mod answer;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lcsl_config::HostSlots;
 
-/// What is wrong with where the ranks run, a sentence; none where they run as asked. `found` has each rank's host in the
-/// order of ranks.
+/// What is wrong with where the ranks run, a sentence; none where they run as asked. `found` has each rank's host in
+/// the order of ranks.
 ///
 /// A host may call itself something else than what it was asked for by (an address, a name in a file of ssh's, a domain
 /// behind its name), so names are compared only as far as two that are asked for are one host, or one is two.
@@ -48,7 +48,8 @@ mod tests {
         misplaced(&lcsl_config::host_slots(asked, 1).unwrap(), found)
     }
 
-    /// Story: `--hosts` with a host outside of the Slurm job left both ranks on the first host, and the run ended with 0.
+    /// Story: `--hosts` with a host outside of the Slurm job left both ranks on the first host, and the run ended
+    /// with 0.
     #[test]
     fn ranks_on_other_hosts_than_asked_are_named() {
         assert_eq!(check("h1:1,h2:1", &["h1", "h2"]), None);

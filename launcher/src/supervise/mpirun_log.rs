@@ -126,13 +126,14 @@ pub fn of_launch(said: &[Said], log: &str) -> Option<Fault> {
         return None;
     }
     let hint = if by_ssh {
-        "every host needs `ssh HOST true` to work from here without a password or a question, and Open MPI in its PATH"
+        "`ssh HOST true` has to work from here without a question, and Open MPI to be in the PATH there"
     } else if by_network {
         "--interface names the network interface that leads from each host to the others"
     } else {
         "every host needs the same program and libtorch at the same path, on a shared file system or installed alike"
     };
-    let what = format!("not all hosts can take part: {}\n  log: {log}", problems.join("; "));
+    let what =
+        format!("not all hosts can take part\n  - {}\n  log: {log}", problems.join("\n  - "));
     Some(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::USAGE) })
 }
 
@@ -210,7 +211,7 @@ This is usually due to either a failure of the TCP network
 
     #[test]
     fn hosts_that_cannot_take_part_are_named_all_at_once() {
-        let printed = "ssh: Could not resolve hostname h9: Temporary failure in name resolution
+        let printed = "ssh: Could not resolve hostname h9: No address
 root@h8: Permission denied (publickey).
 mpirun was unable to launch the specified application as it could not access
 or execute an executable:
@@ -223,9 +224,12 @@ while attempting to start process rank 0.
         let fault = of_launch(&read(printed), "runs/a/logs/mpirun.log").unwrap();
         assert_eq!(fault.exit_code, exit::USAGE);
         insta::assert_snapshot!(fault, @r"
-        not all hosts can take part: ssh: Could not resolve hostname h9: Temporary failure in name resolution; root@h8: Permission denied (publickey); h7 has no /opt/lcsl-rank
+        not all hosts can take part
+          - ssh: Could not resolve hostname h9: No address
+          - root@h8: Permission denied (publickey)
+          - h7 has no /opt/lcsl-rank
           log: runs/a/logs/mpirun.log
-          hint: every host needs `ssh HOST true` to work from here without a password or a question, and Open MPI in its PATH
+          hint: `ssh HOST true` has to work from here without a question, and Open MPI to be in the PATH there
         ");
         assert!(of_launch(&read("nothing of that kind\n"), "").is_none());
     }

@@ -25,8 +25,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// No message comes near this many bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
-/// Connections that have not shown the secret yet. More wait in the system's queue, so that a flood of them takes neither
-/// memory nor descriptors; ranks come through within [`HELLO_TIMEOUT`].
+/// Connections that have not shown the secret yet. More wait in the system's queue, so that a flood of them takes
+/// neither memory nor descriptors; ranks come through within [`HELLO_TIMEOUT`].
 const STRANGERS_MAX: usize = 256;
 
 /// Messages that may wait for the launcher; beyond them, ranks wait.
@@ -115,10 +115,8 @@ async fn serve(
     let (incoming, outgoing) = stream.into_split();
     let (mut incoming, mut caller) = (BufReader::new(incoming), Caller(outgoing));
     let nonce = proven.then(processes::new_secret);
-    let nonce = match nonce.transpose() {
-        Ok(nonce) => nonce,
-        Err(_) => return, // the system gives no random bytes, so nobody can be trusted
-    };
+    // Where the system gives no random bytes, nobody can be trusted.
+    let Ok(nonce) = nonce.transpose() else { return };
     if let Some(nonce) = &nonce {
         caller.tell(ToRank::Challenge { nonce: nonce.clone() }).await;
     }

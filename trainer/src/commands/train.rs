@@ -72,7 +72,7 @@ pub(crate) fn run(asked: Train) -> ExitCode {
                 }
                 let parted = run.context.leave();
                 if ending == Ending::Finished {
-                    parted?
+                    parted?;
                 }
                 Ok(ending)
             });

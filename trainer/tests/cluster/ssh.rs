@@ -1,0 +1,154 @@
+//! Two hosts over ssh, without a scheduler.
+
+use std::time::Duration;
+
+use crate::Test;
+use crate::cluster::{Cluster, Ended, result, signal};
+use crate::lcsl;
+
+pub(crate) const TESTS: &[(&str, Test)] = &[
+    ("two_hosts_train_what_one_host_trains", two_hosts_train_what_one_host_trains),
+    ("a_rank_of_another_host_alone_is_started_there", a_rank_of_another_host_alone),
+    ("hosts_that_cannot_take_part_are_named", hosts_that_cannot_take_part_are_named),
+    ("a_rank_that_is_killed_on_another_host_is_named", a_rank_that_is_killed),
+    ("a_rank_that_is_stopped_is_named", a_rank_that_is_stopped),
+    ("a_host_whose_cable_is_pulled_is_named", a_host_whose_cable_is_pulled),
+    ("a_host_that_loses_power_is_named", a_host_that_loses_power),
+    ("a_daemon_of_mpi_that_is_killed_is_its_hosts_loss", a_daemon_of_mpi_that_is_killed),
+    ("a_daemon_of_mpi_that_is_asked_to_end_lets_the_run_save", a_daemon_that_is_asked_to_end),
+    ("a_launcher_that_is_killed_leaves_nobody", a_launcher_that_is_killed_leaves_nobody),
+    ("a_launcher_that_is_asked_to_stop_saves", a_launcher_that_is_asked_to_stop_saves),
+];
+
+const BOTH: &str = "--hosts=h1:1,h2:1";
+
+/// One address on both hosts, as the bridges of container engines have, made Open MPI wait for ever.
+fn two_hosts_train_what_one_host_trains(cluster: &Cluster) {
+    for host in ["h1", "h2"] {
+        for words in [
+            &["ip", "link", "add", "docker0", "type", "bridge"][..],
+            &["ip", "addr", "add", "172.17.0.1/16", "dev", "docker0"],
+            &["ip", "link", "set", "docker0", "up"],
+        ] {
+            assert!(cluster.on(host, words).status().unwrap().success(), "{words:?}");
+        }
+    }
+    let alike = "--deterministic --virtual_ranks=2 --max_steps=60";
+    let two = cluster.training("two", &format!("{alike} {BOTH}"));
+    let run_dir = two.run_dir.clone();
+    let ended = two.ends_after(|_| ());
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("over eth0 (10.77.0.11 in 10.77.0.0/24)"), "{}", ended.said);
+    let hosts = lcsl::json(&run_dir.join("ranks.json"));
+    assert_eq!((&hosts[0]["host"], &hosts[1]["host"]), (&"h1".into(), &"h2".into()));
+    let one = cluster.training("one", &format!("{alike} --nproc=2"));
+    let one_dir = one.run_dir.clone();
+    assert_eq!(one.ends_after(|_| ()).code, Some(0));
+    for digest in ["weights_digest", "admission_digest"] {
+        assert_eq!(result(&run_dir)[digest], result(&one_dir)[digest], "{digest}");
+    }
+}
+
+/// Story: `--hosts=h2:1` trained on the host that it was typed on.
+fn a_rank_of_another_host_alone(cluster: &Cluster) {
+    let training = cluster.training("there", "--hosts=h2:1 --max_steps=3");
+    let run_dir = training.run_dir.clone();
+    let ended = training.ends_after(|_| ());
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(lcsl::json(&run_dir.join("ranks.json"))[0]["host"], "h2");
+}
+
+fn hosts_that_cannot_take_part_are_named(cluster: &Cluster) {
+    let ended = cluster.training("unknown", "--hosts=h1:1,h9:1").ends_after(|_| ());
+    assert_eq!(ended.code, Some(2), "{}", ended.said);
+    assert!(ended.said.contains("not all hosts can take part\n  - ssh: "), "{}", ended.said);
+    assert!(ended.said.contains("h9"), "{}", ended.said);
+    assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
+    Cluster::assert_nothing_is_left();
+}
+
+/// The processes of ranks by host: h2's have the larger numbers, since its daemon starts after the launcher.
+fn rank_on_h2(cluster: &Cluster) -> String {
+    let output = cluster.on("h2", &["pgrep", "-x", "lcsl-rank"]).output().unwrap();
+    let inside = lcsl::stdout(&output).trim().to_owned();
+    assert!(!inside.is_empty() && !inside.contains('\n'), "{inside:?}");
+    let outside = Cluster::processes("lcsl-rank").into_iter().find(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let names = std::fs::read_link(format!("/proc/{pid}/ns/uts")).ok();
+        let of_h2 = std::fs::read_to_string(cluster.runs().with_file_name("h2.pid")).unwrap();
+        let theirs = std::fs::read_link(format!("/proc/{}/ns/uts", of_h2.trim())).ok();
+        !status.is_empty() && names == theirs
+    });
+    outside.expect("a rank on h2")
+}
+
+fn failed(ended: &Ended, words: &str, most: u64) {
+    assert_eq!(ended.code, Some(4), "{}", ended.said);
+    assert!(ended.said.contains(words), "{}", ended.said);
+    assert!(ended.took < Duration::from_secs(most), "{:?}", ended.took);
+    Cluster::assert_nothing_is_left();
+}
+
+fn a_rank_that_is_killed(cluster: &Cluster) {
+    let training = cluster.training("killed", BOTH).under_way();
+    let ended = training.ends_after(|_| signal("KILL", &rank_on_h2(cluster)));
+    failed(&ended, "error: rank 1 on host h2 was killed (no last word)", 10);
+}
+
+fn a_rank_that_is_stopped(cluster: &Cluster) {
+    let training = cluster.training("stopped", BOTH).under_way();
+    let ended = training.ends_after(|_| signal("STOP", &rank_on_h2(cluster)));
+    failed(&ended, "error: rank 1 on host h2 (process ", 30);
+    assert!(ended.said.contains("has not been heard of for 12 s"), "{}", ended.said);
+}
+
+/// Story: this read "rank 0 on host h1 was killed", for lack of memory perhaps.
+fn a_host_whose_cable_is_pulled(cluster: &Cluster) {
+    let training = cluster.training("cut", BOTH).under_way();
+    let ended = training.ends_after(|_| {
+        cluster.script(&["cut", "2"]);
+    });
+    cluster.script(&["mend", "2"]);
+    failed(&ended, "host h2", 40);
+    assert!(!ended.said.contains("dmesg"), "{}", ended.said);
+}
+
+fn a_host_that_loses_power(cluster: &Cluster) {
+    let training = cluster.training("power", BOTH).under_way();
+    let ended = training.ends_after(|_| {
+        cluster.script(&["poweroff", "2"]);
+    });
+    failed(&ended, "error: host h2 was lost", 15);
+}
+
+fn a_daemon_of_mpi_that_is_killed(cluster: &Cluster) {
+    let training = cluster.training("daemon", BOTH).under_way();
+    let ended = training.ends_after(|_| signal("KILL", &Cluster::processes("orted")[0]));
+    failed(&ended, "error: host h2 was lost", 20);
+}
+
+/// Story: what Slurm sends to a second node reached MPI's daemon, which gave its rank a second. Whether a checkpoint
+/// landed was a race, and the run ended with 4.
+fn a_daemon_that_is_asked_to_end(cluster: &Cluster) {
+    let training = cluster.training("asked", BOTH).under_way();
+    let ended = training.ends_after(|_| signal("TERM", &Cluster::processes("orted")[0]));
+    assert_eq!(ended.code, Some(75), "{}", ended.said);
+    Cluster::assert_nothing_is_left();
+}
+
+fn a_launcher_that_is_killed_leaves_nobody(cluster: &Cluster) {
+    let training = cluster.training("launcher", BOTH).under_way();
+    training.ends_after(|training| signal("KILL", &training.launcher()));
+    Cluster::assert_nothing_is_left();
+}
+
+fn a_launcher_that_is_asked_to_stop_saves(cluster: &Cluster) {
+    let training = cluster.training("usr1", BOTH).under_way();
+    let run_dir = training.run_dir.clone();
+    let ended = training.ends_after(|training| signal("USR1", &training.launcher()));
+    assert_eq!(ended.code, Some(75), "{}", ended.said);
+    Cluster::assert_nothing_is_left();
+    let place = run_dir.file_name().unwrap().to_str().unwrap();
+    let again = cluster.training(place, &format!("{BOTH} --resume=auto --max_steps=1"));
+    assert_eq!(again.ends_after(|_| ()).code, Some(2), "max_steps was not asked for before");
+}
