@@ -124,7 +124,7 @@ SlurmctldHost=head(10.77.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=5
+AuthInfo=cred_expire=2
 StateSaveLocation=$lab/state
 SlurmdSpoolDir=$lab/spool/%n
 SlurmctldPidFile=$lab/run/slurmctld.pid

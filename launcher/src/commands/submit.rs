@@ -279,3 +279,57 @@ fn hand_over(sbatch: &mut Command, script: &str) -> Result<String, Fault> {
     let said = String::from_utf8_lossy(&output.stdout);
     Ok(said.trim().split(';').next().unwrap_or_default().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Job, Fault> {
+        let arguments: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        let own = Submit::augment_args(clap::Command::new("lcsl submit"));
+        let (mine, train) = divide(&own, &arguments);
+        let mut matches = own.no_binary_name(true).try_get_matches_from(mine).unwrap();
+        job(&Submit::from_arg_matches_mut(&mut matches).unwrap(), &train)
+    }
+
+    #[test]
+    fn flags_of_the_job_and_of_training_may_stand_in_any_order() {
+        let line = "--lr 0.05 --nodes 2 --dataset=synthetic --gpus-per-node=2 --dry_run --epochs 3";
+        let job = asked(line).unwrap();
+        assert_eq!((job.nodes, job.gpus_per_node, job.ranks_per_node), (2, 2, 2));
+        let train: Vec<_> = job.train.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+        let expected = ["--lr", "0.05", "--dataset=synthetic", "--epochs", "3", "--gpu=0,1"];
+        assert_eq!(train, expected);
+        assert_eq!(job.name, "synthetic-lcsl");
+    }
+
+    #[test]
+    fn an_array_takes_flags_and_keys() {
+        let job =
+            asked("--dataset=cifar100 --array seed=0,1 --array=data.imb_factor=0.1,0.01").unwrap();
+        let keys: Vec<_> = job.array.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!((keys, job.tasks()), (vec!["run.seed", "data.imb_factor"], Some(4)));
+    }
+
+    /// What is wrong is said before the job waits in a queue.
+    #[test]
+    fn what_cannot_be_trained_or_asked_for_is_refused() {
+        for (line, words) in [
+            ("--dataset=synthetic --lr=-1", "the configuration has a problem"),
+            ("--dataset=synthetic --time=1", "leaves nothing to train in"),
+            ("--dataset=synthetic --time=soon", "is no time"),
+            (
+                "--dataset=synthetic --gpus_per_node=4 --ranks_per_node=8",
+                "8 ranks on a node of 4 GPUs",
+            ),
+            ("--dataset=synthetic --resume=never", "--resume is the job's own business"),
+            ("--dataset=synthetic --array=seed", "no key with values"),
+            ("--dataset=synthetic --array=lr=0.1,0.2 --run_dir=r", "cannot share a run directory"),
+            ("--dataset=synthetic --array=train.lr=-1,0.2", "the configuration has a problem"),
+        ] {
+            let fault = asked(line).unwrap_err();
+            assert!(fault.to_string().contains(words), "{line}: {fault}");
+            assert_eq!(fault.exit_code, exit::USAGE, "{line}");
+        }
+    }
+}

@@ -56,6 +56,7 @@ impl WorkerGroup<'_> {
         leftovers::sweep();
         let restarts = self.config.run.max_restarts;
         let mut attempt = 0;
+        let mut struck: Option<String> = None;
         loop {
             let secret =
                 processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
@@ -66,7 +67,15 @@ impl WorkerGroup<'_> {
                     return Err(taken_over);
                 }
             };
-            if end.code != exit::RANK_FAILED || interrupted || attempt == restarts {
+            let place = end.fault.as_ref().and_then(|fault| place_of(&fault.what));
+            let again = place.is_some() && place == struck && attempt < restarts;
+            if let Some(place) = place.as_ref().filter(|_| again) {
+                terminal::show_note(&format!(
+                    "{place}, as in the attempt before: another start would only come there again"
+                ));
+            }
+            struck = place;
+            if end.code != exit::RANK_FAILED || interrupted || attempt == restarts || again {
                 if let Some(fault) = end.fault.filter(|_| self.json) {
                     terminal::print_fault(&fault);
                 }
@@ -134,6 +143,14 @@ impl WorkerGroup<'_> {
         let on = LaunchEnvironment { rank, libtorch, control, secret, inherited, interface };
         command::train(self.config, &on)
     }
+}
+
+/// Who failed in which step, as a fault says it; none where no step was made. A fault that strikes there again, after
+/// the ranks were started from a checkpoint before it, is no accident.
+fn place_of(what: &str) -> Option<String> {
+    let first_line = what.lines().next()?;
+    let (place, _) = first_line.split_once(" while ")?;
+    place.contains(" at step ").then(|| place.to_owned())
 }
 
 /// How an attempt ended.

@@ -271,6 +271,18 @@ fn ranks_are_started_again_as_often_as_was_asked() {
     assert_eq!(always.ended(4).err.matches("was killed by").count(), 3, "{}", always.err);
 }
 
+/// Story: a broken image, or a loss that diverges, ended the run at the same step as often as restarts were allowed.
+#[test]
+fn a_fault_that_strikes_at_the_same_step_twice_is_said_to_be_one() {
+    let stage = Stage::new();
+    let scene = "hello; beat 5 compute; kill -9 $$";
+    let outcome = stage.outcome(stage.train(scene, &["--max_restarts=9"]));
+    outcome
+        .ended(4)
+        .said("at step 5, as in the attempt before: another start would only come there again");
+    assert_eq!(outcome.err.matches("error: ").count(), 2, "{}", outcome.err);
+}
+
 #[test]
 fn ranks_that_finish_without_a_result_are_our_bug() {
     let stage = Stage::new();

@@ -137,8 +137,9 @@ fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlE
     };
     let parted = |why| {
         if why == Parting::Lost {
-            std::thread::sleep(ORPHAN_GRACE);
+            // Said at once: MPI ends a rank that has lost its mpirun, too, and sooner.
             tracing::error!("the launcher has gone; this rank ends too");
+            std::thread::sleep(ORPHAN_GRACE);
         } else {
             tracing::error!("the launcher says that the run has failed; this rank ends too");
         }

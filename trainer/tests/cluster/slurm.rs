@@ -123,8 +123,6 @@ fn a_job_that_is_preempted_goes_on(cluster: &Cluster) {
     let before = steps(&run_dir);
     wait_for("more steps", Duration::from_secs(30), || steps(&run_dir) > before);
     assert!(!cluster.output_of(&job, "preempted").contains("submit again"));
-    cluster.slurm(&["scancel", &job]);
-    Cluster::assert_nothing_is_left();
 }
 
 fn a_job_whose_node_loses_power_goes_on(cluster: &Cluster) {
@@ -140,8 +138,6 @@ fn a_job_whose_node_loses_power_goes_on(cluster: &Cluster) {
     wait_for("the resume", Duration::from_secs(60), || {
         lcsl::metrics(&run_dir).iter().any(|line| line["event"] == "resume")
     });
-    cluster.slurm(&["scancel", &job]);
-    Cluster::assert_nothing_is_left();
 }
 
 fn the_tasks_of_an_array_train_each_their_own(cluster: &Cluster) {
@@ -188,8 +184,6 @@ fn each_host_keeps_its_gpus(cluster: &Cluster) {
     };
     assert_eq!(granted("h1").as_deref(), Some("CUDA_VISIBLE_DEVICES=1"));
     assert_eq!(granted("h2").as_deref(), Some("CUDA_VISIBLE_DEVICES=0"));
-    cluster.slurm(&["scancel", "-u", "root"]);
-    Cluster::assert_nothing_is_left();
 }
 
 fn what_slurm_refuses_is_said_in_its_words(cluster: &Cluster) {

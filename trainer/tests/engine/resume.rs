@@ -97,7 +97,7 @@ fn it_goes_on_to_the_same_end_from_every_step_and_in_another_world() {
         cut_off_after(step, &whole, &alone);
         train(&alone, Box::new(Solo), 0);
         assert_eq!(story(&alone), expected, "from step {step}");
-        if step % 4 == 3 {
+        if step % 8 == 5 {
             let in_two = name("two");
             cut_off_after(step, &whole, &in_two);
             train_in_a_world_of_two(&in_two);

@@ -1,6 +1,7 @@
 //! Tensors of a run, to disk.
 
 use std::borrow::Cow;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -34,11 +35,14 @@ impl Snapshot {
     /// # Errors
     /// What the disk says.
     pub fn write(&self, path: &Path) -> io::Result<()> {
+        // The crate makes a file that only its owner may read; other files of a run go by the user's mask.
+        let usual = File::create(path)?.metadata()?.permissions();
         let tensors = self.tensors.iter().map(|(name, stored)| (name.as_str(), stored));
         safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
             SafeTensorError::IoError(error) => error,
             other => io::Error::other(other),
-        })
+        })?;
+        fs::set_permissions(path, usual)
     }
 }
 

@@ -135,6 +135,11 @@ mod tests {
             teacher: Some(&teacher),
         };
         checkpoint::Snapshot::of(&state).write(&path).unwrap();
+        // Story: whoever shared a run directory could read all of it but the weights.
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions();
+        let usual = folder.path().join("usual");
+        std::fs::write(&usual, "").unwrap();
+        assert_eq!(mode(&path), mode(&usual));
         let stored = restored::read_file(&path).unwrap();
 
         let (other, other_best) = (network(3, 0.0), network(3, 0.0));
