@@ -114,6 +114,7 @@ up() {
     done
 }
 
+# cred_expire decides how long a requeued job waits: 5 is the least that Slurm takes, below it the usual two minutes count.
 write_slurm_conf() {
     local k
     mkdir -p "$lab"/{state,log,run,dev}
@@ -124,7 +125,7 @@ SlurmctldHost=head(10.77.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=2
+AuthInfo=cred_expire=5
 StateSaveLocation=$lab/state
 SlurmdSpoolDir=$lab/spool/%n
 SlurmctldPidFile=$lab/run/slurmctld.pid
