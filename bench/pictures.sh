@@ -31,7 +31,7 @@ rm -rf "$folder/out"
 "$lcsl" data prepare folder --root "$folder/root" --out "$folder/out" --on_unreadable leave_out >/dev/null 2>&1
 "$python" bench/pictures.py "$folder/root" "$folder/out" 2>/dev/null
 
-# The time that decoding every JPEG once adds, in turns, for 10,000 files of 500 x 375.
+# The time that decoding every JPEG once adds, in turns, for 2,000 files of 500 x 375.
 [ -d "$folder/jpegs" ] || "$python" bench/make_images.py "$folder/jpegs" >/dev/null
 images=$(find "$folder/jpegs" -name '*.jpg' | wc -l)
 for turn in 1 2 3; do

@@ -19,7 +19,10 @@ pub struct HostSlots {
 pub fn host_slots(text: &str, default_slots: usize) -> Result<Vec<HostSlots>, Vec<String>> {
     let mut hosts: Vec<HostSlots> = Vec::new();
     let mut problems = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
+    if text.trim().is_empty() {
+        return Ok(hosts);
+    }
+    for entry in text.split(',').map(str::trim) {
         let (name, count) = match entry.split_once(':') {
             Some((name, count)) => (name, count.parse().ok().filter(|count| *count > 0)),
             None => (entry, Some(default_slots)),

@@ -101,7 +101,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// All commands, with `train` and `submit`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let submit = submit::command(train.clone());
+    let submit = submit::command(&train);
     let command = Arguments::command().subcommand(train).subcommand(submit);
     let mut order =
         vec!["train", "submit", "eval", "export", "data", "bench", "completions", "man"];

@@ -79,8 +79,7 @@ pub struct Submit {
 }
 
 /// `lcsl submit` as a command: its own flags, and those of `lcsl train` given as `train`.
-pub fn command(train: clap::Command) -> clap::Command {
-    let train = train.mut_arg("dry_run", |argument| argument.hide(true));
+pub fn command(train: &clap::Command) -> clap::Command {
     let without = train.get_arguments().filter(|it| it.get_id() != "dry_run").cloned();
     let about = "Train as a Slurm job: save before the time limit, requeue, go on";
     Submit::augment_args(clap::Command::new("submit")).about(about).args(without)
@@ -91,7 +90,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     let own = Submit::augment_args(clap::Command::new("lcsl submit"));
     let (mine, train) = divide(&own, arguments);
     if train.iter().any(|argument| argument == "--help" || argument == "-h") {
-        let mut help = command(lcsl_config::train_clap_command()).bin_name("lcsl submit");
+        let mut help = command(&lcsl_config::train_clap_command()).bin_name("lcsl submit");
         return terminal::print(&help.render_help().to_string()).map(|()| exit::DONE);
     }
     let parsed = own.no_binary_name(true).try_get_matches_from(mine);

@@ -83,14 +83,12 @@ fn through_mpirun(
     let mut arguments: Vec<OsString> =
         ["-np", &nproc.to_string(), "--bind-to", "none"].map(Into::into).into();
     if !hosts.is_empty() {
+        environment.extend(environment::of_nccl(on));
         arguments.extend(["--host".into(), host_list(hosts).into()]);
         // Other hosts get variables only by name; mpirun's own (OMPI_…) travel by themselves.
         let named = environment.iter().map(|(name, _)| *name).chain(on.inherited.to_pass_on());
         for name in named {
             arguments.extend(["-x".into(), name.into()]);
-        }
-        if on.interface.is_some_and(|interface| interface.named) {
-            arguments.extend(["-x".into(), "NCCL_SOCKET_IFNAME".into()]);
         }
     }
     arguments.push(on.rank.into());

@@ -135,6 +135,13 @@ pub(super) fn of_libtorch(on: &LaunchEnvironment<'_>) -> Variables {
     path.map(|path| ("LD_LIBRARY_PATH", path)).into_iter().collect()
 }
 
+/// What NCCL needs between hosts: the interface, where a person has named it here and not to NCCL.
+pub(super) fn of_nccl(on: &LaunchEnvironment<'_>) -> Variables {
+    const INTERFACE: &str = "NCCL_SOCKET_IFNAME";
+    let named = on.interface.filter(|interface| interface.named && !on.inherited.has(INTERFACE));
+    named.map(|interface| (INTERFACE, format!("={}", interface.name).into())).into_iter().collect()
+}
+
 /// What mpirun needs itself; `everywhere` where it starts ranks on other hosts.
 pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>, everywhere: bool) -> Variables {
     let mut environment: Variables =
@@ -157,12 +164,9 @@ fn between_hosts(on: &LaunchEnvironment<'_>) -> Variables {
         // A question that ssh asks where nobody can answer would stop it for ever.
         ("OMPI_MCA_plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=15".into()),
     ];
-    if let Some(Interface { name, network, named, .. }) = on.interface {
+    if let Some(Interface { network, .. }) = on.interface {
         settings.push(("OMPI_MCA_oob_tcp_if_include", network.into()));
         settings.push(("OMPI_MCA_btl_tcp_if_include", network.into()));
-        if *named {
-            settings.push(("NCCL_SOCKET_IFNAME", format!("={name}").into()));
-        }
     }
     // A choice of another kind is a choice, too: Open MPI takes one of the two.
     let excludes = |name: &str| on.inherited.has(&name.replace("_include", "_exclude"));

@@ -167,6 +167,9 @@ fn announce(
     (log, log_start): (&Path, u64),
     begins: &[u64],
 ) -> End {
+    let of_hosts = |printed: &str| {
+        mpirun_log::of_launch(&mpirun_log::read(printed), &log.display().to_string())
+    };
     let fault = match verdict {
         Verdict::Done => return End { code: exit::DONE, fault: None },
         Verdict::Stopped => {
@@ -191,13 +194,11 @@ fn announce(
         },
         Verdict::NeverStarted(end) => {
             let printed = printed(log, log_start);
-            mpirun_log::of_launch(&mpirun_log::read(&printed), &log.display().to_string())
-                .unwrap_or_else(|| explain::launch(&printed, log, *end))
+            of_hosts(&printed).unwrap_or_else(|| explain::launch(&printed, log, *end))
         }
         Verdict::StartTooSlow { what } => {
             let printed = printed(log, log_start);
-            mpirun_log::of_launch(&mpirun_log::read(&printed), &log.display().to_string())
-                .unwrap_or_else(|| explain::slow_start(what, &printed, log))
+            of_hosts(&printed).unwrap_or_else(|| explain::slow_start(what, &printed, log))
         }
         Verdict::Failed { what, hint, rank, exit_code, is_certain } => {
             let said = mpirun_log::read(&printed(log, log_start));

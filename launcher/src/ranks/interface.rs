@@ -20,7 +20,7 @@ pub struct Interface {
     pub address: Ipv4Addr,
     /// Its network, as `10.77.0.0/24`.
     pub network: String,
-    /// Whether it was named, and not found.
+    /// Whether a person has named it; where not, the table of routes has.
     pub named: bool,
 }
 

@@ -12,22 +12,17 @@ use lcsl_config::HostSlots;
 pub fn misplaced(asked: &[HostSlots], found: &[&str]) -> Option<String> {
     let expected =
         asked.iter().flat_map(|host| std::iter::repeat_n(host.name.as_str(), host.slots));
-    let pairs: Vec<(&str, &str)> = expected.zip(found.iter().copied()).collect();
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     let mut takers: BTreeMap<&str, &str> = BTreeMap::new();
-    let fits = |(wanted, has): &(&str, &str)| {
-        let name = short(has);
-        let other = asked.iter().any(|host| short(&host.name) == name && short(wanted) != name);
-        !other
-    };
-    for (rank, pair) in pairs.iter().enumerate() {
-        let (wanted, has) = *pair;
-        let same = *names.entry(wanted).or_insert(has) == has
+    let is_asked_for = |name: &str| asked.iter().any(|host| short(&host.name) == name);
+    for (rank, (wanted, &has)) in expected.zip(found).enumerate() {
+        let is_another = short(wanted) != short(has) && is_asked_for(short(has));
+        let is_one_host = *names.entry(wanted).or_insert(has) == has
             && *takers.entry(has).or_insert(wanted) == wanted;
-        if !same || !fits(pair) {
+        if is_another || !is_one_host {
             return Some(format!(
-                "rank {rank} was to run on {wanted} and runs on {has}: {} did not start it where it was asked to",
-                "mpirun"
+                "rank {rank} was to run on {wanted} and runs on {has}: mpirun did not start it where \
+                 it was asked to"
             ));
         }
     }

@@ -66,19 +66,11 @@ fn hosts_that_cannot_take_part_are_named(cluster: &Cluster) {
     assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
 }
 
-/// The processes of ranks by host: h2's have the larger numbers, since its daemon starts after the launcher.
-fn rank_on_h2(cluster: &Cluster) -> String {
-    let output = cluster.on("h2", &["pgrep", "-x", "lcsl-rank"]).output().unwrap();
-    let inside = lcsl::stdout(&output).trim().to_owned();
-    assert!(!inside.is_empty() && !inside.contains('\n'), "{inside:?}");
-    let outside = Cluster::processes("lcsl-rank").into_iter().find(|pid| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let names = std::fs::read_link(format!("/proc/{pid}/ns/uts")).ok();
-        let of_h2 = std::fs::read_to_string(cluster.runs().with_file_name("h2.pid")).unwrap();
-        let theirs = std::fs::read_link(format!("/proc/{}/ns/uts", of_h2.trim())).ok();
-        !status.is_empty() && names == theirs
-    });
-    outside.expect("a rank on h2")
+/// Signals the rank on h2.
+fn signal_on_h2(cluster: &Cluster, name: &str) {
+    let signal = format!("-{name}");
+    let sent = cluster.on("h2", &["pkill", &signal, "-x", "lcsl-rank"]).status().unwrap();
+    assert!(sent.success(), "no rank on h2");
 }
 
 fn failed(ended: &Ended, words: &str, most: u64) {
@@ -89,14 +81,14 @@ fn failed(ended: &Ended, words: &str, most: u64) {
 
 fn a_rank_that_is_killed(cluster: &Cluster) {
     let training = cluster.training("killed", BOTH).under_way();
-    let ended = training.ends_after(|_| signal("KILL", &rank_on_h2(cluster)));
+    let ended = training.ends_after(|_| signal_on_h2(cluster, "KILL"));
     failed(&ended, "error: rank 1 on host h2 was killed (no last word)", 10);
     Cluster::assert_nothing_is_left();
 }
 
 fn a_rank_that_is_stopped(cluster: &Cluster) {
     let training = cluster.training("stopped", BOTH).under_way();
-    let ended = training.ends_after(|_| signal("STOP", &rank_on_h2(cluster)));
+    let ended = training.ends_after(|_| signal_on_h2(cluster, "STOP"));
     failed(&ended, "error: rank 1 on host h2 (process ", 30);
     assert!(ended.said.contains("has not been heard of for 12 s"), "{}", ended.said);
 }
