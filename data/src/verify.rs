@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::decode::Decoder;
 use crate::error::DataError;
@@ -28,6 +28,15 @@ pub enum Thoroughness {
     Bytes,
     /// And each image is decoded.
     Pixels,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// What is wrong.
+    pub problems: DataProblems,
+    /// What may be: images that can be decoded and have bytes that belong to no pixel.
+    pub doubts: DataProblems,
 }
 
 /// How far it has got; read it from another thread.
@@ -63,47 +72,50 @@ pub fn split_folders(folder: &Path) -> Result<(Option<DatasetManifest>, Vec<Path
 /// Verifies the dataset, or the set of shards, in `folder`.
 ///
 /// # Errors
-/// When there is nothing to verify. What is wrong with what is there comes back as problems.
+/// When there is nothing to verify. What is wrong with what is there comes back.
 pub fn verify(
     folder: &Path,
     thoroughness: Thoroughness,
     threads: usize,
     progress: &VerifyProgress,
-) -> Result<DataProblems, DataError> {
+) -> Result<Verified, DataError> {
     let (manifest, folders) = split_folders(folder)?;
-    let problems = Mutex::new(DataProblems::default());
+    let found = Mutex::new(Verified::default());
     for (number, folder) in folders.iter().enumerate() {
         let entry = manifest.as_ref().map(|manifest| &manifest.parts[number]);
         match entry.filter(|entry| entry.shards == 0 && entry.images > 0) {
-            Some(entry) => arrays(folder, entry, &problems, progress),
-            None => shards(folder, entry, (thoroughness, threads), &problems, progress),
+            Some(entry) => arrays(folder, entry, &found, progress),
+            None => shards(folder, entry, (thoroughness, threads), &found, progress),
         }
     }
-    Ok(problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn add(problems: &Mutex<DataProblems>, title: &'static str, what: String) {
-    let mut problems = problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    problems.add(title, what);
+fn add(found: &Mutex<Verified>, title: &'static str, what: String) {
+    locked(found).problems.add(title, what);
+}
+
+fn locked(found: &Mutex<Verified>) -> MutexGuard<'_, Verified> {
+    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn shards(
     folder: &Path,
     entry: Option<&SplitEntry>,
     (thoroughness, threads): (Thoroughness, usize),
-    problems: &Mutex<DataProblems>,
+    found: &Mutex<Verified>,
     progress: &VerifyProgress,
 ) {
     let set = match ShardSet::open_index(folder, Check::Never) {
         Ok(set) => set,
-        Err(error) => return add(problems, "indexes that cannot be used", error.to_string()),
+        Err(error) => return add(found, "indexes that cannot be used", error.to_string()),
     };
     progress.total.fetch_add(set.len() as u64, Ordering::Relaxed);
     let usable: Vec<bool> = (0..set.shards().len())
         .map(|shard| match set.check_length(shard) {
             Ok(()) => true,
             Err(error) => {
-                add(problems, "shards that are missing or of another length", error.to_string());
+                add(found, "shards that are missing or of another length", error.to_string());
                 false
             }
         })
@@ -120,14 +132,14 @@ fn shards(
                         break;
                     }
                     for i in first..set.len().min(first + CHUNK) {
-                        compare(&set, i, &usable, decoder.as_mut(), problems, progress);
+                        compare(&set, i, &usable, decoder.as_mut(), found, progress);
                     }
                 }
                 loop {
                     let shard = next_shard.fetch_add(1, Ordering::Relaxed);
                     match usable.get(shard) {
                         None => break,
-                        Some(true) => structure(&set, shard, problems),
+                        Some(true) => structure(&set, shard, found),
                         Some(false) => {}
                     }
                 }
@@ -135,8 +147,8 @@ fn shards(
         }
     });
     if let Some(entry) = entry {
-        compare_with_manifest(&set, entry, problems);
-        compare_names(&set, problems);
+        compare_with_manifest(&set, entry, found);
+        compare_names(&set, found);
     }
 }
 
@@ -145,7 +157,7 @@ fn compare(
     i: usize,
     usable: &[bool],
     decoder: Option<&mut Decoder>,
-    problems: &Mutex<DataProblems>,
+    found: &Mutex<Verified>,
     progress: &VerifyProgress,
 ) {
     progress.done.fetch_add(1, Ordering::Relaxed);
@@ -153,50 +165,55 @@ fn compare(
         Ok(record) => record,
         // A damaged block is one problem, not one for each of its records.
         Err(DataError::Shard(ShardError::Block { first, .. })) if first != i as u64 => return,
-        Err(error) => return add(problems, "records that are damaged", error.to_string()),
+        Err(error) => return add(found, "records that are damaged", error.to_string()),
     };
     if !usable[record.shard as usize] {
         return;
     }
     let bytes = match set.bytes(i) {
         Ok(bytes) => bytes,
-        Err(error) => return add(problems, "images that cannot be read", error.to_string()),
+        Err(error) => return add(found, "images that cannot be read", error.to_string()),
     };
     progress.bytes.fetch_add(record.length, Ordering::Relaxed);
-    let found = crc32c::crc32c(bytes);
+    let checksum = crc32c::crc32c(bytes);
     let source = || match source_name(set.folder(), i) {
         Some(name) => format!(", made from {name}"),
         None => String::new(),
     };
-    if found != record.crc32c {
-        let error = set.damaged(i, &record, found);
-        add(problems, "images that are damaged", format!("{error}{}", source()));
+    if checksum != record.crc32c {
+        let error = set.damaged(i, &record, checksum);
+        add(found, "images that are damaged", format!("{error}{}", source()));
     } else if content_digest(bytes) != record.digest {
         let path = set.shard_path(record.shard);
         let what = format!("record {i} in {}, at byte {}", path.display(), record.offset);
-        add(problems, "images with another digest", what);
-    } else if let (Some(decoder), RecordForm::Jpeg) = (decoder, set.form())
-        && let Err(reason) = image::check(bytes, decoder)
-    {
+        add(found, "images with another digest", what);
+    } else if let (Some(decoder), RecordForm::Jpeg) = (decoder, set.form()) {
         let path = set.shard_path(record.shard);
-        let what = format!("record {i} in {}{} {reason}", path.display(), source());
-        add(problems, "images that cannot be decoded", what);
+        let named = |what| format!("record {i} in {}{} {what}", path.display(), source());
+        match image::check(bytes, decoder) {
+            Ok(0) => {}
+            Ok(extraneous_bytes) => {
+                let what = named(image::doubt(extraneous_bytes));
+                locked(found).doubts.add("images that may be damaged", what);
+            }
+            Err(reason) => add(found, "images that cannot be decoded", named(reason)),
+        }
     }
 }
 
 /// A shard has to be a tar, also between the images.
-fn structure(set: &ShardSet, shard: usize, problems: &Mutex<DataProblems>) {
+fn structure(set: &ShardSet, shard: usize, found: &Mutex<Verified>) {
     let path = set.shard_path(shard as u32);
     let walked = match Mapping::open(&path, Access::Sequential) {
         Ok(mapping) => members(&path, &mapping, |_| Ok(())),
         Err(source) => Err(ShardError::Io { action: "map", path: path.clone(), source }),
     };
     if let Err(error) = walked {
-        add(problems, "shards that are no whole tar", error.to_string());
+        add(found, "shards that are no whole tar", error.to_string());
     }
 }
 
-fn compare_with_manifest(set: &ShardSet, entry: &SplitEntry, problems: &Mutex<DataProblems>) {
+fn compare_with_manifest(set: &ShardSet, entry: &SplitEntry, found: &Mutex<Verified>) {
     let (mut counts, mut hasher) = (vec![0_u64; set.classes() as usize], blake3::Hasher::new());
     // Damaged records have been told about; without them nothing can be compared.
     for i in 0..set.len() {
@@ -207,39 +224,34 @@ fn compare_with_manifest(set: &ShardSet, entry: &SplitEntry, problems: &Mutex<Da
     }
     if counts != entry.counts {
         let what = format!("split {}: images per class", entry.name);
-        add(problems, "differences between index and manifest", what);
+        add(found, "differences between index and manifest", what);
     }
     if hasher.finalize().to_string() != entry.digest {
         let what = format!("split {}: digest of all images", entry.name);
-        add(problems, "differences between index and manifest", what);
+        add(found, "differences between index and manifest", what);
     }
 }
 
-fn compare_names(set: &ShardSet, problems: &Mutex<DataProblems>) {
+fn compare_names(set: &ShardSet, found: &Mutex<Verified>) {
     let path = set.folder().join(NAMES_FILE);
     let lines = match fs::read_to_string(&path) {
         Ok(text) => text.lines().count(),
         Err(error) => {
             let what = format!("{}: {error}", path.display());
-            return add(problems, "lists of names that cannot be read", what);
+            return add(found, "lists of names that cannot be read", what);
         }
     };
     if lines != set.len() {
         let what = format!("{} has {lines} lines for {} images", path.display(), set.len());
-        add(problems, "lists of names that do not fit", what);
+        add(found, "lists of names that do not fit", what);
     }
 }
 
-fn arrays(
-    folder: &Path,
-    entry: &SplitEntry,
-    problems: &Mutex<DataProblems>,
-    progress: &VerifyProgress,
-) {
+fn arrays(folder: &Path, entry: &SplitEntry, found: &Mutex<Verified>, progress: &VerifyProgress) {
     progress.total.fetch_add(entry.images, Ordering::Relaxed);
     let set = match read_arrays(folder, entry.counts.len() as u32) {
         Ok(set) => set,
-        Err(error) => return add(problems, "arrays that cannot be used", error.to_string()),
+        Err(error) => return add(found, "arrays that cannot be used", error.to_string()),
     };
     progress.done.fetch_add(entry.images, Ordering::Relaxed);
     progress.bytes.fetch_add(set.pixels().len() as u64, Ordering::Relaxed);
@@ -251,6 +263,6 @@ fn arrays(
     }
     if hasher.finalize().to_string() != entry.digest {
         let what = format!("split {} in {}", entry.name, folder.display());
-        add(problems, "arrays that are damaged", what);
+        add(found, "arrays that are damaged", what);
     }
 }

@@ -26,6 +26,19 @@ impl Default for DecodeLimits {
     }
 }
 
+/// A picture that was decoded as a whole.
+#[derive(Clone, Debug)]
+pub struct WholePicture {
+    /// RGB, rows from top to bottom.
+    pub pixels: Vec<u8>,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// See [`Decoder::extraneous_bytes`].
+    pub extraneous_bytes: u64,
+}
+
 /// Decodes windows of JPEG files. It keeps its memory from file to file, as much as the largest
 /// needed; each thread has its own.
 #[derive(Debug)]
@@ -143,11 +156,19 @@ impl Decoder {
     ///
     /// # Errors
     /// When the file is corrupt or beyond the limits.
-    pub fn into_whole(mut self, jpeg: &[u8]) -> Result<(Vec<u8>, u32, u32), ImageError> {
+    pub fn into_whole(mut self, jpeg: &[u8]) -> Result<WholePicture, ImageError> {
         let (pixels, width, height) = self.whole(jpeg)?;
         let bytes = pixels.len();
         self.resized.truncate(bytes);
-        Ok((self.resized, width, height))
+        let extraneous_bytes = self.extraneous_bytes();
+        Ok(WholePicture { pixels: self.resized, width, height, extraneous_bytes })
+    }
+
+    /// Bytes between the codes of the last pixel and the end marker of the file that [`Decoder::whole`] decoded
+    /// last. A sound file has none, or a few that fill it up; where bytes in the middle of a file are damaged,
+    /// decoding often finds its way again, and a wrong number of codes is all that tells.
+    pub fn extraneous_bytes(&self) -> u64 {
+        self.decompressor.extraneous_bytes()
     }
 
     /// Columns and rows of the file `jpeg`.

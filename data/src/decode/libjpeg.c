@@ -1,4 +1,4 @@
-/* libjpeg-turbo behind five functions.
+/* libjpeg-turbo behind six functions.
  *
  * Its interface is made of structures whose fields its own macros and headers know, and of errors that leave by
  * longjmp, which must not cross Rust. Both stay in this file; libjpeg.rs is its only caller.
@@ -76,6 +76,8 @@ struct lcsl_jpeg {
     struct lcsl_reader reader;
     int scans_max;
     int exists, is_in_header, has_stepped_aside, was_read;
+    /* Bytes between the codes of the last pixel and the end of the picture. */
+    uint64_t extraneous;
     /* The first thing that is wrong; empty where nothing is. */
     char words[JMSG_LENGTH_MAX];
 };
@@ -104,7 +106,11 @@ static void emit_message(j_common_ptr info, int level) {
     const int end_of_image = 0xd9;
     switch (errors->msg_code) {
     case JWRN_EXTRANEOUS_DATA:
-        if (of(info)->is_in_header || errors->msg_parm.i[1] == end_of_image) return;
+        if (of(info)->is_in_header) return;
+        if (errors->msg_parm.i[1] == end_of_image) {
+            of(info)->extraneous += (uint64_t)errors->msg_parm.i[0];
+            return;
+        }
         break;
     case JWRN_ADOBE_XFORM:
     case JWRN_JFIF_MAJOR:
@@ -141,6 +147,7 @@ static void read_header(struct lcsl_jpeg *jpeg) {
     jpeg->words[0] = 0;
     jpeg->has_stepped_aside = 0;
     jpeg->is_in_header = 1;
+    jpeg->extraneous = 0;
     memset(&jpeg->info, 0, sizeof jpeg->info);
     jpeg->info.err = jpeg_std_error(&jpeg->errors);
     jpeg->errors.error_exit = error_exit;
@@ -297,6 +304,11 @@ int lcsl_jpeg_decode(struct lcsl_jpeg *jpeg, const uint8_t *bytes, size_t length
     }
     forget(jpeg);
     return jpeg->words[0] ? -1 : jpeg->was_read;
+}
+
+/* Bytes that the file last decoded has behind the codes of its last pixel, where all of it was decoded. */
+uint64_t lcsl_jpeg_extraneous(const struct lcsl_jpeg *jpeg) {
+    return jpeg->extraneous;
 }
 
 const char *lcsl_jpeg_words(const struct lcsl_jpeg *jpeg) {

@@ -117,6 +117,7 @@ mod sys {
             reader: *const c_void,
             pixels: *mut u8,
         ) -> c_int;
+        pub(super) fn lcsl_jpeg_extraneous(jpeg: *const Jpeg) -> u64;
         pub(super) fn lcsl_jpeg_words(jpeg: *const Jpeg) -> *const c_char;
     }
 }
@@ -242,6 +243,13 @@ impl Decompressor {
         };
         self.pictures_read_fast += u64::from(self.check(code)?);
         Ok(())
+    }
+
+    /// Bytes between the codes of the last pixel and the end of the picture that was decoded last, as a whole.
+    /// The library decodes such a picture itself, whoever was to read its codes.
+    pub fn extraneous_bytes(&self) -> u64 {
+        // SAFETY: a number is read from the handle's memory.
+        unsafe { sys::lcsl_jpeg_extraneous(self.handle.as_ptr()) }
     }
 
     /// How many pictures had their codes read by `entropy`, and not by libjpeg-turbo.

@@ -50,7 +50,7 @@ fn decode_as(file: &[u8], format: ImageFormat, name: &str) -> Result<Decoded, St
     };
     // Transparency is dropped, as Pillow's conversion to RGB drops it.
     let pixels = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8().into_raw();
-    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep })
+    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep, extraneous_bytes: 0 })
 }
 
 /// What is wrong, in words that go on after a file's name.

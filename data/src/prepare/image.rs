@@ -10,6 +10,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{PixelFormat, Subsamp};
 
+use crate::decode::decoder::WholePicture;
 use crate::decode::libjpeg::Exactness;
 use crate::decode::{DecodeLimits, Decoder, ImageError};
 use crate::shard::RecordForm;
@@ -49,6 +50,8 @@ pub struct Stored {
     pub flags: u16,
     /// Whether it came with more than 8 bits for each channel.
     pub was_deep: bool,
+    /// Bytes of a JPEG that belong to no pixel ([`Decoder::extraneous_bytes`]), where it was decoded.
+    pub extraneous_bytes: u64,
 }
 
 /// Pixels as they were decoded.
@@ -57,6 +60,8 @@ pub(super) struct Decoded {
     pub(super) rgb: RgbImage,
     /// Whether the file has more than 8 bits for each channel.
     pub(super) is_deep: bool,
+    /// Bytes of a JPEG that belong to no pixel.
+    pub(super) extraneous_bytes: u64,
 }
 
 /// How much of the colours a JPEG keeps that is encoded here.
@@ -95,20 +100,25 @@ pub fn store(
     }
     let is_jpeg = file.starts_with(&JPEG_MAGIC);
     if !is_jpeg || encoding.form != RecordForm::Jpeg {
-        let Decoded { rgb, is_deep } = decode_any(&file)?;
+        let Decoded { rgb, is_deep, extraneous_bytes } = decode_any(&file)?;
         let chroma = if is_jpeg { Chroma::Quarter } else { Chroma::Full };
-        return Ok(Stored { was_deep: is_deep, ..store_pixels(&rgb, chroma, encoding)? });
+        let stored = store_pixels(&rgb, chroma, encoding)?;
+        return Ok(Stored { was_deep: is_deep, extraneous_bytes, ..stored });
     }
     let (width, height) = decoder.size(&file).map_err(words)?;
     if encoding.max_side.is_some_and(|side| width.max(height) > side) {
-        return store_pixels(&decode(&file)?, Chroma::Quarter, encoding);
+        let Decoded { rgb, extraneous_bytes, .. } = decode_jpeg(&file)?;
+        let stored = store_pixels(&rgb, Chroma::Quarter, encoding)?;
+        return Ok(Stored { extraneous_bytes, ..stored });
     }
+    let mut extraneous_bytes = 0;
     let tail = &file[file.len().saturating_sub(END_MARKER_WITHIN)..];
     if encoding.decode || !tail.windows(2).any(|pair| pair == [0xff, 0xd9]) {
         // Where the last end lies far before that of the file, decoding says whether it is one of the picture.
         decoder.whole(&file).map_err(words)?;
+        extraneous_bytes = decoder.extraneous_bytes();
     }
-    Ok(Stored { bytes: file, width, height, flags: 0, was_deep: false })
+    Ok(Stored { bytes: file, width, height, flags: 0, was_deep: false, extraneous_bytes })
 }
 
 /// Makes pixels into what is stored.
@@ -126,6 +136,7 @@ pub fn store_pixels(
         height,
         flags: FLAG_ENCODED_AGAIN,
         was_deep: false,
+        extraneous_bytes: 0,
     };
     match encoding.form {
         RecordForm::Raw { side } => {
@@ -159,15 +170,17 @@ pub fn decode(file: &[u8]) -> Result<RgbImage, String> {
     decode_any(file).map(|decoded| decoded.rgb)
 }
 
-/// Decodes what is stored of an image, only to see whether training could.
+/// Decodes what is stored of an image, only to see whether training could; returns how many bytes of it belong to
+/// no pixel.
 ///
 /// # Errors
 /// As for [`store`].
-pub fn check(stored: &[u8], decoder: &mut Decoder) -> Result<(), String> {
+pub fn check(stored: &[u8], decoder: &mut Decoder) -> Result<u64, String> {
     if stored.starts_with(&JPEG_MAGIC) {
-        return decoder.whole(stored).map(|_| ()).map_err(words);
+        decoder.whole(stored).map_err(words)?;
+        return Ok(decoder.extraneous_bytes());
     }
-    decode(stored).map(|_| ())
+    decode(stored).map(|_| 0)
 }
 
 fn decode_any(file: &[u8]) -> Result<Decoded, String> {
@@ -178,7 +191,7 @@ fn decode_any(file: &[u8]) -> Result<Decoded, String> {
     if let Some(decoded) = super::formats::decode(file) {
         return decoded;
     }
-    decode_jpeg(file).map(|rgb| Decoded { rgb, is_deep: false })
+    decode_jpeg(file)
 }
 
 /// Encodes a JPEG with colour at half resolution, as cameras do.
@@ -253,6 +266,12 @@ fn words(error: ImageError) -> String {
     }
 }
 
+/// What is doubtful about a JPEG with bytes that belong to no pixel, in words that go on after its name.
+pub fn doubt(extraneous_bytes: u64) -> String {
+    let bytes = if extraneous_bytes == 1 { "1 byte" } else { &format!("{extraneous_bytes} bytes") };
+    format!("has {bytes} too many behind its last pixel, as a JPEG with damaged bytes may")
+}
+
 pub(super) fn too_many(width: u64, height: u64) -> String {
     format!("announces {width} by {height} pixels")
 }
@@ -264,9 +283,10 @@ fn bounded(width: u64, height: u64) -> Result<(u32, u32), String> {
     Ok((width as u32, height as u32))
 }
 
-fn decode_jpeg(file: &[u8]) -> Result<RgbImage, String> {
-    let (pixels, width, height) = decoder().into_whole(file).map_err(words)?;
-    Ok(RgbImage { width, height, pixels })
+fn decode_jpeg(file: &[u8]) -> Result<Decoded, String> {
+    let WholePicture { pixels, width, height, extraneous_bytes } =
+        decoder().into_whole(file).map_err(words)?;
+    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep: false, extraneous_bytes })
 }
 
 fn decode_png(file: &[u8]) -> Result<Decoded, String> {
@@ -295,7 +315,7 @@ fn decode_png(file: &[u8]) -> Result<Decoded, String> {
         }
         png::ColorType::Indexed => return Err("is a PNG with a palette that is missing".to_owned()),
     };
-    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep })
+    Ok(Decoded { rgb: RgbImage { width, height, pixels }, is_deep, extraneous_bytes: 0 })
 }
 
 /// The words of a decoder without what is meant for programmers: `ChunkType { type: IDAT, … }` is `IDAT`.

@@ -12,7 +12,7 @@
 //! 4. [`work`]: shards written by threads, and found again after a kill.
 //! 5. [`arrays`]: small sets of images of one size, as `images.npy` and `labels.npy`.
 //! 6. [`manifest`]: what is written down about the result, [`duplicates`] among it; [`names`]: where each
-//!    image came from; `unreadable`: which could not be read.
+//!    image came from; `noted`: which could not be read, and which may be damaged.
 //! 7. [`run`]: all of it in order; `claim`: a folder belongs to one preparation.
 //! 8. [`foreign`]: an index for shards that something else wrote.
 //! 9. [`problems`] and [`error`]: what can be wrong, all of it at once.
@@ -31,6 +31,8 @@ mod formats;
 pub mod image;
 pub mod manifest;
 pub mod names;
+#[cfg(feature = "pictures")]
+mod noted;
 pub mod plan;
 pub mod problems;
 pub mod request;
@@ -38,8 +40,6 @@ pub mod request;
 pub mod run;
 #[cfg(feature = "pictures")]
 pub mod sources;
-#[cfg(feature = "pictures")]
-mod unreadable;
 #[cfg(feature = "pictures")]
 pub mod work;
 

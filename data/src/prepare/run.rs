@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `names.txt` has a line for each image: where it came from. `unreadable.txt` beside the manifest lists the
-//! images that could not be read.
+//! images that could not be read, `doubtful.txt` those that could and may be damaged all the same.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -19,15 +19,15 @@ use super::arrays;
 use super::claim::{Claim, STATE_FILE, command, remove_surplus};
 use super::duplicates;
 use super::error::PrepareError;
-use super::image::StorageSettings;
+use super::image::{StorageSettings, doubt};
 use super::manifest::{DatasetManifest, ManifestSource, SplitEntry, write_whole};
 use super::names::NAMES_FILE;
+use super::noted::{self, DOUBTFUL_FILE, NotedImage, UNREADABLE_FILE};
 use super::plan::{PlannedSplit, PreparePlan};
 use super::problems::DataProblems;
 use super::request::{OnUnreadable, PrepareRequest};
 use super::sources::synthetic::Drawing;
 use super::sources::{folder, imagenet_lt, inaturalist, synthetic};
-use super::unreadable::{self, Unreadable};
 use super::work::{ImageOrigin, PrepareProgress, ShardWork, Written, shard_paths};
 use crate::datasets::{self, DatasetId};
 use crate::images::ImageSet;
@@ -150,36 +150,60 @@ fn prepare_shards(
         progress,
     };
     let (written, found) = work.run(request.threads)?;
+    list_doubtful(request, &mut plan, &written)?;
     without_unreadable(request, &mut plan, &found)?;
     let manifest = finish_shards(request, &mut plan, &written, settings, claimed.plan)?;
     Ok(Outcome { manifest, notes: plan.notes, already: false })
+}
+
+/// Lists the images that were stored and may be damaged all the same.
+fn list_doubtful(
+    request: &PrepareRequest,
+    plan: &mut PreparePlan,
+    written: &[Vec<Written>],
+) -> Result<(), PrepareError> {
+    let mut found = Vec::new();
+    for (part, shards) in written.iter().enumerate() {
+        for &(place, extraneous_bytes) in shards.iter().flat_map(|shard| &shard.doubtful) {
+            let what = doubt(extraneous_bytes);
+            found.push(NotedImage { part, place: place as usize, what });
+        }
+    }
+    noted::write(&request.out, DOUBTFUL_FILE, &found, &plan.splits)?;
+    let images = match found.len() {
+        0 => return Ok(()),
+        1 => "1 image may be damaged: it has",
+        several => &format!("{several} images may be damaged: they have"),
+    };
+    plan.warnings.push(format!("{images} bytes that belong to no pixel ({DOUBTFUL_FILE})"));
+    Ok(())
 }
 
 /// Lists the images that could not be read, and refuses to go on or takes them out of the plan.
 fn without_unreadable(
     request: &PrepareRequest,
     plan: &mut PreparePlan,
-    found: &[Unreadable],
+    found: &[NotedImage],
 ) -> Result<(), PrepareError> {
-    unreadable::write(&request.out, found, &plan.splits)?;
+    noted::write(&request.out, UNREADABLE_FILE, found, &plan.splits)?;
     if found.is_empty() {
         return Ok(());
     }
     let refused =
         |problems, hint| Err(PrepareError::Problems { root: request.root.clone(), problems, hint });
     if request.on_unreadable == OnUnreadable::Fail {
-        return refused(unreadable::problems(found, &plan.splits), UNREADABLE_HINT);
+        return refused(noted::problems(found, &plan.splits), UNREADABLE_HINT);
     }
-    unreadable::leave_out(found, &mut plan.splits);
+    noted::leave_out(found, &mut plan.splits);
     let mut problems = DataProblems::default();
     plan.find_empty_classes(&mut problems);
     if !problems.is_empty() {
         return refused(problems, UNREADABLE_HINT);
     }
     let images = if found.len() == 1 { "1 image" } else { &format!("{} images", found.len()) };
-    let list = unreadable::UNREADABLE_FILE;
     plan.left_out = found.len() as u64;
-    plan.warnings.push(format!("{images} cannot be read, and are left out: {list} lists them"));
+    plan.warnings
+        .push(format!("{images} cannot be read, and are left out: {UNREADABLE_FILE} lists them"));
     Ok(())
 }
 

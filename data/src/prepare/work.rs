@@ -6,10 +6,11 @@
 //! OUT/train/shard-00001.tar.part      was being written when the program died: begun anew
 //! ```
 //!
-//! A file of records: records of 48 bytes, then the number of images that came with more than 8 bits for
-//! each channel, whether all were decoded (1) or not (0), a hash of their names and labels, and the shard's
-//! length (u64 each), and the CRC-32C of everything before it (u32), little-endian. It goes when the index,
-//! which has the records, is there. A shard that lacks images has none: it is tried again.
+//! A file of records: records of 48 bytes; of each doubtful image its place in the split and its extraneous bytes
+//! (u64 each); then how many these are, the number of images that came with more than 8 bits for each channel,
+//! whether all were decoded (1) or not (0), a hash of their names and labels, and the shard's length (u64 each),
+//! and the CRC-32C of everything before it (u32), little-endian. It goes when the index, which has the records, is
+//! there. A shard that lacks images has none: it is tried again.
 
 use std::fs;
 use std::io;
@@ -20,10 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::error::PrepareError;
 use super::image::{Chroma, StorageSettings, Stored, decoder, store, store_pixels};
 use super::manifest::write_whole;
+use super::noted::{Found, NotedImage};
 use super::plan::{Item, PlannedSplit};
 use super::request::OnUnreadable;
 use super::sources::synthetic::Drawing;
-use super::unreadable::{Found, Unreadable};
 use crate::decode::Decoder;
 use crate::shard::index::Shard;
 use crate::shard::record::RECORD_BYTES;
@@ -62,6 +63,8 @@ pub struct Written {
     pub records: Vec<Record>,
     /// Images that came with more than 8 bits for each channel.
     pub deep: u64,
+    /// Images with bytes that belong to no pixel: their places in the split, and how many bytes.
+    pub doubtful: Vec<(u64, u64)>,
 }
 
 /// What all threads work by.
@@ -97,7 +100,7 @@ impl ShardWork<'_> {
     pub(super) fn run(
         &self,
         threads: usize,
-    ) -> Result<(Vec<Vec<Written>>, Vec<Unreadable>), PrepareError> {
+    ) -> Result<(Vec<Vec<Written>>, Vec<NotedImage>), PrepareError> {
         let jobs: Vec<(usize, usize)> = self
             .splits
             .iter()
@@ -169,18 +172,21 @@ impl ShardWork<'_> {
         }
         let mut writer = ShardWriter::create(&path, number as u32, self.encoding.form)?;
         let mut records = Vec::with_capacity(items.len());
-        let mut deep = 0;
+        let (mut deep, mut doubtful) = (0, Vec::new());
         for (place, item) in items.iter().enumerate() {
             match self.load(part, item, decoder) {
-                Ok(Stored { bytes, width, height, flags, was_deep }) => {
+                Ok(Stored { bytes, width, height, flags, was_deep, extraneous_bytes }) => {
                     deep += u64::from(was_deep);
+                    if extraneous_bytes > 0 {
+                        doubtful.push(((first + place) as u64, extraneous_bytes));
+                    }
                     let key = (first + place) as u64;
                     let label = item.label;
                     let image = Image { key, bytes: &bytes, label, width, height, flags };
                     records.push(writer.append(&image)?);
                     self.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                Err(reason) => unreadable.add(Unreadable { part, place: first + place, reason }),
+                Err(what) => unreadable.add(NotedImage { part, place: first + place, what }),
             }
             self.progress.done.fetch_add(1, Ordering::Relaxed);
         }
@@ -189,7 +195,7 @@ impl ShardWork<'_> {
             return Ok(None);
         }
         let shard = writer.finish()?;
-        let written = Written { shard, records, deep };
+        let written = Written { shard, records, deep, doubtful };
         if !is_whole {
             return Ok(Some(written));
         }
@@ -229,7 +235,15 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn records_file(written: &Written, items: &[Item], decoded: bool) -> Vec<u8> {
     let mut bytes: Vec<u8> = written.records.iter().flat_map(Record::to_bytes).collect();
-    for number in [written.deep, u64::from(decoded), hash_of(items), written.shard.length] {
+    let pairs = written.doubtful.iter().flat_map(|&(place, extraneous)| [place, extraneous]);
+    let numbers = [
+        written.doubtful.len() as u64,
+        written.deep,
+        u64::from(decoded),
+        hash_of(items),
+        written.shard.length,
+    ];
+    for number in pairs.chain(numbers) {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&bytes);
@@ -254,11 +268,13 @@ fn hash_of(items: &[Item]) -> u64 {
 fn find(path: &Path, records_path: &Path, items: &[Item], decode: bool) -> Option<Written> {
     let bytes = fs::read(records_path).ok()?;
     let (before, checksum) = bytes.split_last_chunk::<4>()?;
-    let (records, numbers) = before.split_last_chunk::<32>()?;
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| numbers[at * 8 + byte]));
-    let [deep, decoded, hash, length] = [0, 1, 2, 3].map(number);
+    let (records, numbers) = before.split_at_checked(items.len() * RECORD_BYTES)?;
+    let (numbers, rest) = numbers.as_chunks::<8>();
+    let (pairs, numbers) = numbers.split_last_chunk::<5>()?;
+    let [doubtful, deep, decoded, hash, length] = numbers.map(u64::from_le_bytes);
     if crc32c::crc32c(before) != u32::from_le_bytes(*checksum)
-        || records.len() != items.len() * RECORD_BYTES
+        || !rest.is_empty()
+        || pairs.len() as u64 != doubtful.saturating_mul(2)
         || hash != hash_of(items)
         || (decode && decoded == 0)
         || fs::metadata(path).ok()?.len() != length
@@ -268,5 +284,7 @@ fn find(path: &Path, records_path: &Path, items: &[Item], decode: bool) -> Optio
     let (chunks, _) = records.as_chunks::<RECORD_BYTES>();
     let records: Vec<Record> = chunks.iter().map(Record::from_bytes).collect();
     let name = path.file_name()?.to_str()?.to_owned();
-    Some(Written { shard: Shard { name, length }, records, deep })
+    let (pairs, _) = pairs.as_chunks::<2>();
+    let doubtful = pairs.iter().map(|pair| pair.map(u64::from_le_bytes).into()).collect();
+    Some(Written { shard: Shard { name, length }, records, deep, doubtful })
 }

@@ -22,19 +22,21 @@ fn stage() -> (TempDir, PrepareRequest) {
 }
 
 fn problems(out: &Path) -> String {
-    let problems = verify(out, Thoroughness::Bytes, 2, &VerifyProgress::default()).unwrap();
-    problems.to_string().replace(out.to_str().unwrap(), "OUT")
+    let found = verify(out, Thoroughness::Bytes, 2, &VerifyProgress::default()).unwrap();
+    found.problems.to_string().replace(out.to_str().unwrap(), "OUT")
 }
 
 #[test]
 fn a_whole_dataset_has_no_problems() {
     let (_folder, request) = stage();
     let progress = VerifyProgress::default();
-    assert!(verify(&request.out, Thoroughness::Pixels, 2, &progress).unwrap().is_empty());
+    let found = verify(&request.out, Thoroughness::Pixels, 2, &progress).unwrap();
+    assert!(found.problems.is_empty() && found.doubts.is_empty());
     assert_eq!(progress.done.into_inner(), 19);
     assert!(
         verify(&request.out.join("val"), Thoroughness::Pixels, 1, &VerifyProgress::default())
             .unwrap()
+            .problems
             .is_empty()
     );
     let said = verify(&request.root, Thoroughness::Bytes, 1, &VerifyProgress::default())

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use lcsl_data::verify::{Thoroughness, VerifyProgress, verify};
+use lcsl_data::verify::{Thoroughness, Verified, VerifyProgress, verify};
 
 use super::fault::bad_data;
 use super::progress::{Position, show_while};
@@ -40,12 +40,21 @@ pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
     let thoroughness = if asked.decode { Thoroughness::Pixels } else { Thoroughness::Bytes };
     let progress = VerifyProgress::default();
     let began = Instant::now();
-    let problems = show_while(
+    let found = show_while(
         |elapsed| position(&progress, elapsed),
         || verify(&asked.path, thoroughness, threads, &progress),
     );
-    let problems = problems.map_err(|error| bad_data(&error))?;
+    let Verified { problems, doubts } = found.map_err(|error| bad_data(&error))?;
     let done = counted(progress.done.load(Ordering::Relaxed), "image");
+    if let Some(path) = &asked.list {
+        let text: String = problems.lines().chain(doubts.lines()).map(|line| line + "\n").collect();
+        fs::write(path, text).map_err(|error| Fault::disk("write", path, &error))?;
+    }
+    if !doubts.is_empty() {
+        let more = "\n--list FILE writes all of them into a file";
+        let more = if doubts.are_cut() && asked.list.is_none() { more } else { "" };
+        terminal::show_warning(&format!("{doubts}{more}"));
+    }
     if !problems.is_empty() {
         let what = format!("{} is damaged\n{problems}", asked.path.display());
         let mut hint =
@@ -53,8 +62,6 @@ pub(super) fn run(asked: &Verify) -> Result<u8, Fault> {
              were changed on purpose"
                 .to_owned();
         if let Some(path) = &asked.list {
-            let text: String = problems.lines().map(|line| line + "\n").collect();
-            fs::write(path, text).map_err(|error| Fault::disk("write", path, &error))?;
             let _ = write!(hint, "; all of it is listed in {}", path.display());
         } else if problems.are_cut() {
             hint.push_str("; --list FILE writes all of it into a file");

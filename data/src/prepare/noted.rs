@@ -1,4 +1,4 @@
-//! Images that could not be read: collected from all threads, and written down beside the manifest.
+//! Images of which something is to be said: collected from all threads, and listed in files beside the manifest.
 
 use std::fs;
 use std::io;
@@ -10,39 +10,41 @@ use super::manifest::write_whole;
 use super::plan::PlannedSplit;
 use super::problems::DataProblems;
 
-/// Its name in the folder of a prepared dataset: a line for each image, its file and the reason.
+/// Its name in the folder of a prepared dataset: images that could not be read, a line for each with the reason.
 pub(super) const UNREADABLE_FILE: &str = "unreadable.txt";
+/// Images that were stored and may be damaged all the same.
+pub(super) const DOUBTFUL_FILE: &str = "doubtful.txt";
 
-/// An image that could not be read.
+/// An image, and what there is to say of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Unreadable {
+pub(super) struct NotedImage {
     /// Number of its split.
     pub(super) part: usize,
-    /// Its place in the split.
+    /// Its place in the split as it was planned.
     pub(super) place: usize,
-    /// Why, in words that go on after its name.
-    pub(super) reason: String,
+    /// In words that go on after its name.
+    pub(super) what: String,
 }
 
 /// What threads have found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found(Mutex<Vec<Unreadable>>);
+pub(super) struct Found(Mutex<Vec<NotedImage>>);
 
 impl Found {
-    pub(super) fn add(&self, unreadable: Unreadable) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(unreadable);
+    pub(super) fn add(&self, image: NotedImage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(image);
     }
 
     /// All of them, in the order of the images.
-    pub(super) fn into_sorted(self) -> Vec<Unreadable> {
+    pub(super) fn into_sorted(self) -> Vec<NotedImage> {
         let mut found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.sort();
         found
     }
 }
 
-/// Them as problems, and where they are all listed.
-pub(super) fn problems(found: &[Unreadable], splits: &[PlannedSplit]) -> DataProblems {
+/// Images that cannot be stored, as problems.
+pub(super) fn problems(found: &[NotedImage], splits: &[PlannedSplit]) -> DataProblems {
     let mut problems = DataProblems::default();
     for line in lines(found, splits) {
         problems.add("images that cannot be stored", line);
@@ -50,13 +52,14 @@ pub(super) fn problems(found: &[Unreadable], splits: &[PlannedSplit]) -> DataPro
     problems
 }
 
-/// Writes the list into `out`, or removes that of an earlier attempt where there is nothing to list.
+/// Writes the list `name` into `out`, or removes that of an earlier attempt where there is nothing to list.
 pub(super) fn write(
     out: &Path,
-    found: &[Unreadable],
+    name: &str,
+    found: &[NotedImage],
     splits: &[PlannedSplit],
 ) -> Result<(), PrepareError> {
-    let path = out.join(UNREADABLE_FILE);
+    let path = out.join(name);
     if found.is_empty() {
         return match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -70,18 +73,18 @@ pub(super) fn write(
 }
 
 /// Takes them out of the plan.
-pub(super) fn leave_out(found: &[Unreadable], splits: &mut [PlannedSplit]) {
+pub(super) fn leave_out(found: &[NotedImage], splits: &mut [PlannedSplit]) {
     // From the end, so that the places of the others stay true.
-    for Unreadable { part, place, .. } in found.iter().rev() {
+    for NotedImage { part, place, .. } in found.iter().rev() {
         splits[*part].items.remove(*place);
     }
 }
 
 fn lines<'a>(
-    found: &'a [Unreadable],
+    found: &'a [NotedImage],
     splits: &'a [PlannedSplit],
 ) -> impl Iterator<Item = String> + 'a {
-    found.iter().map(|Unreadable { part, place, reason }| {
-        format!("{} {reason}", splits[*part].items[*place].name)
+    found.iter().map(|NotedImage { part, place, what }| {
+        format!("{} {what}", splits[*part].items[*place].name)
     })
 }
