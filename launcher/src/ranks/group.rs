@@ -131,7 +131,9 @@ impl WorkerGroup<'_> {
             display: &mut display,
             announce: &mut announce,
         };
-        watch(&mut at, interrupts).await?;
+        let watched = watch(&mut at, interrupts).await;
+        leftovers::remove_session();
+        watched?;
         let interrupted = at.supervision.was_interrupted();
         Ok((end, interrupted))
     }

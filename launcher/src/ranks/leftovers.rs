@@ -41,6 +41,11 @@ pub fn sweep() {
     });
 }
 
+/// Removes the folder of this launcher's session, in which no mpirun is at work any more: one that was killed leaves it.
+pub fn remove_session() {
+    let _ = fs::remove_dir_all(session_here()); // else the next start finds it
+}
+
 /// Removes what dead processes have left in these places.
 pub fn sweep_at(at: &Places<'_>) {
     let old: Vec<String> = names(at.memory)

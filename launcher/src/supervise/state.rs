@@ -44,6 +44,10 @@ const GOODBYE: Duration = Duration::from_secs(10);
 /// How long the ranks may take to end when asked to by SIGTERM.
 const TERMINATION: Duration = Duration::from_secs(2);
 
+/// How long the child may take to end once all ranks have left. mpirun waits for what it has signalled by the clock,
+/// 10 s in all, whether or not somebody is still there.
+const ALONE: Duration = Duration::from_millis(300);
+
 /// How long the system may take to end what was killed.
 const BURIAL: Duration = Duration::from_secs(2);
 
@@ -301,6 +305,11 @@ impl Supervision {
                 Some(Finding::End(verdict)) => self.decide(now, verdict, actions),
                 None => {}
             }
+        }
+        if let Stage::Ending { kill_at: Some(kill_at), .. } = &mut self.stage
+            && self.facts.ranks.iter().all(|status| status.hello.is_some() && !status.connected)
+        {
+            *kill_at = (*kill_at).min(now + ALONE);
         }
         if let Stage::Ending { kill_at, give_up_at } = self.stage {
             if self.nobody_is_left() || now >= give_up_at {

@@ -24,7 +24,7 @@ struct Running {
 
 /// Steps after which every rank has told the launcher that it has begun: its heartbeat looks for news
 /// every 50 ms, and they take longer than that.
-const BEGUN: u64 = 300;
+const BEGUN: u64 = 60;
 
 /// Starts an endless run and waits until the launcher knows where its ranks are. The first step that it
 /// shows is rank 0's word; the others' heartbeats come after it.

@@ -61,6 +61,19 @@ fn a_rank_that_fails_is_named_with_its_place_and_keeps_its_exit_code() {
     assert!(story.has(&Action::Terminate), "the others are ended");
 }
 
+/// Story: mpirun's patience with those that it signals was made long enough for a checkpoint, 10 s in all. Since then
+/// each failed run took 3 s to end, though its ranks were gone after one.
+#[test]
+fn a_child_that_waits_for_nobody_is_not_waited_for() {
+    let story = Story::at_work(2).failed(1, "no images", false).closed(1).later(1000);
+    assert!(story.has(&Action::Terminate));
+    let story = story.later(1000);
+    assert!(!story.has(&Action::Kill), "rank 0 is still there, and may be saving");
+    let story = story.closed(0).later(200);
+    assert!(!story.has(&Action::Kill));
+    assert!(story.later(100).has(&Action::Kill));
+}
+
 #[test]
 fn a_rank_that_fails_before_its_first_step_was_starting() {
     let story = story_of(1).joined(0).failed(0, "no images", false).child(ChildEnd::Code(3));
