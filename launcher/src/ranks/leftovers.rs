@@ -41,7 +41,7 @@ pub fn sweep() {
     });
 }
 
-/// Removes the folder of this launcher's session, in which no mpirun is at work any more: one that was killed leaves it.
+/// Removes the folder of this launcher's session, once no mpirun is at work in it: one that was killed leaves it.
 pub fn remove_session() {
     let _ = fs::remove_dir_all(session_here()); // else the next start finds it
 }
