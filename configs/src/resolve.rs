@@ -118,6 +118,10 @@ fn by_machine(layers: &mut Layers, machine: &Machine, allocation: Option<&Alloca
         (1, "run.deterministic")
     } else if devices == Devices::Cpu && nproc > 1 {
         (1, "several cpu ranks")
+    } else if let Devices::Gpus(listed) = &devices {
+        let here = hosts.iter().map(|host| host.slots).max().unwrap_or(nproc as usize);
+        let share = machine.cores / here.max(listed.len());
+        (share.clamp(1, 4) as u64, "the cores that each GPU's process has")
     } else {
         (machine.cores.clamp(1, 4096) as u64, "the machine's cores")
     };

@@ -1,7 +1,7 @@
 //! What started `lcsl`, told by the variables that it left: mpirun, a step of Slurm, or a shell that is
 //! set up for another launcher. `lcsl` starts its ranks by itself, so it is to be started once.
 
-use lcsl_config::RunConfig;
+use lcsl_config::{Devices, RunConfig};
 
 use crate::fault::Fault;
 
@@ -32,6 +32,19 @@ pub fn check(variable: &Variable<'_>) -> Result<(), Fault> {
             "start lcsl once, without mpirun: --nproc={processes} makes it start as many ranks"
         ),
     ))
+}
+
+/// A sentence where others compute on the cores that a run wants: `running` of their threads.
+pub fn competition(config: &RunConfig, cores: usize, running: usize) -> Option<String> {
+    let run = &config.run;
+    let wanted = (run.nproc * run.threads).min(cores);
+    let is_affected = run.gpu == Devices::Cpu && run.hosts.is_empty() && wanted + running > cores;
+    is_affected.then(|| {
+        let threads = if running == 1 { "1 thread" } else { &format!("{running} threads") };
+        format!(
+            "{threads} of other programs run on the {cores} cores of this machine: steps will take longer"
+        )
+    })
 }
 
 /// What a person may believe to have an effect and has none, a sentence each.
@@ -126,6 +139,24 @@ mod tests {
         let shell = [&step[..], &[("SLURM_PTY_PORT", "40000")]].concat();
         assert_eq!(said(&shell), [""; 0], "srun --pty");
         assert_eq!(said(&[("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "1")]), [""; 0]);
+    }
+
+    /// Story: with one other program at work a step took four times as long, and nothing said why.
+    #[test]
+    fn others_on_the_same_cores_are_mentioned() {
+        let of = |flags: &[&str], running| {
+            let flags: Vec<_> = flags.iter().map(Into::into).collect();
+            let machine = Machine { cores: 2, gpus: Some(1) };
+            competition(&parse_train(&flags, &machine).unwrap().config, 2, running)
+        };
+        insta::assert_snapshot!(
+            of(&["--gpu=cpu"], 1).unwrap(),
+            @"1 thread of other programs run on the 2 cores of this machine: steps will take longer"
+        );
+        assert_eq!(of(&["--gpu=cpu"], 0), None);
+        assert_eq!(of(&["--gpu=cpu", "--threads=1"], 1), None, "a core for each");
+        assert!(of(&["--gpu=cpu", "--nproc=2"], 2).unwrap().starts_with("2 threads"));
+        assert_eq!(of(&["--gpu=0"], 5), None, "the card computes");
     }
 
     /// Story: `OMP_NUM_THREADS` and `WORLD_SIZE` were set, as other launchers want them, and had no effect.

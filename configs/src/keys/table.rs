@@ -57,7 +57,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "run.threads",
         KeyKind::Integer(1, 4096),
-        "Threads per process; auto is all cores, or 1 if deterministic or with several cpu ranks",
+        "Threads per process; auto is all cores, 1 if deterministic or with several cpu ranks, 1 to 4 with a GPU",
     )
     .or_auto()
     .flags(&["threads"]),

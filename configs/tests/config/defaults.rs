@@ -182,10 +182,13 @@ fn what_auto_means_goes_by_the_machine() {
     let none = Machine { cores: 8, gpus: Some(0) };
     assert_eq!(run("", &CPU), ("cpu".into(), 1, 1, 8));
     assert_eq!(run("", &none), ("cpu".into(), 1, 1, 8));
-    assert_eq!(run("", &GPUS), ("0".into(), 1, 1, 8));
     assert_eq!(run("--gpu=cpu", &GPUS), ("cpu".into(), 1, 1, 8));
-    assert_eq!(run("--gpu=3,1", &GPUS), ("3,1".into(), 2, 2, 8));
-    assert_eq!(run("--gpu=0 --nproc=4", &GPUS), ("0".into(), 4, 4, 8));
+    // Story: each of eight processes on one host had a pool of all its cores.
+    assert_eq!(run("", &GPUS), ("0".into(), 1, 1, 4));
+    assert_eq!(run("--gpu=3,1", &GPUS), ("3,1".into(), 2, 2, 4));
+    assert_eq!(run("--gpu=0,1,2,3", &GPUS), ("0,1,2,3".into(), 4, 4, 2));
+    assert_eq!(run("--gpu=0 --nproc=4", &GPUS), ("0".into(), 4, 4, 2));
+    assert_eq!(run("--gpu=0,1 --hosts=a:8,b:2", &GPUS), ("0,1".into(), 10, 10, 1));
 }
 
 /// Threads decide the order of sums inside libtorch, so they must not follow the number of

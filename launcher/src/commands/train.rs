@@ -26,7 +26,8 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         Ok(allocation) => (allocation, None),
         Err(why) => (None, Some(why)),
     };
-    let mut command = match parse_train_in(arguments, &machine::look(), allocation.as_ref()) {
+    let machine = machine::look();
+    let mut command = match parse_train_in(arguments, &machine, allocation.as_ref()) {
         Ok(command) => command,
         Err(Stop::Text(text)) => return terminal::print(&text).map(|()| exit::DONE),
         Err(Stop::Problems(problems)) => {
@@ -37,7 +38,9 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     resolve_run_dir(&mut command.config, &command.origins)?;
     let foreign = surroundings::notes(&command.config, &surroundings::variable);
     let unlisted = unlisted.filter(|_| command.config.run.hosts.is_empty());
-    for note in command.notes.iter().chain(&foreign).chain(&unlisted) {
+    let running = machine::running_elsewhere();
+    let busy = surroundings::competition(&command.config, machine.cores, running);
+    for note in command.notes.iter().chain(&foreign).chain(&unlisted).chain(&busy) {
         terminal::show_note(note);
     }
     let installed = look(&SearchPaths::here(), command.config.run.nproc);

@@ -154,7 +154,8 @@ mod tests {
     fn inherited() -> Inherited {
         let session = "/tmp/lcsl-0-h-9".into();
         let (library_path, devices, network) = (None, None, Vec::new());
-        Inherited { library_path, devices, is_root: false, session, network, in_slurm: false }
+        let (is_root, in_slurm, has_wait_policy) = (false, false, false);
+        Inherited { library_path, devices, is_root, session, network, in_slurm, has_wait_policy }
     }
 
     fn shown(flags: &[&str], change: impl Fn(&mut Inherited)) -> String {
@@ -180,6 +181,7 @@ mod tests {
         insta::assert_snapshot!(shown(&["--gpu=cpu", "--run_dir=runs/a b"], |_| ()), @r"
         OMP_NUM_THREADS=8
         MKL_NUM_THREADS=8
+        GOMP_SPINCOUNT=3000
         LD_LIBRARY_PATH=/opt/libtorch/lib
         LCSL_CONTROL=127.0.0.1:4000
         LCSL_CONTROL_SECRET=5ec7e7
