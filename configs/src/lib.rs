@@ -54,8 +54,9 @@ pub use presets::PRESETS;
 pub use problem::{Problem, Problems};
 pub use rim::{load, parse_train, parse_train_in};
 pub use run_config::{
-    Admission, Checkpoint, Data, DataAugmentation, DatasetName, Devices, Evaluation, ImbalanceKind,
-    Method, Millionths, Model, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy,
-    Precision, Protocol, QuotaRate, Resume, Run, RunConfig, SamplerName, Train,
+    Admission, AdmittedLoss, Checkpoint, CriterionName, Data, DataAugmentation, DatasetName,
+    Devices, Evaluation, Head, ImbalanceKind, Loss, Method, Millionths, MixingName, Model,
+    ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol, QuotaRate,
+    Resume, Run, RunConfig, SamplerName, Train,
 };
 pub use zoo::{Initialisation, ModelEntry, ZOO, network_listing, published_network};

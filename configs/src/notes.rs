@@ -5,7 +5,7 @@ mod published;
 
 use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
-use crate::run_config::{DatasetName, Method, RunConfig};
+use crate::run_config::{DatasetName, MixingName, RunConfig, SamplerName};
 
 /// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
 /// in n is mixed with itself.
@@ -42,6 +42,15 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
         );
     }
     notes.extend(few_to_mix(config));
+    let (criterion, sampler) = (config.train.criterion, config.data.sampler);
+    let draws_alike =
+        [SamplerName::Random, SamplerName::QuasiRandom, SamplerName::Sequential].contains(&sampler);
+    if criterion.weighs_classes() && !draws_alike {
+        notes.push(format!(
+            "the class weights of {criterion} average 1 over the training images; the sampler {sampler} draws rare \
+             classes more often, so here losses are larger and rare classes count twice"
+        ));
+    }
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
     if warmup >= epochs {
         notes.push(format!(
@@ -55,13 +64,14 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
 fn few_to_mix(config: &RunConfig) -> Option<String> {
     let pieces = config.train.accumulate_steps * config.run.virtual_ranks;
     let images = config.train.batch_size / pieces;
-    if config.train.method == Method::Ce || images >= MIXED_MIN {
+    if config.train.mixing == MixingName::None || images >= MIXED_MIN {
         return None;
     }
+    let mixing = config.train.mixing;
     let whole = if config.train.accumulate_steps > 1 { "micro-batch" } else { "batch" };
     let mixes = match images {
-        0 | 1 => format!("1 image of a {whole} with itself, so mixup does nothing"),
-        _ => format!("{images} images of a {whole} with each other, so mixup does little"),
+        0 | 1 => format!("1 image of a {whole} with itself, so {mixing} does nothing"),
+        _ => format!("{images} images of a {whole} with each other, so {mixing} does little"),
     };
     let enough = MIXED_MIN * pieces;
     Some(format!("each logical rank mixes {mixes}; --batch_size={enough} gives each {MIXED_MIN}"))

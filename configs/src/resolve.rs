@@ -7,7 +7,9 @@ use std::str::FromStr;
 use crate::hosts::{Allocation, host_list, host_slots};
 use crate::layers::Layers;
 use crate::machine::Machine;
-use crate::run_config::{DatasetName, Devices, Method, ModelName, Policy, Protocol};
+use crate::run_config::{
+    CriterionName, DatasetName, Devices, Head, Method, MixingName, ModelName, Policy, Protocol,
+};
 use crate::value::Value;
 use crate::zoo::published_network;
 
@@ -16,6 +18,7 @@ pub(crate) fn resolve(layers: &mut Layers, machine: &Machine, allocation: Option
     by_dataset(layers);
     by_machine(layers, machine, allocation);
     by_protocol(layers);
+    by_method(layers);
     run_dir(layers);
 }
 
@@ -167,11 +170,43 @@ fn by_protocol(layers: &mut Layers) {
     resolve_auto(layers, "admission.policy", || Value::Text(policy.word().into()), &because);
 }
 
+fn by_method(layers: &mut Layers) {
+    let method: Method = word(layers, "train.method");
+    let because = format!("method {method}");
+    let (criterion, mixing) = implied_by(method);
+    let as_text = |word: &str| Value::Text(word.into());
+    resolve_auto(layers, "train.criterion", || as_text(criterion.word()), &because);
+    resolve_auto(layers, "train.mixing", || as_text(mixing.word()), &because);
+    let criterion: CriterionName = word(layers, "train.criterion");
+    let head = if criterion.needs_cosines() { Head::Cosine } else { Head::Linear };
+    let because = format!("criterion {criterion}");
+    resolve_auto(layers, "model.head", || as_text(head.word()), &because);
+}
+
+/// Criterion and mixing that a method's name stands for where nothing else is asked for.
+fn implied_by(method: Method) -> (CriterionName, MixingName) {
+    let mixing = if method.mixes() { MixingName::Mixup } else { MixingName::None };
+    (method.criterion().unwrap_or(CriterionName::Ce), mixing)
+}
+
 fn run_dir(layers: &mut Layers) {
     let dataset: DatasetName = word(layers, "data.name");
     let method: Method = word(layers, "train.method");
+    // What the method's name does not say.
+    let criterion: CriterionName = word(layers, "train.criterion");
+    let mixing: MixingName = word(layers, "train.mixing");
+    let implied = implied_by(method);
+    let mut chosen = String::new();
+    for (is_implied, word) in
+        [(criterion == implied.0, criterion.word()), (mixing == implied.1, mixing.word())]
+    {
+        if !is_implied {
+            chosen.push('-');
+            chosen.push_str(word);
+        }
+    }
     let path = format!(
-        "runs/{dataset}-{method}-{}-seed{}",
+        "runs/{dataset}-{method}{chosen}-{}-seed{}",
         text(layers, "model.name"),
         integer(layers, "run.seed")
     );

@@ -4,6 +4,7 @@ mod admission;
 mod checkpoint;
 mod data;
 mod evaluation;
+mod loss;
 mod model;
 mod run;
 mod train;
@@ -14,9 +15,10 @@ pub use admission::{Admission, Millionths, Policy, QuotaRate};
 pub use checkpoint::{Checkpoint, OnFailedCheckpoint};
 pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, SamplerName};
 pub use evaluation::Evaluation;
-pub use model::{Model, ModelName};
+pub use loss::{AdmittedLoss, Loss};
+pub use model::{Head, Model, ModelName};
 pub use run::{Devices, Resume, Run};
-pub use train::{Method, Optimizer, Precision, Protocol, Train};
+pub use train::{CriterionName, Method, MixingName, Optimizer, Precision, Protocol, Train};
 
 /// Everything that one run needs to know, fully resolved: no `"auto"` is left, except
 /// `admission.quota_rate`, which depends on the class counts and is resolved where these are known.
@@ -34,6 +36,8 @@ pub struct RunConfig {
     pub model: Model,
     /// The optimisation.
     pub train: Train,
+    /// The constants of the criteria.
+    pub loss: Loss,
     /// Which self-labelled candidates are taken into the loss.
     pub admission: Admission,
     /// When the state is saved, and how much of it is kept.

@@ -7,7 +7,9 @@ use crate::machine::Machine;
 use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
-use crate::run_config::{DatasetName, Devices, ImbalanceKind, Protocol, Resume, RunConfig};
+use crate::run_config::{
+    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Protocol, Resume, RunConfig,
+};
 use crate::zoo::ZOO;
 
 /// One rule: the keys that it speaks about, and what it says when it is broken.
@@ -62,6 +64,9 @@ const RULES: &[Rule] = &[
         keys: &["data.validation_per_class", "train.protocol"],
         broken: validation_and_protocol,
     },
+    Rule { keys: &["train.method", "train.criterion"], broken: two_criteria },
+    Rule { keys: &["train.method", "train.mixing"], broken: mixup_without_mixup },
+    Rule { keys: &["train.criterion", "model.head"], broken: margins_without_cosines },
     Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
     Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
@@ -105,6 +110,38 @@ pub(crate) fn devices(config: &RunConfig, origins: &Origins, machine: &Machine) 
     let problem =
         Problem::new(format!("run.gpu names GPU {absent}, but this machine has {has}"), place);
     Some(problem.hint("ordinals count from 0; --gpu=cpu runs on the CPU"))
+}
+
+fn two_criteria(config: &RunConfig) -> Option<Breach> {
+    let (method, criterion) = (config.train.method, config.train.criterion);
+    method.criterion().filter(|own| *own != criterion).map(|_| {
+        Breach::new(
+            format!(
+                "train.criterion is {criterion}, but train.method {method} is a criterion by itself"
+            ),
+            "leave one of the two out; lcsl and mixup take any criterion",
+        )
+    })
+}
+
+fn mixup_without_mixup(config: &RunConfig) -> Option<Breach> {
+    let mixing = config.train.mixing;
+    (config.train.method == Method::Mixup && mixing != MixingName::Mixup).then(|| {
+        Breach::new(
+            format!("train.mixing is {mixing}, but train.method mixup mixes by mixup"),
+            format!("for a criterion with mixing {mixing} name the criterion: --method=ce --mixing={mixing}"),
+        )
+    })
+}
+
+fn margins_without_cosines(config: &RunConfig) -> Option<Breach> {
+    let criterion = config.train.criterion;
+    (criterion.needs_cosines() && config.model.head == Head::Linear).then(|| {
+        Breach::new(
+            format!("train.criterion {criterion} has margins of angles, but model.head is linear"),
+            "take --head=cosine, or leave the head out",
+        )
+    })
 }
 
 fn batch_smaller_than_ranks(config: &RunConfig) -> Option<Breach> {

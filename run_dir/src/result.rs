@@ -107,8 +107,14 @@ pub struct RunResult {
     pub unscored_classes: Vec<u32>,
     /// `honest` or `paper`.
     pub protocol: String,
-    /// `lcsl`, `mixup` or `ce`.
+    /// `lcsl`, `mixup`, or the word of a criterion.
     pub method: String,
+    /// The loss of a target, such as `ce`; empty where an older version wrote the result.
+    #[serde(default)]
+    pub criterion: String,
+    /// How images were mixed: `none`, `mixup` or `cutmix`; empty where an older version wrote the result.
+    #[serde(default)]
+    pub mixing: String,
     /// Admission policy.
     pub policy: String,
     /// Dataset.

@@ -4,8 +4,9 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::{Key, KeyKind, Range};
 use crate::run_config::{
-    DataAugmentation, DatasetName, ImbalanceKind, Method, ModelName, OnCorrupt, OnFailedCheckpoint,
-    Optimizer, Policy, Precision, Protocol, SamplerName,
+    AdmittedLoss, CriterionName, DataAugmentation, DatasetName, Head, ImbalanceKind, Method,
+    MixingName, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol,
+    SamplerName,
 };
 use crate::zoo::SMALLEST_IMAGE;
 
@@ -216,7 +217,29 @@ pub const KEYS: &[Key] = &[
         "L2-normalise the teacher's classifier rows; a number is on above 0",
     )
     .flags(&["fc_norm"]),
+    Key::new(
+        "model.head",
+        KeyKind::Choice(Head::WORDS),
+        "Classifier; auto is cosine for ldam and ldam_drw, else linear",
+    )
+    .or_auto()
+    .flags(&["head"]),
+    Key::new("model.cosine_scale", ABOVE_0, "By what a cosine head multiplies its cosines"),
     Key::new("train.method", KeyKind::Choice(Method::WORDS), "What is minimised").flags(&["method"]),
+    Key::new(
+        "train.criterion",
+        KeyKind::Choice(CriterionName::WORDS),
+        "Loss of a target; auto is the method's own, and ce for lcsl and mixup, which take any",
+    )
+    .or_auto()
+    .flags(&["criterion"]),
+    Key::new(
+        "train.mixing",
+        KeyKind::Choice(MixingName::WORDS),
+        "How images are mixed; auto is mixup for lcsl and mixup, else none",
+    )
+    .or_auto()
+    .flags(&["mixing"]),
     Key::new(
         "train.protocol",
         KeyKind::Choice(Protocol::WORDS),
@@ -280,6 +303,25 @@ pub const KEYS: &[Key] = &[
         "train.precision",
         KeyKind::Choice(Precision::WORDS),
         "Arithmetic of the forward and backward passes",
+    ),
+    Key::new("loss.focal_gamma", FROM_0, "Gamma of focal"),
+    Key::new(
+        "loss.class_balanced_beta",
+        FROM_0_BELOW_1,
+        "Beta of class_balanced and ldam_drw",
+    ),
+    Key::new("loss.ldam_max_margin", ABOVE_0, "Margin of the smallest class in ldam"),
+    Key::new(
+        "loss.deferred_share",
+        FROM_0_TO_1,
+        "Last part of the epochs, in which ldam_drw weighs classes",
+    ),
+    Key::new("loss.adjustment_tau", FROM_0, "Tau of logit_adjustment"),
+    Key::new("loss.label_smoothing", FROM_0_BELOW_1, "Part of a target that label_smoothing spreads"),
+    Key::new(
+        "loss.admitted",
+        KeyKind::Choice(AdmittedLoss::WORDS),
+        "What admitted labels are measured by: the criterion, or plain cross-entropy",
     ),
     Key::new(
         "admission.policy",

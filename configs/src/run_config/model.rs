@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::choice::choice;
 
 /// The network that is trained; the teacher has the same architecture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The architecture.
@@ -13,6 +13,20 @@ pub struct Model {
     /// Whether the labelling teacher's classifier rows are divided by their L2 norm. The published
     /// flag is a number of which the published code only asks whether it is above 0.
     pub fc_norm: bool,
+    /// What turns features into logits.
+    pub head: Head,
+    /// By what a cosine head multiplies its cosines, above 0.
+    pub cosine_scale: f64,
+}
+
+choice! {
+    /// What turns features into logits.
+    Head {
+        /// A linear layer with a bias.
+        Linear = "linear",
+        /// Cosines of the angles between features and the rows of a weight, times a scale; no bias.
+        Cosine = "cosine",
+    }
 }
 
 choice! {

@@ -10,6 +10,10 @@ use crate::choice::choice;
 pub struct Train {
     /// What is minimised.
     pub method: Method,
+    /// The loss of a target; that of `method`, where that is a loss.
+    pub criterion: CriterionName,
+    /// How images are mixed.
+    pub mixing: MixingName,
     /// How the best model and the teacher are chosen.
     pub protocol: Protocol,
     /// Number of passes over the training set, at least 1.
@@ -56,6 +60,88 @@ choice! {
         Mixup = "mixup",
         /// Plain cross-entropy.
         Ce = "ce",
+        /// The focal loss (Lin et al., ICCV 2017).
+        Focal = "focal",
+        /// Cross-entropy weighed by the effective number of images of each class (Cui et al., CVPR 2019).
+        ClassBalanced = "class_balanced",
+        /// Label-distribution-aware margins on a cosine classifier (Cao et al., NeurIPS 2019).
+        Ldam = "ldam",
+        /// The same, with class weights in the last part of training (deferred reweighting).
+        LdamDrw = "ldam_drw",
+        /// Balanced softmax (Ren et al., NeurIPS 2020).
+        BalancedSoftmax = "balanced_softmax",
+        /// Logit adjustment in the loss (Menon et al., ICLR 2021).
+        LogitAdjustment = "logit_adjustment",
+        /// Label smoothing (Szegedy et al., CVPR 2016).
+        LabelSmoothing = "label_smoothing",
+    }
+}
+
+impl Method {
+    /// The criterion that the method is; none for those that mix or label images and take any.
+    pub const fn criterion(self) -> Option<CriterionName> {
+        match self {
+            Self::Lcsl | Self::Mixup => None,
+            Self::Ce => Some(CriterionName::Ce),
+            Self::Focal => Some(CriterionName::Focal),
+            Self::ClassBalanced => Some(CriterionName::ClassBalanced),
+            Self::Ldam => Some(CriterionName::Ldam),
+            Self::LdamDrw => Some(CriterionName::LdamDrw),
+            Self::BalancedSoftmax => Some(CriterionName::BalancedSoftmax),
+            Self::LogitAdjustment => Some(CriterionName::LogitAdjustment),
+            Self::LabelSmoothing => Some(CriterionName::LabelSmoothing),
+        }
+    }
+
+    /// Whether the method mixes images by mixup where nothing else is asked for.
+    pub const fn mixes(self) -> bool {
+        matches!(self, Self::Lcsl | Self::Mixup)
+    }
+}
+
+choice! {
+    /// The loss of a target. [`Method`] names their sources.
+    CriterionName {
+        /// Cross-entropy.
+        Ce = "ce",
+        /// The focal loss.
+        Focal = "focal",
+        /// Cross-entropy with class weights.
+        ClassBalanced = "class_balanced",
+        /// Margins on cosines.
+        Ldam = "ldam",
+        /// Margins on cosines, and class weights in the last part of training.
+        LdamDrw = "ldam_drw",
+        /// Cross-entropy under the prior of the training images.
+        BalancedSoftmax = "balanced_softmax",
+        /// The same with the logarithm of the prior times τ.
+        LogitAdjustment = "logit_adjustment",
+        /// Cross-entropy against targets that are partly spread over all classes.
+        LabelSmoothing = "label_smoothing",
+    }
+}
+
+impl CriterionName {
+    /// Whether its margins are those of angles, so that it needs a cosine head.
+    pub const fn needs_cosines(self) -> bool {
+        matches!(self, Self::Ldam | Self::LdamDrw)
+    }
+
+    /// Whether it gives classes weights that average 1 over the training images.
+    pub const fn weighs_classes(self) -> bool {
+        matches!(self, Self::ClassBalanced | Self::LdamDrw)
+    }
+}
+
+choice! {
+    /// How the images of a logical batch are mixed with each other.
+    MixingName {
+        /// Not at all.
+        None = "none",
+        /// Sums of two images (Zhang et al., ICLR 2018).
+        Mixup = "mixup",
+        /// A rectangle of one image in another (Yun et al., ICCV 2019).
+        Cutmix = "cutmix",
     }
 }
 

@@ -208,3 +208,30 @@ fn threads_are_one_when_deterministic_or_with_several_cpu_ranks() {
 fn an_unknown_dataset_is_answered_with_the_list() {
     insta::assert_snapshot!(bad("--dataset=fasion_mnist"));
 }
+
+/// A method is a criterion, a mixing and a head; what is not asked for follows from its name.
+#[test]
+fn what_auto_means_goes_by_the_method() {
+    let of = |flags: &str| {
+        let lcsl_config::RunConfig { train, model, .. } = good(flags).config;
+        [train.criterion.word(), train.mixing.word(), model.head.word()].join(" ")
+    };
+    assert_eq!(of(""), "ce mixup linear");
+    assert_eq!(of("--method=ce"), "ce none linear");
+    assert_eq!(of("--method=ldam_drw"), "ldam_drw none cosine");
+    assert_eq!(of("--method=balanced-softmax --mixing=mixup"), "balanced_softmax mixup linear");
+    assert_eq!(
+        of("--criterion=balanced_softmax --mixing=cutmix"),
+        "balanced_softmax cutmix linear"
+    );
+    assert_eq!(of("--head=cosine"), "ce mixup cosine");
+    let run_dir = |flags: &str| good(flags).config.run.run_dir.display().to_string();
+    assert_eq!(run_dir("--method=ldam"), "runs/cifar100-ldam-resnet32-seed0");
+    assert_eq!(
+        run_dir("--criterion=balanced_softmax --mixing=cutmix"),
+        "runs/cifar100-lcsl-balanced_softmax-cutmix-resnet32-seed0"
+    );
+    let weighed = good("--method=class_balanced --sampler=class_balanced").notes;
+    assert!(weighed[0].contains("rare classes count twice"), "{weighed:?}");
+    assert_eq!(good("--method=class_balanced").notes, [""; 0]);
+}

@@ -11,7 +11,7 @@ use crate::{CPU, GPUS, bad, bad_on, good, train};
 #[test]
 fn all_problems_come_at_once() {
     let arguments = "--gpu=0 --lr -5e-3 --epoch 4 foo --set train.learning_rate=3 --dry-run=maybe \
-        --conf 2 --method=lscl --nproc=3 --deterministic --turbo=9 -v --max_steps";
+        --conf 2 --protocol=honst --nproc=3 --deterministic --turbo=9 -v --max_steps";
     insta::assert_snapshot!(bad(arguments), @r#"
     the configuration has 12 problems
       - unknown flag --epoch
@@ -38,9 +38,9 @@ fn all_problems_come_at_once() {
         hint: did you mean train.lr?
       - admission.conf is 2, but must be in [0, 1]
         where: flag --conf
-      - train.method is "lscl", but must be one of lcsl, mixup, ce
-        where: flag --method
-        hint: did you mean lcsl?
+      - train.protocol is "honst", but must be one of honest, paper
+        where: flag --protocol
+        hint: did you mean honest?
       - run.nproc is 3, but run.deterministic needs a power of two
         where: flag --deterministic and flag --nproc
         hint: sums follow one binary tree, whatever the number of processes; take 1, 2, 4, …
@@ -418,4 +418,27 @@ proptest! {
             Err(Stop::Problems(problems)) => prop_assert!(!problems.0.is_empty()),
         }
     }
+}
+
+/// A loss that is asked for twice, or margins of angles without angles, would train something else than the name says.
+#[test]
+fn methods_criteria_and_heads_that_do_not_go_together() {
+    insta::assert_snapshot!(bad("--method=focal --criterion=ce"), @r"
+    the configuration has a problem
+      - train.criterion is ce, but train.method focal is a criterion by itself
+        where: flag --method and flag --criterion
+        hint: leave one of the two out; lcsl and mixup take any criterion
+    ");
+    insta::assert_snapshot!(bad("--method=mixup --mixing=cutmix"), @r"
+    the configuration has a problem
+      - train.mixing is cutmix, but train.method mixup mixes by mixup
+        where: flag --method and flag --mixing
+        hint: for a criterion with mixing cutmix name the criterion: --method=ce --mixing=cutmix
+    ");
+    insta::assert_snapshot!(bad("--criterion=ldam --head=linear"), @r"
+    the configuration has a problem
+      - train.criterion ldam has margins of angles, but model.head is linear
+        where: flag --criterion and flag --head
+        hint: take --head=cosine, or leave the head out
+    ");
 }

@@ -264,7 +264,7 @@ fn words(config: &RunConfig) -> Words {
         },
         selected: match config.train.method {
             Method::Lcsl => "new teacher",
-            Method::Mixup | Method::Ce => "best so far",
+            _ => "best so far",
         },
     }
 }

@@ -14,7 +14,9 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
     let file = run_dir.join(RESULT);
     let mut text = format!(
         "{} under protocol {} (model selected on {}), accuracy on test images\n\n",
-        result.method, result.protocol, result.selected_on
+        method(result),
+        result.protocol,
+        result.selected_on
     );
     let (plain, normalised) = (&result.as_trained, &result.tau_normalised);
     let normalised_name = format!("tau {}", normalised.tau);
@@ -79,6 +81,21 @@ pub fn of_evaluation(evaluated: &Evaluated, run_dir: &Path) -> String {
     }
     let _ = writeln!(text, "{:<18} {}", "calibration error", decimal(Some(evaluated.ece)));
     text
+}
+
+/// The method, and what its name does not say.
+fn method(result: &RunResult) -> String {
+    let RunResult { method, criterion, mixing, .. } = result;
+    let takes_any = ["lcsl", "mixup"].contains(&method.as_str());
+    let mut words = method.clone();
+    if takes_any && !["", "ce"].contains(&criterion.as_str()) {
+        let _ = write!(words, " on {criterion}");
+    }
+    let implied = if takes_any { "mixup" } else { "none" };
+    if !["", implied].contains(&mixing.as_str()) {
+        let _ = write!(words, " with {mixing}");
+    }
+    words
 }
 
 fn ranks(result: &RunResult) -> String {
@@ -230,6 +247,8 @@ mod tests {
             unscored_classes: Vec::new(),
             protocol: "honest".to_owned(),
             method: "lcsl".to_owned(),
+            criterion: "ce".to_owned(),
+            mixing: "mixup".to_owned(),
             policy: "quota".to_owned(),
             dataset: "fashion_mnist".to_owned(),
             model: "resnet20".to_owned(),

@@ -323,6 +323,7 @@ mod tests {
         insta::assert_snapshot!(other, @r#"
         the run in RUN has another configuration
           - train.method is "lcsl" there, but "ce" was asked for
+          - train.mixing is "mixup" there, but "none" was asked for
           - train.lr is 0.01 there, but 0.5 was asked for
           hint: ask for the same configuration again, or start another run with --run_dir
         "#);

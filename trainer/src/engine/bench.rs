@@ -19,7 +19,7 @@ use crate::engine::run::build;
 use crate::engine::step::error::StepError;
 use crate::engine::step::step::global_step;
 use crate::engine::step::teacher::Teacher;
-use crate::objective::Objective;
+use crate::objective::{EmptyClasses, Objective};
 
 /// Steps made before the first that counts: kernels are compiled and memory is taken on the first.
 const WARM_UP: u64 = 3;
@@ -67,6 +67,9 @@ pub enum BenchError {
     /// There is nothing to learn from.
     #[error(transparent)]
     DataModule(#[from] DataModuleError),
+    /// A class has no image, and the criterion divides by its count.
+    #[error(transparent)]
+    EmptyClasses(#[from] EmptyClasses),
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -88,7 +91,7 @@ pub fn step(
         world = Box::new(Delayed::new(world, delay));
     }
     let data_module = data_module::open(config)?;
-    let objective = Objective::of(config);
+    let objective = Objective::of(config, &data_module.train_counts)?;
     let mut source = build::batches(config, &objective, &data_module, world.as_ref(), device);
     let mut context =
         build::context(config, &objective, &data_module, world, Control::absent(), device)?;

@@ -1,33 +1,55 @@
 //! What `--method` stands for.
 
-use lcsl_config::{Method, RunConfig};
+use lcsl_config::{AdmittedLoss, Method, MixingName, RunConfig};
 
-use super::{Criterion, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable};
+use super::criterion::Resolved;
+use super::{EmptyClasses, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable};
 
 impl Objective {
-    /// The objective of a configuration.
-    pub fn of(config: &RunConfig) -> Self {
+    /// The objective of a configuration, with so many training images of each class. Class weights that come later
+    /// (deferred reweighting) make a stage of their own, which goes on with the schedule of the first.
+    ///
+    /// # Errors
+    /// When the criterion divides by the images of a class that has none.
+    pub fn of(config: &RunConfig, counts: &[u64]) -> Result<Self, EmptyClasses> {
         let train = &config.train;
-        let (mixing, labels) = match train.method {
-            Method::Ce => (Mixing::None, false),
-            Method::Mixup => (Mixing::Mixup, false),
-            Method::Lcsl => (Mixing::Mixup, true),
+        let mixing = match train.mixing {
+            MixingName::None => Mixing::None,
+            MixingName::Mixup => Mixing::Mixup,
+            MixingName::Cutmix => Mixing::Cutmix,
         };
+        let labels = train.method == Method::Lcsl;
+        let Resolved { criterion, prior, class_weights, deferred_weights } =
+            Resolved::of(config, counts)?;
         let labelling =
             PseudoLabelling { alpha: train.alpha, temperature: config.admission.temperature };
-        Self::new(vec![Stage {
+        let whole = Stage {
             epochs: train.epochs,
-            schedule: Schedule { base: train.lr, warmup_epochs: train.warmup_epochs },
+            schedule: Schedule::alone(train.lr, train.warmup_epochs, train.epochs),
             restart_classifier: false,
             trainable: Trainable::All,
             sampler: config.data.sampler,
             mixing,
             pseudo_labels: labels.then_some(labelling),
-            criterion: Criterion::CrossEntropy,
-            prior: None,
-            class_weights: None,
+            criterion,
+            prior,
+            class_weights,
+            plain_admitted: config.loss.admitted == AdmittedLoss::Plain,
             input: Input::Images,
-        }])
+        };
+        let last = (train.epochs as f64 * config.loss.deferred_share).round() as u64;
+        let stages = match deferred_weights.filter(|_| last > 0) {
+            None => vec![whole],
+            Some(weights) => {
+                let before = train.epochs - last;
+                let schedule = Schedule { before, ..whole.schedule };
+                let class_weights = Some(weights);
+                let deferred = Stage { epochs: last, schedule, class_weights, ..whole.clone() };
+                let first = Stage { epochs: before, ..whole };
+                [first, deferred].into_iter().filter(|stage| stage.epochs > 0).collect()
+            }
+        };
+        Ok(Self::new(stages))
     }
 }
 
@@ -39,12 +61,15 @@ mod tests {
 
     use super::*;
 
-    fn stage(method: &str) -> Stage {
+    fn objective(more: &[&str]) -> Objective {
         let flags = ["--dataset=synthetic", "--alpha=0.5", "--tau=2"].map(OsString::from);
-        let flags: Vec<_> =
-            flags.into_iter().chain([format!("--method={method}").into()]).collect();
+        let flags: Vec<_> = flags.into_iter().chain(more.iter().map(OsString::from)).collect();
         let config = parse_train(&flags, &Machine { cores: 2, gpus: None }).unwrap().config;
-        let objective = Objective::of(&config);
+        Objective::of(&config, &[30, 10]).unwrap()
+    }
+
+    fn stage(method: &str) -> Stage {
+        let objective = objective(&[&format!("--method={method}")]);
         assert_eq!(objective.stages().len(), 1);
         objective.stages()[0].clone()
     }
@@ -57,5 +82,45 @@ mod tests {
         assert_eq!(mixup, Stage { mixing: Mixing::Mixup, ..ce });
         let labelling = PseudoLabelling { alpha: 0.5, temperature: 2.0 };
         assert_eq!(lcsl, Stage { pseudo_labels: Some(labelling), ..mixup });
+    }
+
+    #[test]
+    fn deferred_weights_come_with_the_last_part_of_the_epochs() {
+        let lengths = |more: &[&str]| {
+            let objective = objective(&[&["--method=ldam_drw"], more].concat());
+            let of = |stage: &Stage| (stage.epochs, stage.class_weights.is_some());
+            objective.stages().iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(&["--epochs=200"]), [(160, false), (40, true)]);
+        assert_eq!(lengths(&["--epochs=2"]), [(2, false)]);
+        assert_eq!(lengths(&["--epochs=1", "--set=loss.deferred_share=1"]), [(1, true)]);
+        let drw = objective(&["--method=ldam_drw", "--epochs=10"]);
+        let ldam = objective(&["--method=ldam", "--epochs=10"]);
+        for epoch in 0..10 {
+            assert_eq!(drw.learning_rate(epoch).to_bits(), ldam.learning_rate(epoch).to_bits());
+        }
+    }
+
+    /// Self-labelling, mixing and criterion are chosen apart.
+    #[test]
+    fn lcsl_takes_any_criterion_and_any_mixing() {
+        let [usual, other] = [&[][..], &["--criterion=balanced_softmax", "--mixing=cutmix"]]
+            .map(|flags| objective(flags).stages()[0].clone());
+        assert_eq!(other.pseudo_labels, usual.pseudo_labels);
+        assert_eq!(other.mixing, Mixing::Cutmix);
+        assert_eq!(other.prior.map(|prior| prior.scale), Some(1.0));
+        assert_eq!(other.criterion, usual.criterion);
+    }
+
+    #[test]
+    fn a_class_without_images_is_refused_where_it_would_be_divided_by() {
+        let of = |method: &str| {
+            let flags = ["--dataset=synthetic".into(), format!("--method={method}").into()];
+            let config = parse_train(&flags, &Machine { cores: 2, gpus: None }).unwrap().config;
+            Objective::of(&config, &[30, 0]).is_ok()
+        };
+        assert!(["ce", "focal", "label_smoothing", "lcsl"].into_iter().all(of));
+        let divide = ["class_balanced", "ldam", "ldam_drw", "balanced_softmax", "logit_adjustment"];
+        assert!(!divide.into_iter().any(of));
     }
 }

@@ -34,17 +34,30 @@ pub struct Stage {
     pub prior: Option<Prior>,
     /// Weight of each class's targets in the loss (C), about 1 on average; none for equal weights.
     pub class_weights: Option<Vec<f64>>,
+    /// Whether admitted pseudo-labels are measured by plain cross-entropy, and not as all other targets.
+    pub plain_admitted: bool,
     /// What the trainable part of the network sees.
     pub input: Input,
 }
 
-/// The learning rate over the epochs of a stage: linear warm-up, then half a cosine.
+/// The learning rate over some epochs: linear warm-up, then half a cosine. Neighbouring stages may share one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
     /// The highest rate.
     pub base: f64,
     /// Epochs of the warm-up.
     pub warmup_epochs: u64,
+    /// Epochs from its beginning to its end, at least 1.
+    pub epochs: u64,
+    /// How many of them lie before the stage.
+    pub before: u64,
+}
+
+impl Schedule {
+    /// The schedule of a stage of its own.
+    pub fn alone(base: f64, warmup_epochs: u64, epochs: u64) -> Self {
+        Self { base, warmup_epochs, epochs, before: 0 }
+    }
 }
 
 /// Which parameters of the student move.
@@ -63,6 +76,8 @@ pub enum Mixing {
     None,
     /// One λ ~ Beta(1, 1) per step, a permutation per logical rank (Zhang et al., ICLR 2018).
     Mixup,
+    /// One rectangle per step, a permutation per logical rank (Yun et al., ICCV 2019).
+    Cutmix,
 }
 
 /// How the teacher's labels of mixed images enter the loss (Vu et al., 2024).
@@ -119,8 +134,8 @@ impl Objective {
     /// The learning rate of an epoch, from 0.
     pub fn learning_rate(&self, epoch: u64) -> f64 {
         let (stage, before) = self.at(epoch);
-        let Schedule { base, warmup_epochs } = stage.schedule;
-        learning_rate(base, before, stage.epochs, warmup_epochs)
+        let Schedule { base, warmup_epochs, epochs, before: earlier } = stage.schedule;
+        learning_rate(base, earlier + before, epochs, warmup_epochs)
     }
 
     /// Whether a stage begins with this epoch.
@@ -143,7 +158,7 @@ mod tests {
     fn stage(epochs: u64) -> Stage {
         Stage {
             epochs,
-            schedule: Schedule { base: 0.1, warmup_epochs: 1 },
+            schedule: Schedule::alone(0.1, 1, epochs),
             restart_classifier: false,
             trainable: Trainable::All,
             sampler: SamplerName::Random,
@@ -152,16 +167,29 @@ mod tests {
             criterion: Criterion::CrossEntropy,
             prior: None,
             class_weights: None,
+            plain_admitted: false,
             input: Input::Images,
         }
     }
 
     /// Deferred reweighting (Cao et al., NeurIPS 2019, section 3.3) is two stages that differ in their
-    /// class weights; each has a schedule of its own.
+    /// class weights and share a schedule; other stages begin with a warm-up of their own.
     #[test]
     fn deferred_reweighting_is_two_stages() {
-        let reweighted = Stage { class_weights: Some(vec![0.5, 1.5]), ..stage(2) };
-        let objective = Objective::new(vec![stage(3), reweighted]);
+        let weights = Some(vec![0.5, 1.5]);
+        let whole = Schedule::alone(0.1, 1, 5);
+        let plain = Stage { schedule: whole, ..stage(3) };
+        let schedule = Schedule { before: 3, ..whole };
+        let reweighted = Stage { class_weights: weights.clone(), schedule, ..stage(2) };
+        let objective = Objective::new(vec![plain.clone(), reweighted.clone()]);
+        let one = Objective::new(vec![stage(5)]);
+        for epoch in 0..5 {
+            let rates =
+                [&objective, &one].map(|objective| objective.learning_rate(epoch).to_bits());
+            assert_eq!(rates[0], rates[1], "epoch {epoch}");
+        }
+        let apart = Stage { schedule: Schedule::alone(0.1, 1, 2), ..reweighted };
+        let objective = Objective::new(vec![plain, apart]);
         let weighted: Vec<bool> =
             (0..5).map(|epoch| objective.at(epoch).0.class_weights.is_some()).collect();
         assert_eq!(weighted, [false, false, false, true, true]);

@@ -233,12 +233,53 @@ fn a_test_set_is_counted_once_whatever_the_world() {
 #[test]
 fn the_methods_without_a_teacher_admit_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    for method in ["ce", "mixup"] {
+    for (method, criterion, mixing) in [
+        ("ce", "ce", "none"),
+        ("mixup", "ce", "mixup"),
+        ("focal", "focal", "none"),
+        ("logit_adjustment", "logit_adjustment", "none"),
+    ] {
         let flag = format!("--method={method}");
-        let result = train(&folder.path().join(method), &[&flag, "--epochs=2"]);
+        let result = train(&folder.path().join(method), &[&flag, "--epochs=1"]);
         assert_eq!(result["admitted_total"], 0);
-        assert_eq!(result["method"], method);
+        let said = ["method", "criterion", "mixing"].map(|key| result[key].as_str().unwrap());
+        assert_eq!(said, [method, criterion, mixing]);
     }
+}
+
+/// Everything at once that a criterion may bring: two stages, class weights, a head without a bias, margins, rectangles
+/// that are mixed, and a teacher with such a head, which labels.
+#[test]
+fn lcsl_on_another_criterion_is_the_same_at_any_world_size_and_can_be_measured_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--criterion=ldam_drw",
+        "--mixing=cutmix",
+        "--tau=0.1",
+        "--policy=reference",
+        "--deterministic",
+        "--virtual_ranks=2",
+        "--epochs=6",
+    ];
+    let place = |name: &str| folder.path().join(name);
+    let one = train(&place("one"), &arguments);
+    let two = train(&place("two"), &[&arguments[..], &["--nproc=2"]].concat());
+    assert_eq!(lasting(one.clone()), lasting(two));
+    assert!(one["admitted_total"].as_u64().unwrap() > 0, "its teacher admits nobody");
+    assert_eq!((&one["criterion"], &one["mixing"]), (&"ldam_drw".into(), &"cutmix".into()));
+    let run = place("one");
+    let output = lcsl(&["eval", run.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let measured: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(measured["accuracy"], one["accuracy"]);
+    let file = place("weights.safetensors");
+    let output = lcsl(&["export", run.to_str().unwrap(), file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let bytes = std::fs::read(&file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let names = tensors.names();
+    let has = |wanted: &str| names.contains(&wanted);
+    assert!(has("fc.weight") && !has("fc.bias"), "a cosine head has no bias: {names:?}");
 }
 
 #[test]

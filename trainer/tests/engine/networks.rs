@@ -4,7 +4,7 @@ use lcsl_config::ModelName;
 use std::collections::HashMap;
 
 use lcsl_trainer::engine::network::{
-    Architecture, BlockForm, Folded, Mode, Network, Shortcut, Stem, zoo,
+    Architecture, BlockForm, Folded, HeadForm, Mode, Network, Shortcut, Stem, zoo,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -39,6 +39,7 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
         blocks: vec![2, 1],
         shortcut: Shortcut::DOWNSAMPLE,
         classes: 3,
+        head: HeadForm::Linear,
     };
     let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
     let state = |name: &str| file.get(&format!("state.{name}")).map(Tensor::shallow_clone);

@@ -248,6 +248,7 @@ impl StoredBatches<'_> {
             images: tensor("images")?.permute([0, 2, 3, 1]).contiguous(),
             keys: (first_key..).take(labels.size()[0] as usize).collect(),
             permutation: tensor("perm")?,
+            patch: None,
             mixing: mixing(tensor("lam")?.double_value(&[]), labels.size()[0], self.case.precision),
             labels,
         })

@@ -10,10 +10,11 @@ use lcsl_trainer::engine::network::Network;
 use lcsl_trainer::engine::network::flat::Flat;
 use lcsl_trainer::engine::optim::sgd::Sgd;
 use lcsl_trainer::engine::step::context::{StepContext, Task};
+use lcsl_trainer::engine::step::criterion::Loss;
 use lcsl_trainer::engine::step::report::StepReport;
 use lcsl_trainer::engine::step::step::global_step;
 use lcsl_trainer::engine::step::teacher::Teacher;
-use lcsl_trainer::objective::{Criterion, PseudoLabelling};
+use lcsl_trainer::objective::PseudoLabelling;
 use lcsl_trainer::plan::block;
 use tch::{Device, Tensor};
 
@@ -124,7 +125,8 @@ fn context(
         rules: Rules::new(&case.counts, case.settings()),
         ledger: Ledger::new(case.counts.len()),
         task: Task {
-            criterion: Criterion::CrossEntropy,
+            criterion: Loss::CrossEntropy,
+            plain_admitted: false,
             pseudo_labels: Some(PseudoLabelling {
                 alpha: case.config.alpha,
                 temperature: case.config.temperature,

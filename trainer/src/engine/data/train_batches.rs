@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader::TrainLoader;
-use crate::objective::Mixing;
+use crate::objective::{Mixing, Patch};
 
 /// Supplies the logical ranks of one rank with augmented training images.
 pub struct DatasetBatches {
@@ -34,12 +34,21 @@ impl DatasetBatches {
         let labels = send(Tensor::from_slice(&raw.labels), device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
-        let (lambda, permutation) = match self.mixing {
-            Mixing::None => (1.0, (0..count as i64).collect()),
-            Mixing::Mixup => {
-                let lambda = stream(Purpose::Mixup, 0).unit(); // Beta(1, 1) is uniform
-                let mut order = stream(Purpose::Permutation, place as u64);
-                (lambda, order.permutation(count))
+        let mut drawn = stream(Purpose::Mixup, 0);
+        let (lambda, patch) = match self.mixing {
+            Mixing::None => (1.0, None),
+            Mixing::Mixup => (drawn.unit(), None), // Beta(1, 1) is uniform
+            Mixing::Cutmix => {
+                let (lambda, centre) = (drawn.unit(), (drawn.unit(), drawn.unit()));
+                let size = (shape.height as i64, shape.width as i64);
+                let (patch, left) = Patch::drawn(lambda, centre, size);
+                (left, Some(patch))
+            }
+        };
+        let permutation = match self.mixing {
+            Mixing::None => (0..count as i64).collect(),
+            Mixing::Mixup | Mixing::Cutmix => {
+                stream(Purpose::Permutation, place as u64).permutation(count)
             }
         };
         let permutation = send(Tensor::from_slice(&permutation), device, &mut self.sent);
@@ -47,7 +56,7 @@ impl DatasetBatches {
         let mixing = Tensor::from_slice(&vec![weights; count].concat()).view([count as i64, 2]);
         let mixing = send(mixing, device, &mut self.sent);
         let images = self.normaliser.apply(&raw.pixels, count, shape);
-        Ok(LogicalBatch { images, labels, permutation, mixing, keys })
+        Ok(LogicalBatch { images, labels, permutation, mixing, patch, keys })
     }
 }
 

@@ -1,14 +1,18 @@
 //! Networks as a configuration describes them.
 
-use lcsl_config::RunConfig;
+use lcsl_config::{Head, RunConfig};
 use tch::{Device, Kind};
 
 use super::weights::{self, Role};
-use super::{Network, zoo};
+use super::{HeadForm, Network, zoo};
 
 /// The network of a configuration, with the initial weights of its protocol.
 pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role: Role) -> Network {
-    let architecture = zoo::architecture(config.model.name, classes as i64);
+    let head = match config.model.head {
+        Head::Linear => HeadForm::Linear,
+        Head::Cosine => HeadForm::Cosine { scale: config.model.cosine_scale },
+    };
+    let architecture = zoo::architecture(config.model.name, classes as i64).with_head(head);
     let trains = role == Role::Student;
     let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
     let initialisation = config.model.name.entry().initialisation(config.train.protocol);

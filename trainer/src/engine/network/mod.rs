@@ -25,6 +25,7 @@ use backbones::layers::Slots;
 pub use backbones::layers::{Shortcut, Stem};
 pub use backbones::resnet::{Architecture, BlockForm};
 use head::Head;
+pub use head::HeadForm;
 pub use inference::Folded;
 
 use crate::engine::native::normalisation::SyncBatchNorm;
@@ -64,7 +65,8 @@ impl Network {
     pub fn zeros(architecture: &Architecture, kind: Kind, device: Device, trains: bool) -> Self {
         let mut slots = Slots::default();
         let backbone = Backbone::ResNet(architecture.lay_out(&mut slots));
-        let head = Head::lay_out(&mut slots, architecture.features(), architecture.classes);
+        let (features, classes) = (architecture.features(), architecture.classes);
+        let head = Head::lay_out(&mut slots, architecture.head, features, classes);
         let trainable = 0..slots.parameters.len();
         Self {
             architecture: architecture.clone(),

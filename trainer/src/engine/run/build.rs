@@ -129,8 +129,8 @@ impl<'a> Run<'a> {
         control: Control,
         device: Device,
     ) -> Result<Self, TrainError> {
-        let objective = Objective::of(config);
         let data_module = data_module::open(config)?;
+        let objective = Objective::of(config, &data_module.train_counts)?;
         plan::check_normalisation(config, data_module.train.indices.len() as u64)?;
         let classes = data_module.class_names.len();
         let batches = batches(config, &objective, &data_module, world.as_ref(), device);

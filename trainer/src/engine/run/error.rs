@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
 use crate::engine::step::error::StepError;
+use crate::objective::EmptyClasses;
 use crate::plan::SingleValue;
 use crate::run_dir::durable::DiskError;
 
@@ -17,6 +18,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error(transparent)]
     DataModule(#[from] DataModuleError),
+    /// A class has no image, and the criterion divides by its count.
+    #[error(transparent)]
+    EmptyClasses(#[from] EmptyClasses),
     /// A step would leave batch normalisation a single value.
     #[error(transparent)]
     Normalisation(#[from] SingleValue),

@@ -16,6 +16,11 @@ use crate::run_dir::durable::DiskError;
 pub fn of_training(error: &TrainError) -> Failure {
     let (exit_code, hint, bystander) = match error {
         TrainError::DataModule(error) => (BAD_DATA, data_module_hint(error), false),
+        TrainError::EmptyClasses(_) => {
+            let hint = "give every class a training image, or take a criterion that counts none: ce, focal or \
+                        label_smoothing";
+            (BAD_DATA, Some(hint.to_owned()), false)
+        }
         TrainError::Normalisation(_) => {
             let hint = "take larger images, or a --batch_size with which every batch, the last of an epoch \
                         included, has two images or none for each logical rank";

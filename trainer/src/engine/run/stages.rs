@@ -47,8 +47,10 @@ impl Run<'_> {
         if self.objective.stages().len() > 1 && (begins || !self.is_set_up) {
             let train = &self.data_module.train;
             let seed = self.config.run.seed;
-            let sampler =
-                data_module::sampler(stage.sampler, first..first + stage.epochs, seed, train);
+            // What changes over the epochs does so over those of its schedule.
+            let start = first - stage.schedule.before;
+            let epochs = start..start + stage.schedule.epochs;
+            let sampler = data_module::sampler(stage.sampler, epochs, seed, train);
             let sampler = sampler.map_err(DataModuleError::Data)?;
             self.batches.loader.draw_with(sampler);
         }

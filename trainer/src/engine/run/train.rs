@@ -281,6 +281,8 @@ impl Run<'_> {
             unscored_classes: self.data_module.unscored.clone(),
             protocol: config.train.protocol.to_string(),
             method: config.train.method.to_string(),
+            criterion: config.train.criterion.to_string(),
+            mixing: config.train.mixing.to_string(),
             policy: config.admission.policy.to_string(),
             dataset: config.data.name.to_string(),
             model: config.model.name.to_string(),

@@ -3,6 +3,7 @@
 use lcsl_collective::{CollectiveError, Communicator};
 use tch::{Device, Kind, Tensor};
 
+use super::criterion::Loss;
 use super::teacher::Teacher;
 use crate::admission::{Ledger, Rules};
 use crate::clock::Clock;
@@ -10,7 +11,7 @@ use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::Network;
 use crate::engine::optim::sgd::Sgd;
-use crate::objective::{Criterion, PseudoLabelling, Stage};
+use crate::objective::{PseudoLabelling, Stage};
 
 /// Everything that a rank holds while it makes steps.
 pub struct StepContext {
@@ -41,7 +42,9 @@ pub struct StepContext {
 #[derive(Debug)]
 pub struct Task {
     /// The loss of a target.
-    pub criterion: Criterion,
+    pub criterion: Loss,
+    /// Whether admitted pseudo-labels are measured by plain cross-entropy instead.
+    pub plain_admitted: bool,
     /// How the teacher labels, if it does.
     pub pseudo_labels: Option<PseudoLabelling>,
     /// Weight of each class's targets (C), in the type of the logits; none for equal weights.
@@ -68,7 +71,8 @@ impl Task {
         let offsets = stage.prior.map(|prior| by_class(&prior.logit_offsets(counts, admitted)));
         let corrects_teacher = stage.prior.is_some_and(|prior| prior.corrects_teacher);
         Self {
-            criterion: stage.criterion.clone(),
+            criterion: Loss::of(&stage.criterion, kind, device),
+            plain_admitted: stage.plain_admitted,
             pseudo_labels: stage.pseudo_labels,
             class_weights: stage.class_weights.as_deref().map(by_class),
             teacher_offsets: offsets

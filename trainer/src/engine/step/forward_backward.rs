@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::context::Task;
-use super::criterion;
+use super::criterion::{self, Loss};
 use super::sums::{Scalars, StepSums};
 use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::network::{Mode, Network};
@@ -31,7 +31,7 @@ pub struct LogicalOutput {
 
 /// Forward and backward pass of a logical batch: loss = Σ [λ·ℓ(out, y) + (1 − λ)·ℓ(out, y∘permutation) +
 /// α·mask·ℓ(out, ŷ)] / images, where ℓ is the task's criterion (Vu et al., 2024, eq. 8, with
-/// cross-entropy).
+/// cross-entropy), or in the last term plain cross-entropy.
 ///
 /// `images` is the size of the whole step as planned, over all ranks and micro-batches: losses are sums
 /// divided by it, so that gradients simply add up. `backward` is given the loss. Leaves the student's
@@ -55,8 +55,12 @@ pub fn forward_backward(
     let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
     let corrected = task.student_offsets.as_ref().map(|offsets| &logits + offsets);
     let corrected = corrected.as_ref().unwrap_or(&logits);
-    let losses = criterion::losses(&task.criterion, corrected, &targets) / images as f64 * weights;
-    let [own, other, admitted] = [0, 1, 2].map(|column| losses.select(1, column));
+    let losses = task.criterion.losses(corrected, &targets) / images as f64 * weights;
+    let [own, other, mut admitted] = [0, 1, 2].map(|column| losses.select(1, column));
+    if task.plain_admitted {
+        let plain = Loss::CrossEntropy.losses(&logits, &pseudo.unsqueeze(1)).select(1, 0);
+        admitted = plain / images as f64 * *mask;
+    }
     let mixture = (own + other).sum(None::<Kind>);
     let admitted = admitted.sum(None::<Kind>);
     let loss = &mixture + &admitted * task.alpha();

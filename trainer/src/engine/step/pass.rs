@@ -152,8 +152,8 @@ mod tests {
             ["--dataset=synthetic", "--method=mixup", "--batch_size=8", "--virtual_ranks=2"];
         let machine = Machine { cores: 1, gpus: None };
         let config = parse_train(&flags.map(Into::into), &machine).unwrap().config;
-        let objective = Objective::of(&config);
         let data_module = data_module::open(&config).unwrap();
+        let objective = Objective::of(&config, &data_module.train_counts).unwrap();
         let cpu = Device::Cpu;
         let mut source = build::batches(&config, &objective, &data_module, &Solo, cpu);
         let (world, control) = (Box::new(Solo), Control::absent());

@@ -161,6 +161,7 @@ mod tests {
             labels: Tensor::from_slice(&[0_i64, 0, 0]),
             permutation: Tensor::from_slice(&[0_i64, 1, 2]),
             mixing: Tensor::from_slice(&[1.0_f32, 0.0, 1.0, 0.0, 1.0, 0.0]).view([3, 2]),
+            patch: None,
             keys: vec![3, 5, 9],
         };
         let pseudo_labels = PseudoLabels {

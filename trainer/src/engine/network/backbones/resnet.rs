@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::layers::{Block, Convolution, Kernel, Normalisation, Shortcut, Slots, Stem, entered};
-use crate::engine::network::Mode;
+use crate::engine::network::{HeadForm, Mode};
 
 /// What a block computes beside its shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl BlockForm {
 }
 
 /// What a residual network looks like: a stem, stages of blocks (each but the first halves the image), mean over the
-/// image, and a linear classifier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// image, and a classifier.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
     /// How an image enters.
     pub stem: Stem,
@@ -44,6 +44,8 @@ pub struct Architecture {
     pub shortcut: Shortcut,
     /// Outputs of the classifier.
     pub classes: i64,
+    /// What the classifier computes.
+    pub head: HeadForm,
 }
 
 impl Architecture {
@@ -51,13 +53,19 @@ impl Architecture {
     pub fn cifar(n: usize, width: i64, shortcut: Shortcut, classes: i64) -> Self {
         let (stem, form) = (Stem::Small, BlockForm::Basic);
         let widths = vec![width, 2 * width, 4 * width];
-        Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes }
+        Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes, head: HeadForm::Linear }
     }
 
     /// Sixteen blocks in four stages.
     pub fn sixteen(stem: Stem, form: BlockForm, shortcut: Shortcut, classes: i64) -> Self {
         let (widths, blocks) = (vec![64, 128, 256, 512], vec![3, 4, 6, 3]);
-        Self { stem, form, widths, blocks, shortcut, classes }
+        Self { stem, form, widths, blocks, shortcut, classes, head: HeadForm::Linear }
+    }
+
+    /// The same with another classifier.
+    #[must_use]
+    pub fn with_head(self, head: HeadForm) -> Self {
+        Self { head, ..self }
     }
 
     /// Inputs of the classifier.

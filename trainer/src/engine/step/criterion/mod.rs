@@ -1,15 +1,62 @@
 //! The arithmetic of criteria, a file for each.
 
 mod cross_entropy;
+mod focal;
+mod label_smoothing;
+mod margins;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::objective::Criterion;
 
-/// Losses (N × K) of logits (N × C) against targets (N × K, class ids as i64), with gradients.
-pub fn losses(criterion: &Criterion, logits: &Tensor, targets: &Tensor) -> Tensor {
-    match criterion {
-        Criterion::CrossEntropy => cross_entropy::losses(logits, targets),
+/// A criterion with its constants where logits are.
+#[derive(Debug)]
+pub enum Loss {
+    /// See [`Criterion::CrossEntropy`].
+    CrossEntropy,
+    /// See [`Criterion::Focal`].
+    Focal {
+        /// γ.
+        gamma: f64,
+    },
+    /// See [`Criterion::Margins`].
+    Margins {
+        /// Of each class (C), in logits.
+        of_class: Tensor,
+    },
+    /// See [`Criterion::LabelSmoothing`].
+    LabelSmoothing {
+        /// ε.
+        smoothing: f64,
+    },
+}
+
+impl Loss {
+    /// That of `criterion`, for logits of this type on this device.
+    pub fn of(criterion: &Criterion, kind: Kind, device: Device) -> Self {
+        match criterion {
+            Criterion::CrossEntropy => Self::CrossEntropy,
+            Criterion::Focal { gamma } => Self::Focal { gamma: *gamma },
+            Criterion::Margins { of_class } => {
+                let of_class = Tensor::from_slice(of_class).to_kind(kind).to_device(device);
+                Self::Margins { of_class }
+            }
+            Criterion::LabelSmoothing { smoothing } => {
+                Self::LabelSmoothing { smoothing: *smoothing }
+            }
+        }
+    }
+
+    /// Losses (N × K) of logits (N × C) against targets (N × K, class ids as i64), with gradients.
+    pub fn losses(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
+        match self {
+            Self::CrossEntropy => cross_entropy::losses(logits, targets),
+            Self::Focal { gamma } => focal::losses(logits, targets, *gamma),
+            Self::Margins { of_class } => margins::losses(logits, targets, of_class),
+            Self::LabelSmoothing { smoothing } => {
+                label_smoothing::losses(logits, targets, *smoothing)
+            }
+        }
     }
 }
 
@@ -24,76 +71,11 @@ pub fn class_weighted(weights: Tensor, class_weights: Option<&Tensor>, targets: 
 }
 
 #[cfg(test)]
+mod golden_losses;
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::Prior;
-
-    /// Balanced softmax (Ren et al., NeurIPS 2020, eq. 3) is cross-entropy under the prior of the training
-    /// images; golden values of the specification, in float64.
-    #[test]
-    fn golden_balanced_softmax_is_cross_entropy_under_a_prior() {
-        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-        let folder = std::env::var_os("LCSL_GOLDEN_DIR").unwrap_or_else(|| beside.into());
-        let path = std::path::Path::new(&folder).join("losses.json");
-        let sheet: Sheet = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        let mut found = 0;
-        for case in &sheet.cases {
-            let prior = match case.method.as_str() {
-                "ce" => None,
-                "balanced_softmax" => {
-                    Some(Prior { scale: 1.0, admissions: 0.0, corrects_teacher: false })
-                }
-                _ => continue,
-            };
-            found += 1;
-            case.check(prior);
-        }
-        assert!(found > 1, "{found} cases");
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Sheet {
-        cases: Vec<Case>,
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Case {
-        method: String,
-        counts: Vec<u64>,
-        logits: Vec<Vec<f64>>,
-        target: Vec<i64>,
-        partner: Vec<i64>,
-        lam: f64,
-        loss: Vec<f64>,
-        grad_of_mean: Vec<Vec<f64>>,
-    }
-
-    impl Case {
-        fn check(&self, prior: Option<Prior>) {
-            let (images, classes) = (self.logits.len() as i64, self.counts.len() as i64);
-            let rows =
-                |rows: &[Vec<f64>]| Tensor::from_slice(&rows.concat()).view([images, classes]);
-            let logits = rows(&self.logits).set_requires_grad(true);
-            let zeros = vec![0; self.counts.len()];
-            let offsets = prior.map(|prior| prior.logit_offsets(&self.counts, &zeros));
-            let corrected = match offsets {
-                Some(offsets) => &logits + Tensor::from_slice(&offsets),
-                None => logits.shallow_clone(),
-            };
-            let [target, partner] = [&self.target, &self.partner].map(|it| Tensor::from_slice(it));
-            let targets = Tensor::stack(&[target, partner], 1);
-            let weights = Tensor::from_slice(&[self.lam, 1.0 - self.lam]);
-            let losses = losses(&Criterion::CrossEntropy, &corrected, &targets) * weights;
-            let losses = losses.sum_dim_intlist(1_i64, false, None);
-            losses.mean(None).backward();
-            let near = |what: &str, found: &Tensor, expected: &Tensor| {
-                let off = (found - expected).abs().max().double_value(&[]);
-                assert!(off < 1e-10, "{} of {}: off by {off}", what, self.method);
-            };
-            near("losses", &losses, &Tensor::from_slice(&self.loss));
-            near("gradient", &logits.grad(), &rows(&self.grad_of_mean));
-        }
-    }
 
     #[test]
     fn each_target_has_the_weight_of_its_class() {
@@ -103,5 +85,27 @@ mod tests {
         let found = class_weighted(weights.shallow_clone(), Some(&of_class), &targets);
         assert_eq!(Vec::<f64>::try_from(found.view([-1])).unwrap(), [0.25, 3.0, 2.0, 0.0]);
         assert_eq!(class_weighted(weights.shallow_clone(), None, &targets), weights);
+    }
+
+    /// An exponent below 1 has an infinite slope at 0, and a loss that is 0 would make it NaN.
+    #[test]
+    fn a_target_that_is_certain_has_a_gradient_in_every_criterion() {
+        let of_class = Tensor::from_slice(&[1.0_f32, 2.0]);
+        for loss in [
+            Loss::CrossEntropy,
+            Loss::Focal { gamma: 0.5 },
+            Loss::Focal { gamma: 0.0 },
+            Loss::Margins { of_class },
+            Loss::LabelSmoothing { smoothing: 0.1 },
+        ] {
+            let logits = Tensor::from_slice(&[300.0_f32, 0.0]).view([1, 2]).set_requires_grad(true);
+            let targets = Tensor::from_slice(&[0_i64, 1]).view([1, 2]);
+            let losses = loss.losses(&logits, &targets);
+            losses.sum(None::<Kind>).backward();
+            let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
+            assert!(finite(&losses) && finite(&logits.grad()), "{loss:?}");
+            let none = loss.losses(&logits.narrow(0, 0, 0), &targets.narrow(0, 0, 0));
+            assert_eq!(none.size(), [0, 2], "{loss:?} of no image");
+        }
     }
 }
