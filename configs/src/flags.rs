@@ -113,6 +113,8 @@ fn heading(section: &'static str) -> &'static str {
         "data" => "Data",
         "model" => "Model",
         "train" => "Training",
+        "loss" => "Loss",
+        "refit" => "Refit",
         "admission" => "Admission",
         "checkpoint" => "Checkpoints",
         other => other,

@@ -6,6 +6,7 @@ mod data;
 mod evaluation;
 mod loss;
 mod model;
+mod refit;
 mod run;
 mod train;
 
@@ -17,6 +18,7 @@ pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, Sa
 pub use evaluation::Evaluation;
 pub use loss::{AdmittedLoss, Loss};
 pub use model::{Head, Model, ModelName};
+pub use refit::{Refit, RefitMethod};
 pub use run::{Devices, Resume, Run};
 pub use train::{CriterionName, Method, MixingName, Optimizer, Precision, Protocol, Train};
 
@@ -38,6 +40,8 @@ pub struct RunConfig {
     pub train: Train,
     /// The constants of the criteria.
     pub loss: Loss,
+    /// The last stage, in which the classifier alone trains.
+    pub refit: Refit,
     /// Which self-labelled candidates are taken into the loss.
     pub admission: Admission,
     /// When the state is saved, and how much of it is kept.

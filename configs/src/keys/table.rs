@@ -6,7 +6,7 @@ use super::{Key, KeyKind, Range};
 use crate::run_config::{
     AdmittedLoss, CriterionName, DataAugmentation, DatasetName, Head, ImbalanceKind, Method,
     MixingName, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol,
-    SamplerName,
+    RefitMethod, SamplerName,
 };
 use crate::zoo::SMALLEST_IMAGE;
 
@@ -323,6 +323,15 @@ pub const KEYS: &[Key] = &[
         KeyKind::Choice(AdmittedLoss::WORDS),
         "What admitted labels are measured by: the criterion, or plain cross-entropy",
     ),
+    Key::new(
+        "refit.method",
+        KeyKind::Choice(RefitMethod::WORDS),
+        "Train the best model's classifier once more: on balanced classes, or by balanced softmax",
+    )
+    .flags(&["refit"]),
+    Key::new("refit.epochs", KeyKind::Integer(1, 1_000_000), "Epochs of it, after the others")
+        .flags(&["refit_epochs"]),
+    Key::new("refit.lr", ABOVE_0, "Its learning rate in the first of them"),
     Key::new(
         "admission.policy",
         KeyKind::Choice(Policy::WORDS),

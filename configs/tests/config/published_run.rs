@@ -39,6 +39,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.sync_bn", "false"),
     ("train.precision", "\"fp32\""),
     ("loss.admitted", "\"criterion\""), // which is cross-entropy
+    ("refit.method", "\"none\""),
     ("admission.policy", "\"reference\""),
     ("admission.conf", "0.5"),
     ("admission.temperature", "1.0"),
@@ -82,6 +83,8 @@ const OF_OURS: &[&str] = &[
     "loss.deferred_share",
     "loss.adjustment_tau",
     "loss.label_smoothing",
+    "refit.epochs",
+    "refit.lr",
     "admission.quota_rate",
     "admission.burst_steps",
     "admission.share",

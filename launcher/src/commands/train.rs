@@ -38,9 +38,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     resolve_run_dir(&mut command.config, &command.origins)?;
     let foreign = surroundings::notes(&command.config, &surroundings::variable);
     let unlisted = unlisted.filter(|_| command.config.run.hosts.is_empty());
-    let running = machine::running_elsewhere();
-    let busy = surroundings::competition(&command.config, machine.cores, running);
-    for note in command.notes.iter().chain(&foreign).chain(&unlisted).chain(&busy) {
+    for note in command.notes.iter().chain(&foreign).chain(&unlisted) {
         terminal::show_note(note);
     }
     let installed = look(&SearchPaths::here(), command.config.run.nproc);
@@ -66,6 +64,10 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     if let Some(Interface { name, address, network, .. }) = &interface {
         let hosts = host_list(&config.run.host_slots());
         terminal::show_note(&format!("training on {hosts}, over {name} ({address} in {network})"));
+    }
+    let running = machine::running_elsewhere();
+    if let Some(busy) = surroundings::competition(config, machine.cores, running) {
+        terminal::show_note(&busy);
     }
     run_dir.write_config(&to_toml(config, &command.origins))?;
     let json = command.json;

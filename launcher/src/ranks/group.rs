@@ -209,10 +209,9 @@ fn announce(
                 Some((cause, remedy)) => (&format!("{cause}; {what}"), &Some(remedy.to_owned())),
                 None => (what, hint),
             };
-            let log = match rank {
-                Some(rank) => run_dir.log(*rank),
-                None => log.to_owned(),
-            };
+            // A rank that failed before it had a log said everything where mpirun does.
+            let own = rank.map(|rank| run_dir.log(rank)).filter(|own| own.exists());
+            let log = own.unwrap_or_else(|| log.to_owned());
             let begin = rank.and_then(|rank| begins.get(rank));
             let end = begin.map(|begin| ending(&log, *begin)).unwrap_or_default();
             explain::rank_failure(what, hint.as_deref(), *exit_code, &end, &log)

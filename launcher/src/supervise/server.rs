@@ -83,6 +83,18 @@ pub async fn listen(secret: String, from: Listen) -> io::Result<(String, mpsc::R
         Listen::Everywhere => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         Listen::Here | Listen::At(_) => ip.to_string(),
     };
+    // On this host the secret goes nowhere, and a rank that is here knows that by the address, too.
+    let proven = |peer: SocketAddr| !peer.ip().is_loopback();
+    Ok((format!("{host}:{port}"), accept(listener, secret, proven)))
+}
+
+/// Hears out everyone who connects. Ranks whose address is to be `proven` show that they know the secret, and others
+/// say it.
+fn accept(
+    listener: TcpListener,
+    secret: String,
+    proven: impl Fn(SocketAddr) -> bool + Send + 'static,
+) -> mpsc::Receiver<Heard> {
     let (heard, receiver) = mpsc::channel(QUEUE);
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     tokio::spawn(async move {
@@ -91,15 +103,15 @@ pub async fn listen(secret: String, from: Listen) -> io::Result<(String, mpsc::R
             // An error here belongs to one caller, or to a shortage that passes; neither may end
             // the listening.
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let proven = from != Listen::Here;
-                    tokio::spawn(serve(stream, secret.clone(), proven, heard.clone(), stranger));
+                Ok((stream, peer)) => {
+                    let (secret, heard) = (secret.clone(), heard.clone());
+                    tokio::spawn(serve(stream, secret, proven(peer), heard, stranger));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
     });
-    Ok((format!("{host}:{port}"), receiver))
+    receiver
 }
 
 /// Hears out one connection. Whoever does not know the secret is dropped without an answer. Where it is to be `proven`,
@@ -191,8 +203,9 @@ mod tests {
     /// Story: between hosts the secret went over the network as it is.
     #[tokio::test(flavor = "current_thread")]
     async fn between_hosts_the_secret_is_proven_and_not_sent() {
-        let at = Listen::At(Ipv4Addr::LOCALHOST);
-        let (address, mut heard) = listen("s".to_owned(), at).await.unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut heard = accept(listener, "s".to_owned(), |_| true);
         for knows_it in [false, true] {
             let stream = TcpStream::connect(&address).await.unwrap();
             let mut stream = BufReader::new(stream);
@@ -215,6 +228,18 @@ mod tests {
                     "the secret itself is no proof"
                 );
             }
+        }
+    }
+
+    /// Story: with `--hosts=localhost:2`, or the host's own name where that means loopback, the launcher waited for a
+    /// proof and the ranks, who saw that it was here, gave none: "no rank ever reached the launcher".
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_rank_on_this_host_is_heard_wherever_the_launcher_listens() {
+        for from in [Listen::Here, Listen::Everywhere, Listen::At(Ipv4Addr::LOCALHOST)] {
+            let (address, mut heard) = listen("s".to_owned(), from).await.unwrap();
+            let port = address.rsplit_once(':').unwrap().1;
+            let _rank = connect(&format!("127.0.0.1:{port}"), &(hello("s") + "\n")).await;
+            assert!(matches!(heard.recv().await, Some(Heard::Joined(..))), "{from:?}");
         }
     }
 

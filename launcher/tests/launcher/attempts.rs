@@ -69,7 +69,7 @@ fn a_killed_rank_is_named_and_everything_ends() {
     let outcome = stage.outcome(stage.train(&scene, &["--nproc=2"]));
     outcome.ended(4).said(
         "error: rank 1 on host h1 was killed (no last word) at step 57 while summing gradients\n  \
-         log: runs/a/logs/rank-1.log\n",
+         log: runs/a/logs/mpirun.log\n",
     );
     // The survivor sat in a session of its own and is ended all the same.
     nobody_outlived(&stage, 0..1);

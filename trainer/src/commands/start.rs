@@ -14,7 +14,7 @@ use lcsl_trainer::engine::cuda;
 use lcsl_trainer::engine::run::build;
 use lcsl_trainer::preflight;
 
-use super::refusal::refuse;
+use super::refusal::refuse_start;
 
 /// Reads the configuration and sets libtorch up for it.
 pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
@@ -23,7 +23,7 @@ pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
         let what = format!("{} does not exist on host {}", path.display(), host_name());
         let hint = "the launcher has written it on its own host: --run_dir must be on a file system that all hosts \
                     share";
-        return Err(refuse(&what, Some(hint.to_owned()), USAGE));
+        return Err(refuse_start(&what, Some(hint.to_owned()), USAGE));
     }
     let config = lcsl_config::load(&path).map_err(|problems| {
         eprintln!("{problems}");

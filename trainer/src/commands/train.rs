@@ -19,7 +19,7 @@ use lcsl_trainer::engine::run::train::Ending;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 use lcsl_trainer::{last_words, preflight};
 
-use super::refusal::refuse;
+use super::refusal::{refuse, refuse_start};
 use super::start::{host_name, join_world, prepare};
 use crate::panics;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     };
     let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
-        Err(error) => return refuse(&error, hint_of_start(&error), USAGE),
+        Err(error) => return refuse_start(&error, hint_of_start(&error), USAGE),
     };
     // Found before the launcher hears of this rank, so that it hears of the device that is used; that
     // there is none is said afterwards, as any other failure.

@@ -75,23 +75,13 @@ impl Resolved {
             class_weights: None,
             deferred_weights: None,
         };
-        let under_prior = |scale| Self {
-            prior: Some(Prior { scale, admissions: 0.0, corrects_teacher: false }),
-            ..plain.clone()
-        };
-        let empty = || {
-            let classes = (0..).zip(counts).filter(|(_, count)| **count == 0);
-            EmptyClasses {
-                criterion: name.word(),
-                classes: classes.map(|(class, _)| class).collect(),
-            }
-        };
+        let under_prior = |scale| Self { prior: Some(prior_of_images(scale)), ..plain.clone() };
         let divides = !matches!(
             name,
             CriterionName::Ce | CriterionName::Focal | CriterionName::LabelSmoothing
         );
-        if divides && counts.contains(&0) {
-            return Err(empty());
+        if divides {
+            all_have_images(name.word(), counts)?;
         }
         let weights = || Some(class_weights(counts, loss.class_balanced_beta));
         let margins = || {
@@ -115,6 +105,26 @@ impl Resolved {
             CriterionName::LdamDrw => Self { deferred_weights: weights(), ..margins() },
         })
     }
+}
+
+/// τ times the logarithm of the training images' prior.
+fn prior_of_images(scale: f64) -> Prior {
+    Prior { scale, admissions: 0.0, corrects_teacher: false }
+}
+
+/// The prior of balanced softmax, for so many training images of each class.
+///
+/// # Errors
+/// When a class has none.
+pub fn balanced_prior(counts: &[u64]) -> Result<Prior, EmptyClasses> {
+    all_have_images(CriterionName::BalancedSoftmax.word(), counts)?;
+    Ok(prior_of_images(1.0))
+}
+
+fn all_have_images(criterion: &'static str, counts: &[u64]) -> Result<(), EmptyClasses> {
+    let empty = (0..).zip(counts).filter(|(_, count)| **count == 0);
+    let classes: Vec<usize> = empty.map(|(class, _)| class).collect();
+    if classes.is_empty() { Ok(()) } else { Err(EmptyClasses { criterion, classes }) }
 }
 
 /// (1 − β)/(1 − βⁿ) of each class with n images (Cui et al., CVPR 2019, eq. 2), scaled so that the mean over the

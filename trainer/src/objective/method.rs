@@ -1,9 +1,11 @@
 //! What `--method` stands for.
 
-use lcsl_config::{AdmittedLoss, Method, MixingName, RunConfig};
+use lcsl_config::{AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName};
 
-use super::criterion::Resolved;
-use super::{EmptyClasses, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable};
+use super::criterion::{Resolved, balanced_prior};
+use super::{
+    Criterion, EmptyClasses, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable,
+};
 
 impl Objective {
     /// The objective of a configuration, with so many training images of each class. Class weights that come later
@@ -26,6 +28,7 @@ impl Objective {
         let whole = Stage {
             epochs: train.epochs,
             schedule: Schedule::alone(train.lr, train.warmup_epochs, train.epochs),
+            from_best: false,
             restart_classifier: false,
             trainable: Trainable::All,
             sampler: config.data.sampler,
@@ -38,7 +41,8 @@ impl Objective {
             input: Input::Images,
         };
         let last = (train.epochs as f64 * config.loss.deferred_share).round() as u64;
-        let stages = match deferred_weights.filter(|_| last > 0) {
+        let refit = refit(config, &whole, counts)?;
+        let mut stages = match deferred_weights.filter(|_| last > 0) {
             None => vec![whole],
             Some(weights) => {
                 let before = train.epochs - last;
@@ -49,8 +53,39 @@ impl Objective {
                 [first, deferred].into_iter().filter(|stage| stage.epochs > 0).collect()
             }
         };
+        stages.extend(refit);
         Ok(Self::new(stages))
     }
+}
+
+/// The last stage, in which the classifier alone trains, where there is one: on images that are not mixed, and that
+/// have no labels but their own.
+fn refit(
+    config: &RunConfig,
+    before: &Stage,
+    counts: &[u64],
+) -> Result<Option<Stage>, EmptyClasses> {
+    let Refit { method, epochs, lr } = config.refit;
+    let (sampler, prior) = match method {
+        RefitMethod::None => return Ok(None),
+        RefitMethod::Crt => (SamplerName::ClassBalanced, None),
+        RefitMethod::Balanced => (before.sampler, Some(balanced_prior(counts)?)),
+    };
+    Ok(Some(Stage {
+        epochs,
+        schedule: Schedule::alone(lr, 0, epochs),
+        from_best: true,
+        restart_classifier: true,
+        trainable: Trainable::Classifier,
+        sampler,
+        mixing: Mixing::None,
+        pseudo_labels: None,
+        criterion: Criterion::CrossEntropy,
+        prior,
+        class_weights: None,
+        plain_admitted: false,
+        input: before.input,
+    }))
 }
 
 #[cfg(test)]
@@ -122,5 +157,27 @@ mod tests {
         assert!(["ce", "focal", "label_smoothing", "lcsl"].into_iter().all(of));
         let divide = ["class_balanced", "ldam", "ldam_drw", "balanced_softmax", "logit_adjustment"];
         assert!(!divide.into_iter().any(of));
+    }
+
+    /// "Decoupled" training: a backbone by any method, then a classifier on what it sees.
+    #[test]
+    fn a_refit_is_a_last_stage_of_the_classifier_alone() {
+        let last = |refit: &str| {
+            let objective = objective(&["--epochs=5", refit, "--set=refit.epochs=3"]);
+            assert_eq!(objective.epochs(), 8);
+            objective.stages()[1].clone()
+        };
+        let [crt, balanced] = ["--refit=crt", "--refit=balanced"].map(last);
+        assert_eq!(
+            (crt.trainable, crt.mixing, crt.pseudo_labels),
+            (Trainable::Classifier, Mixing::None, None)
+        );
+        assert_eq!((crt.sampler, crt.prior), (SamplerName::ClassBalanced, None));
+        assert_eq!(
+            (balanced.sampler, balanced.prior.map(|it| it.scale)),
+            (SamplerName::Random, Some(1.0))
+        );
+        assert!(balanced.from_best && balanced.restart_classifier);
+        assert_eq!(objective(&["--epochs=5"]).epochs(), 5);
     }
 }

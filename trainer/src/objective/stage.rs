@@ -18,6 +18,8 @@ pub struct Stage {
     pub epochs: u64,
     /// The learning rate of each of its epochs.
     pub schedule: Schedule,
+    /// Whether it begins with the best model so far, where there is one.
+    pub from_best: bool,
     /// Whether the classifier is drawn anew before its first step.
     pub restart_classifier: bool,
     /// Which parameters move; what does not is not summed over ranks either.
@@ -65,7 +67,8 @@ impl Schedule {
 pub enum Trainable {
     /// All.
     All,
-    /// Weight and bias of the classifier (cRT: Kang et al., ICLR 2020, section 4.1).
+    /// Weight and bias of the classifier (cRT: Kang et al., ICLR 2020, section 4.1); batch normalisation has its
+    /// running statistics, which stay as they are.
     Classifier,
 }
 
@@ -159,6 +162,7 @@ mod tests {
         Stage {
             epochs,
             schedule: Schedule::alone(0.1, 1, epochs),
+            from_best: false,
             restart_classifier: false,
             trainable: Trainable::All,
             sampler: SamplerName::Random,

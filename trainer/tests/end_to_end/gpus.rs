@@ -33,6 +33,8 @@ fn a_host_without_enough_gpus_is_named_before_anything_starts() {
         .unwrap();
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
+    // Story: it was said by mpirun, 10 s later: "no rank ever reached the launcher".
+    assert!(message.contains(" failed while starting: host "), "{message}");
     assert!(message.contains(" has 0 GPUs for 2 ranks"), "{message}");
     assert!(message.contains("--gpu=cpu"), "{message}");
 }

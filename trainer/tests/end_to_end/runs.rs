@@ -247,14 +247,16 @@ fn the_methods_without_a_teacher_admit_nobody() {
     }
 }
 
-/// Everything at once that a criterion may bring: two stages, class weights, a head without a bias, margins, rectangles
-/// that are mixed, and a teacher with such a head, which labels.
+/// Everything at once that a method may bring: three stages, class weights, a head without a bias, margins, rectangles
+/// that are mixed, a teacher with such a head, which labels, and a classifier that begins anew behind a frozen
+/// backbone.
 #[test]
 fn lcsl_on_another_criterion_is_the_same_at_any_world_size_and_can_be_measured_again() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "--criterion=ldam_drw",
         "--mixing=cutmix",
+        "--refit=balanced",
         "--tau=0.1",
         "--policy=reference",
         "--deterministic",

@@ -135,6 +135,7 @@ fn context(
             student_offsets: None,
             teacher_offsets: None,
             clean_forward: case.config.clean_forward,
+            frozen: None,
         },
         clock: Clock::new(Control::absent()),
         wants_checkpoint: false,

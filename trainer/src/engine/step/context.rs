@@ -9,7 +9,7 @@ use crate::admission::{Ledger, Rules};
 use crate::clock::Clock;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::normalisation::SyncBatchNorm;
-use crate::engine::network::Network;
+use crate::engine::network::{Folded, Network};
 use crate::engine::optim::sgd::Sgd;
 use crate::objective::{PseudoLabelling, Stage};
 
@@ -56,6 +56,8 @@ pub struct Task {
     /// Whether a forward pass of the unmixed images, read by nobody, first moves the running
     /// statistics, as in the published code.
     pub clean_forward: bool,
+    /// The backbone, where it stays as it is; then batch normalisation has its running statistics.
+    pub frozen: Option<Folded>,
 }
 
 impl Task {
@@ -81,7 +83,13 @@ impl Task {
                 .map(Tensor::shallow_clone),
             student_offsets: offsets,
             clean_forward,
+            frozen: None,
         }
+    }
+
+    /// Whether batch normalisation's statistics stay as they are, and those of the batch do not count.
+    pub fn keeps_statistics(&self) -> bool {
+        self.frozen.is_some()
     }
 
     /// Weight α of the admitted pseudo-labels; without self-labelling there are none to be weighed.

@@ -44,11 +44,17 @@ pub fn forward_backward(
     backward: impl FnOnce(&Tensor),
 ) -> LogicalOutput {
     let LabelledBatch { batch, mixed, pseudo, mask } = labelled;
-    if task.clean_forward {
+    if task.clean_forward && !task.keeps_statistics() {
         let _guard = tch::no_grad_guard();
         let _ = student.forward(&batch.images, Mode::Train);
     }
-    let logits = student.forward(mixed, Mode::Train);
+    let logits = match &task.frozen {
+        Some(backbone) => {
+            let features = tch::no_grad(|| backbone.features(mixed));
+            student.classify(&features, student.classifier_weight())
+        }
+        None => student.forward(mixed, Mode::Train),
+    };
     let partner = batch.labels.index_select(0, &batch.permutation);
     let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
     let weights = Tensor::cat(&[&batch.mixing, &mask.unsqueeze(1)], 1);

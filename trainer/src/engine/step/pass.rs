@@ -65,7 +65,9 @@ pub fn pass(
         let (world, reducer) = (context.world.as_mut(), &mut context.reducer);
         let totals = sums.finish(wishes, |list| reducer.finish(world, list, is_last))?;
         report.accumulate(&totals)?;
-        move_statistics(&mut context.student, &totals, context.task.clean_forward)?;
+        if !context.task.keeps_statistics() {
+            move_statistics(&mut context.student, &totals, context.task.clean_forward)?;
+        }
     }
     if let Some(before) = before {
         context.student.restore_running_statistics(&before);
@@ -83,7 +85,7 @@ fn forward_backward_all(
     report: &mut StepReport,
 ) -> SumsOfRank {
     // A rank that shares its batch statistics is waited for in every layer, also without images.
-    let together = context.student.sync_batch_norm().is_some();
+    let together = context.student.sync_batch_norm().is_some() && !context.task.keeps_statistics();
     let last = micro_batch.batches.iter().rposition(|batch| together || batch.images() > 0);
     let start = context.student.running_statistics.buffer.copy();
     let mut sums = SumsOfRank::default();
