@@ -16,7 +16,7 @@ fn later_layers_win_and_say_so() {
     assert_eq!(command.config.train.warmup_epochs, 1, "of the preset");
     assert_eq!(origin(&command, "train.lr"), "run.toml, line 2");
     assert_eq!(origin(&command, "train.epochs"), "flag --epochs");
-    assert_eq!(origin(&command, "train.warmup_epochs"), "preset demo, line 21");
+    assert_eq!(origin(&command, "train.warmup_epochs"), "preset demo, line 23");
     assert_eq!(origin(&command, "train.momentum"), "default");
     assert_eq!(origin(&command, "data.image_size"), "auto, by dataset fashion_mnist");
 }
