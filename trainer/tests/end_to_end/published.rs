@@ -58,7 +58,10 @@ fn the_published_command_line_trains_on_files_of_true_form() {
     let output = shell(folder.path(), &words);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{message}");
-    assert_eq!(message.matches("note: ").count(), 1, "{message}");
+    // Another may say that other programs are at work on this machine.
+    let notes = message.lines().filter(|line| line.starts_with("note: "));
+    let notes = notes.filter(|line| !line.contains("of other programs run"));
+    assert_eq!(notes.count(), 1, "{message}");
     for words in
         ["note: this is the published code's command line, but not its run", "--protocol=paper"]
     {
