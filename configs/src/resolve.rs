@@ -173,7 +173,7 @@ fn by_protocol(layers: &mut Layers) {
 fn by_method(layers: &mut Layers) {
     let method: Method = word(layers, "train.method");
     let because = format!("method {method}");
-    let (criterion, mixing) = implied_by(method);
+    let (criterion, mixing) = method.implies();
     let as_text = |word: &str| Value::Text(word.into());
     resolve_auto(layers, "train.criterion", || as_text(criterion.word()), &because);
     resolve_auto(layers, "train.mixing", || as_text(mixing.word()), &because);
@@ -183,19 +183,13 @@ fn by_method(layers: &mut Layers) {
     resolve_auto(layers, "model.head", || as_text(head.word()), &because);
 }
 
-/// Criterion and mixing that a method's name stands for where nothing else is asked for.
-fn implied_by(method: Method) -> (CriterionName, MixingName) {
-    let mixing = if method.mixes() { MixingName::Mixup } else { MixingName::None };
-    (method.criterion().unwrap_or(CriterionName::Ce), mixing)
-}
-
 fn run_dir(layers: &mut Layers) {
     let dataset: DatasetName = word(layers, "data.name");
     let method: Method = word(layers, "train.method");
     // What the method's name does not say.
     let criterion: CriterionName = word(layers, "train.criterion");
     let mixing: MixingName = word(layers, "train.mixing");
-    let implied = implied_by(method);
+    let implied = method.implies();
     let mut chosen = String::new();
     for (is_implied, word) in
         [(criterion == implied.0, criterion.word()), (mixing == implied.1, mixing.word())]

@@ -2,6 +2,7 @@
 //! set up for another launcher. `lcsl` starts its ranks by itself, so it is to be started once.
 
 use lcsl_config::{Devices, RunConfig};
+use lcsl_text::counted;
 
 use crate::fault::Fault;
 
@@ -34,13 +35,19 @@ pub fn check(variable: &Variable<'_>) -> Result<(), Fault> {
     ))
 }
 
-/// A sentence where others compute on the cores that a run wants: `running` of their threads.
-pub fn competition(config: &RunConfig, cores: usize, running: usize) -> Option<String> {
+/// A sentence where others compute on the cores that a run wants; `running` counts their threads, which takes a moment.
+pub fn competition(
+    config: &RunConfig,
+    cores: usize,
+    running: impl FnOnce() -> usize,
+) -> Option<String> {
     let run = &config.run;
-    let wanted = (run.nproc * run.threads).min(cores);
-    let is_affected = run.gpu == Devices::Cpu && run.hosts.is_empty() && wanted + running > cores;
-    is_affected.then(|| {
-        let threads = if running == 1 { "1 thread" } else { &format!("{running} threads") };
+    if run.gpu != Devices::Cpu || !run.hosts.is_empty() {
+        return None;
+    }
+    let (wanted, running) = ((run.nproc * run.threads).min(cores), running());
+    (wanted + running > cores).then(|| {
+        let threads = counted(running as u64, "thread");
         format!(
             "{threads} of other programs run on the {cores} cores of this machine: steps will take longer"
         )
@@ -147,7 +154,7 @@ mod tests {
         let of = |flags: &[&str], running| {
             let flags: Vec<_> = flags.iter().map(Into::into).collect();
             let machine = Machine { cores: 2, gpus: Some(1) };
-            competition(&parse_train(&flags, &machine).unwrap().config, 2, running)
+            competition(&parse_train(&flags, &machine).unwrap().config, 2, || running)
         };
         insta::assert_snapshot!(
             of(&["--gpu=cpu"], 1).unwrap(),

@@ -93,9 +93,12 @@ impl Method {
         }
     }
 
-    /// Whether the method mixes images by mixup where nothing else is asked for.
-    pub const fn mixes(self) -> bool {
-        matches!(self, Self::Lcsl | Self::Mixup)
+    /// Criterion and mixing that the name stands for where nothing else is asked for.
+    pub const fn implies(self) -> (CriterionName, MixingName) {
+        match self.criterion() {
+            Some(own) => (own, MixingName::None),
+            None => (CriterionName::Ce, MixingName::Mixup),
+        }
     }
 }
 

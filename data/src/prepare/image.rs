@@ -8,6 +8,7 @@
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use lcsl_text::counted;
 use turbojpeg::{PixelFormat, Subsamp};
 
 use crate::decode::decoder::WholePicture;
@@ -268,7 +269,7 @@ fn words(error: ImageError) -> String {
 
 /// What is doubtful about a JPEG with bytes that belong to no pixel, in words that go on after its name.
 pub fn doubt(extraneous_bytes: u64) -> String {
-    let bytes = if extraneous_bytes == 1 { "1 byte" } else { &format!("{extraneous_bytes} bytes") };
+    let bytes = counted(extraneous_bytes, "byte");
     format!("has {bytes} too many behind its last pixel, as a JPEG with damaged bytes may")
 }
 

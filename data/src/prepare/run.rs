@@ -15,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use lcsl_text::counted_as;
+
 use super::arrays;
 use super::claim::{Claim, STATE_FILE, command, remove_surplus};
 use super::duplicates;
@@ -170,12 +172,11 @@ fn list_doubtful(
         }
     }
     noted::write(&request.out, DOUBTFUL_FILE, &found, &plan.splits)?;
-    let images = match found.len() {
-        0 => return Ok(()),
-        1 => "1 image may be damaged: it has",
-        several => &format!("{several} images may be damaged: they have"),
-    };
-    plan.warnings.push(format!("{images} bytes that belong to no pixel ({DOUBTFUL_FILE})"));
+    if !found.is_empty() {
+        let (one, many) = ("image may be damaged: it has", "images may be damaged: they have");
+        let images = counted_as(found.len() as u64, one, many);
+        plan.warnings.push(format!("{images} bytes that belong to no pixel ({DOUBTFUL_FILE})"));
+    }
     Ok(())
 }
 

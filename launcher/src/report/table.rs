@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use lcsl_config::Method;
 use lcsl_run_dir::names::RESULT;
 use lcsl_run_dir::result::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult};
 
@@ -86,13 +87,13 @@ pub fn of_evaluation(evaluated: &Evaluated, run_dir: &Path) -> String {
 /// The method, and what its name does not say.
 fn method(result: &RunResult) -> String {
     let RunResult { method, criterion, mixing, .. } = result;
-    let takes_any = ["lcsl", "mixup"].contains(&method.as_str());
     let mut words = method.clone();
-    if takes_any && !["", "ce"].contains(&criterion.as_str()) {
+    let Ok(name) = method.parse::<Method>() else { return words };
+    let implied = name.implies();
+    if !["", implied.0.word()].contains(&criterion.as_str()) {
         let _ = write!(words, " on {criterion}");
     }
-    let implied = if takes_any { "mixup" } else { "none" };
-    if !["", implied].contains(&mixing.as_str()) {
+    if !["", implied.1.word()].contains(&mixing.as_str()) {
         let _ = write!(words, " with {mixing}");
     }
     words

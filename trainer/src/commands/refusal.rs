@@ -5,13 +5,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lcsl_collective::control::{
-    ADDRESS_VARIABLE, Control, Failure, FromRank, Hello, SECRET_VARIABLE,
-};
+use lcsl_collective::control::{ADDRESS_VARIABLE, Control, Failure, FromRank};
 use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
 use lcsl_trainer::engine::run::failure;
 
-use super::start::host_name;
+use super::start::hello;
 
 /// Why a run cannot be measured or exported.
 pub(super) fn explain(error: &SavedModelError) -> ExitCode {
@@ -49,15 +47,7 @@ fn tell_launcher(failure: Failure) {
         (Some(rank), Some(size)) => (rank, size),
         _ => (0, 1),
     };
-    let hello = Hello {
-        secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
-        rank,
-        world_size,
-        host: host_name(),
-        pid: std::process::id(),
-        device: "none".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    let hello = hello(rank, world_size, "none".to_owned());
     let code = failure.exit_code;
     match Control::connect(&address, hello, move |_| std::process::exit(code)) {
         Ok(control) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lcsl_backends::MpiWorld;
-use lcsl_collective::control::ADDRESS_VARIABLE;
+use lcsl_collective::control::{ADDRESS_VARIABLE, Hello, SECRET_VARIABLE};
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, RunConfig};
@@ -62,6 +62,19 @@ pub(super) fn join_world(
         cuda::check_placement(world.as_mut(), &host_name())?;
     }
     Ok((world, local_rank))
+}
+
+/// How this process introduces itself to the launcher, as a rank of a world on a device.
+pub(super) fn hello(rank: usize, world_size: usize, device: String) -> Hello {
+    Hello {
+        secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
+        rank,
+        world_size,
+        host: host_name(),
+        pid: std::process::id(),
+        device,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// The name of this host.

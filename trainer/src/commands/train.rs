@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lcsl_collective::control::{
-    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Hello, Parting, SECRET_VARIABLE,
+    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Parting,
 };
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_run_dir::RunDir;
@@ -20,7 +20,7 @@ use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 use lcsl_trainer::{last_words, preflight};
 
 use super::refusal::{refuse, refuse_start};
-use super::start::{host_name, join_world, prepare};
+use super::start::{hello, join_world, prepare};
 use crate::panics;
 
 /// Arguments of `lcsl-rank train`.
@@ -126,15 +126,7 @@ fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlE
     let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
         return Ok(Control::absent());
     };
-    let hello = Hello {
-        secret: std::env::var(SECRET_VARIABLE).unwrap_or_default(),
-        rank: world.rank(),
-        world_size: world.world_size(),
-        host: host_name(),
-        pid: std::process::id(),
-        device,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    let hello = hello(world.rank(), world.world_size(), device);
     let parted = |why| {
         if why == Parting::Lost {
             // Said at once: MPI ends a rank that has lost its mpirun, too, and sooner.
