@@ -15,6 +15,8 @@ use crate::suggest;
 pub(crate) struct TrainArguments {
     /// The names given to `--config`, in order.
     pub(crate) configs: Vec<String>,
+    /// The name given to `--hostfile`.
+    pub(crate) host_file: Option<String>,
     /// Flags of keys, and `--set`, in order.
     pub(crate) given: Vec<Given>,
     pub(crate) dry_run: bool,
@@ -151,12 +153,14 @@ fn find_expected(name: &str) -> String {
     match (keys::find_flag(name), name) {
         (Some(key), _) => key.kind.expected(),
         (None, "set") => "KEY=VALUE".into(),
+        (None, "hostfile") => "the path of a file".into(),
         (None, _) => "a preset or a path".into(),
     }
 }
 
 fn collect(matches: &ArgMatches, parsed: &mut TrainArguments) {
     parsed.configs = texts(matches, "config").into_iter().map(|(_, text)| text).collect();
+    parsed.host_file = texts(matches, "hostfile").pop().map(|(_, text)| text);
     for (name, on) in [("dry_run", &mut parsed.dry_run), ("json", &mut parsed.json)] {
         if let Some((_, text)) = texts(matches, name).pop() {
             match text.parse() {

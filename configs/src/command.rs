@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::arguments::{self, Given, TrainArguments};
 use crate::dump;
-use crate::hosts::Allocation;
+use crate::hosts::{Allocation, host_file};
 use crate::keys;
 use crate::layers::Layers;
 use crate::machine::Machine;
@@ -105,7 +105,36 @@ fn lay(parsed: &TrainArguments, read: &dyn Fn(&Path) -> Result<String, String>) 
             None => layers.lay_assignment(text),
         }
     }
+    if let Some(path) = &parsed.host_file {
+        lay_host_file(&mut layers, path, read);
+    }
     layers
+}
+
+/// The hosts of a file, which may not come on top of hosts that were given in another way.
+fn lay_host_file(layers: &mut Layers, path: &str, read: &dyn Fn(&Path) -> Result<String, String>) {
+    let place = "flag --hostfile";
+    let earlier = layers.origin("run.hosts").filter(|origin| **origin != Origin::Default);
+    let problem = match read(Path::new(path)).map(|text| host_file(&text)) {
+        _ if earlier.is_some() => {
+            let other = earlier.map(ToString::to_string).unwrap_or_default();
+            Problem::new(format!("hosts are given twice: by --hostfile and by {other}"), place)
+                .hint("leave one of them out")
+        }
+        Ok(Ok(hosts)) => {
+            let key = keys::find("run.hosts").expect("run.hosts is in the table of keys");
+            return layers.lay_text(key, &hosts, Origin::Flag("hostfile".into()));
+        }
+        Ok(Err(wrong)) => Problem::new(
+            format!("{path} cannot be used as a list of hosts: {}", wrong.join("; ")),
+            place,
+        )
+        .hint("write a host in each line, as in: node1 slots=4"),
+        Err(cause) => Problem::new(format!("cannot read the list of hosts {path}: {cause}"), place)
+            .hint("give the path of a file with a host in each line, as in: node1 slots=4"),
+    };
+    layers.bad.insert("run.hosts");
+    layers.problems.push(problem);
 }
 
 fn lay_config(layers: &mut Layers, name: &str, read: &dyn Fn(&Path) -> Result<String, String>) {

@@ -47,6 +47,11 @@ pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
         "NAME|PATH",
         "Preset (demo, imagenet_lt, smoke) or TOML file over the defaults; repeatable",
     ),
+    (
+        "hostfile",
+        "FILE",
+        "Take the hosts from a file, as mpirun does: a line `NAME slots=RANKS` for each",
+    ),
     ("set", "KEY=VALUE", "Set any key by its path, such as admission.burst_steps=4; repeatable"),
 ];
 /// Switches that are no keys, because they say what to do and not what to run: name, help.

@@ -43,6 +43,40 @@ pub fn host_slots(text: &str, default_slots: usize) -> Result<Vec<HostSlots>, Ve
     if problems.is_empty() { Ok(hosts) } else { Err(problems) }
 }
 
+/// Reads a file of hosts: one in each line, with its number of ranks behind `slots=`, as in those of Open MPI, or
+/// behind a colon; `#` begins a comment, and other words of Open MPI's (`max_slots=`) are left alone. Returns what
+/// [`host_slots`] reads.
+///
+/// # Errors
+/// Everything that is wrong with it, a sentence each.
+pub(crate) fn host_file(text: &str) -> Result<String, Vec<String>> {
+    let (mut entries, mut problems) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let Some(name) = words.next() else { continue };
+        let (mut entry, mut has_count) = (name.to_owned(), name.contains(':'));
+        for word in words {
+            match word.split_once('=') {
+                Some(("slots", count)) if !has_count => {
+                    has_count = true;
+                    let _ = write!(entry, ":{count}");
+                }
+                Some(("max_slots" | "max-slots", _)) => {}
+                _ => problems.push(format!("line {number}: {word:?} is not understood")),
+            }
+        }
+        if let Err(wrong) = host_slots(&entry, 1) {
+            problems.extend(wrong.into_iter().map(|what| format!("line {number}: {what}")));
+        }
+        entries.push(entry);
+    }
+    if entries.is_empty() {
+        problems.push("it names no host".to_owned());
+    }
+    if problems.is_empty() { Ok(entries.join(",")) } else { Err(problems) }
+}
+
 /// Writes hosts as [`host_slots`] reads them, each with its number.
 pub fn host_list(hosts: &[HostSlots]) -> String {
     let mut text = String::new();
@@ -120,6 +154,19 @@ mod tests {
         "-oProxy" is no name of a host
         "e f" is no name of a host
         "#);
+    }
+
+    #[test]
+    fn a_file_of_hosts_is_read_as_open_mpi_reads_it() {
+        let text = "# the rack\na slots=4 max_slots=8\n\n b:2 # spare\nc\n";
+        assert_eq!(host_file(text).unwrap(), "a:4,b:2,c");
+        let problems = host_file("a slots=x\nb slots=2 speed=9\n-o slots=1\n").unwrap_err();
+        insta::assert_snapshot!(problems.join("\n"), @r#"
+        line 1: "a:x" has no number of ranks behind its colon
+        line 2: "speed=9" is not understood
+        line 3: "-o" is no name of a host
+        "#);
+        assert_eq!(host_file("# nobody\n").unwrap_err(), ["it names no host"]);
     }
 
     #[test]

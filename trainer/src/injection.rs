@@ -1,9 +1,10 @@
-//! Faults on demand, for the tests that watch a run die: a rank that panics, and one that a library
-//! ends by `exit`. Nothing from outside can bring these about, as a signal can be sent.
+//! Faults on demand, for the tests that watch a run die: a rank that panics, one that a library ends by `exit`, and one
+//! whose clock is off. Nothing from outside can bring these about, as a signal can be sent.
 
 use std::str::FromStr;
 
-/// The variable that asks for a fault: `WHAT:RANK:STEP`, for example `panic:1:4`.
+/// The variable that asks for a fault: `WHAT:RANK:STEP`, for example `panic:1:4`. Of a `clock`, the last number is by
+/// how many seconds it is ahead.
 pub const VARIABLE: &str = "LCSL_INJECT";
 
 /// How a rank goes wrong.
@@ -11,6 +12,7 @@ pub const VARIABLE: &str = "LCSL_INJECT";
 enum Fault {
     Panic,
     Exit,
+    Clock,
 }
 
 /// A fault, and where it strikes.
@@ -26,7 +28,11 @@ impl FromStr for Injection {
 
     /// The error says what was expected.
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{VARIABLE} is \"{text}\", but must be panic or exit:RANK:STEP");
+        let expected = || {
+            format!(
+                "{VARIABLE} is \"{text}\", but must be panic, exit or clock, a rank and a number, as in panic:1:4"
+            )
+        };
         let mut parts = text.split(':');
         let (Some(what), Some(rank), Some(step), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -36,6 +42,7 @@ impl FromStr for Injection {
         let fault = match what {
             "panic" => Fault::Panic,
             "exit" => Fault::Exit,
+            "clock" => Fault::Clock,
             _ => return Err(expected()),
         };
         let rank = rank.parse().map_err(|_| expected())?;
@@ -59,7 +66,14 @@ impl Injection {
         match self.fault {
             Fault::Panic => panic!("{VARIABLE} asked for this"),
             Fault::Exit => std::process::exit(0),
+            Fault::Clock => {}
         }
+    }
+
+    /// By how many seconds the clock of this rank is said to be ahead.
+    pub fn clock_off_seconds(self, rank: usize) -> i64 {
+        let is_off = self.fault == Fault::Clock && rank == self.rank;
+        if is_off { self.step as i64 } else { 0 }
     }
 }
 

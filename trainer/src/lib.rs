@@ -7,6 +7,7 @@
 //! * [`long_tail`]: which classes are minority classes, and the groups that tables report.
 //! * [`data_module`]: the dataset, cut into training, validation and test images.
 //! * [`preflight`]: what ranks compare before they begin.
+//! * [`readiness`]: what each finds on its host, said all at once.
 //! * [`plan`]: which positions of an epoch belong to which step and logical rank.
 //! * [`admission`]: which self-labelled candidates enter the loss; the same on every rank.
 //! * [`corrupt`]: records that are skipped, by name.
@@ -34,5 +35,6 @@ pub mod metrics;
 pub mod objective;
 pub mod plan;
 pub mod preflight;
+pub mod readiness;
 pub mod run_dir;
 pub mod schedule;

@@ -47,3 +47,31 @@ fn the_hosts_of_a_job_are_those_of_the_run() {
     assert_eq!(resolved("--nproc=1", None, None), "1  cpu", "one process needs one machine");
     assert_eq!(resolved("--hosts=h2:2", Some(vec![4, 4]), None), "2 h2:2 cpu");
 }
+
+#[test]
+fn hosts_come_from_a_file_too() {
+    let file = |text: &str, flags: &str| {
+        crate::train(flags, &lcsl_config::Machine { cores: 8, gpus: Some(4) }, text)
+    };
+    let config = file("a slots=2\nb slots=2\n", "--gpu=0,1 --hostfile=run.toml").unwrap().config;
+    assert_eq!((config.run.hosts.as_str(), config.run.nproc), ("a:2,b:2", 4));
+    let problems = |text, flags| file(text, flags).unwrap_err().to_string();
+    insta::assert_snapshot!(problems("a\nb slots=none\n", "--gpu=cpu --hostfile=run.toml"), @r#"
+    the configuration has a problem
+      - run.toml cannot be used as a list of hosts: line 2: "b:none" has no number of ranks behind its colon
+        where: flag --hostfile
+        hint: write a host in each line, as in: node1 slots=4
+    "#);
+    insta::assert_snapshot!(problems("a\n", "--gpu=cpu --hosts=c --hostfile=run.toml"), @r"
+    the configuration has a problem
+      - hosts are given twice: by --hostfile and by flag --hosts
+        where: flag --hostfile
+        hint: leave one of them out
+    ");
+    insta::assert_snapshot!(problems("a\n", "--gpu=cpu --hostfile=no-such.toml"), @r"
+    the configuration has a problem
+      - cannot read the list of hosts no-such.toml: there is no such file
+        where: flag --hostfile
+        hint: give the path of a file with a host in each line, as in: node1 slots=4
+    ");
+}

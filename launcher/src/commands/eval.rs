@@ -1,11 +1,11 @@
-//! `lcsl eval`: a rank measures the selected model of a run, and the launcher shows what it found.
+//! `lcsl eval`: ranks measure the selected model of a run, and the launcher shows what they found.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::trained::{open, prepare};
+use super::trained::{open, placed, prepare_eval};
 use crate::fault::Fault;
 use crate::ranks::answer::{self, Answer, not_understood};
 use crate::report::table;
@@ -31,9 +31,36 @@ pub struct Eval {
     /// Write what the model says of each image to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
+    /// Where
+    #[command(flatten)]
+    pub placement: Placement,
     /// Answer with one JSON object on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where it is measured; the figures are the same anywhere.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where to measure")]
+pub struct Placement {
+    /// Devices of each host, as for `lcsl train` [default: the first that the run was trained on]
+    #[arg(long, value_name = "cpu|0,1,…")]
+    pub gpu: Option<String>,
+    /// Processes [default: one for each GPU of each host]
+    #[arg(long, value_name = "INTEGER")]
+    pub nproc: Option<String>,
+    /// Hosts and the processes on each, such as a:4,b:4 [default: those of the Slurm job, or this machine]
+    #[arg(long, value_name = "TEXT")]
+    pub hosts: Option<String>,
+    /// Take the hosts from a file, as mpirun does
+    #[arg(long, value_name = "FILE")]
+    pub hostfile: Option<String>,
+    /// Network interface between hosts [default: the one that leads to the others]
+    #[arg(long, value_name = "TEXT")]
+    pub interface: Option<String>,
+    /// libtorch's threads per process [default: this machine's cores]
+    #[arg(long, value_name = "INTEGER")]
+    pub threads: Option<String>,
 }
 
 /// The images of `lcsl eval`.
@@ -47,7 +74,7 @@ pub enum EvalSplit {
 
 /// Runs `lcsl eval` and returns the exit code, which is that of the rank.
 pub fn run(asked: &Eval) -> Result<u8, Fault> {
-    let config = open(&asked.run_dir)?;
+    let config = placed(&open(&asked.run_dir)?, &asked.run_dir, &asked.placement)?;
     let split = match asked.split {
         EvalSplit::Test => "test",
         EvalSplit::Val => "val",
@@ -60,7 +87,7 @@ pub fn run(asked: &Eval) -> Result<u8, Fault> {
     if let Some(path) = &asked.predictions {
         rest.extend(["--predictions".into(), path.into()]);
     }
-    let command = prepare(&config, "eval", &asked.run_dir, rest)?;
+    let command = prepare_eval(&config, &asked.run_dir, rest)?;
     let answer = match answer::answer(&command)? {
         Answer::Printed(text) => text,
         Answer::Failed(code) => return Ok(code),

@@ -1,15 +1,21 @@
-//! A run that was trained, read by a rank alone: its configuration, and the command for that rank.
+//! A run that was trained, read by ranks that answer once: its configuration, and the command for these ranks.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use lcsl_config::RunConfig;
+use lcsl_config::{Devices, RunConfig, Stop, parse_train_in};
 
+use super::eval::Placement;
 use crate::fault::Fault;
+use crate::machine;
+use crate::ranks::allocation;
 use crate::ranks::command::{self, LaunchCommand};
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
+use crate::ranks::interface;
 use crate::ranks::programs::{SearchPaths, look};
+use crate::surroundings;
+use crate::terminal;
 use lcsl_run_dir::{RunDir, exit, names};
 
 /// The configuration of a run that has something to look at.
@@ -37,16 +43,81 @@ pub(super) fn open(run_dir: &Path) -> Result<RunConfig, Fault> {
     Ok(config)
 }
 
-/// The command of the one rank that reads a run: `verb` is `eval` or `export`, `rest` what follows the
-/// run directory.
-pub(super) fn prepare(
+/// The configuration of a run that is measured where `asked` says, whatever it was trained on; checked as that of
+/// `lcsl train` is.
+pub(super) fn placed(
     config: &RunConfig,
-    verb: &str,
+    run_dir: &Path,
+    asked: &Placement,
+) -> Result<RunConfig, Fault> {
+    let (allocation, unlisted) = match allocation::look(&surroundings::variable) {
+        Ok(allocation) => (allocation, None),
+        Err(why) => (None, Some(why)),
+    };
+    let flags = flags(config, run_dir, asked);
+    let parsed = parse_train_in(&flags, &machine::look(), allocation.as_ref());
+    let placed = parsed.map_err(|stop| match stop {
+        Stop::Problems(problems) => Fault::several(&problems.title(), &problems.0, exit::USAGE),
+        Stop::Text(text) => Fault::new(text, exit::USAGE),
+    })?;
+    if let Some(why) = unlisted.filter(|_| placed.config.run.hosts.is_empty()) {
+        terminal::show_note(&why);
+    }
+    Ok(placed.config)
+}
+
+/// What the run was trained with, but for where: that is asked for, or found out anew.
+fn flags(config: &RunConfig, run_dir: &Path, asked: &Placement) -> Vec<OsString> {
+    let first = match &config.run.gpu {
+        Devices::Gpus(ordinals) => ordinals[0].to_string(),
+        Devices::Cpu => "cpu".to_owned(),
+    };
+    let gpu = asked.gpu.clone().unwrap_or(first);
+    let mut flags: Vec<OsString> = vec!["--config".into(), RunDir::at(run_dir).config().into()];
+    flags.extend(["--deterministic=false", "--sync_bn=false"].map(OsString::from));
+    // Batches of training are not cut here.
+    let anew = ["nproc", "virtual_ranks", "threads", "hosts", "start_limit_seconds"];
+    for key in anew.iter().filter(|key| **key != "hosts" || asked.hostfile.is_none()) {
+        flags.extend(["--set".into(), format!("run.{key}=auto").into()]);
+    }
+    let given = [
+        ("gpu", Some(&gpu)),
+        ("nproc", asked.nproc.as_ref()),
+        ("hosts", asked.hosts.as_ref()),
+        ("hostfile", asked.hostfile.as_ref()),
+        ("interface", asked.interface.as_ref()),
+        ("threads", asked.threads.as_ref()),
+    ];
+    for (name, value) in given {
+        flags.extend(value.map(|value| OsString::from(format!("--{name}={value}"))));
+    }
+    flags
+}
+
+/// The command of the ranks that measure a run; `rest` is what follows the run directory.
+pub(super) fn prepare_eval(
+    config: &RunConfig,
+    run_dir: &Path,
+    rest: Vec<OsString>,
+) -> Result<LaunchCommand, Fault> {
+    let (rank, libtorch) = look(&SearchPaths::here(), config.run.nproc).complete()?;
+    let inherited = Inherited::here();
+    let hosts = config.run.host_slots();
+    let interface =
+        if hosts.is_empty() { None } else { interface::choose(&config.run.interface, &hosts)? };
+    let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
+    let on = LaunchEnvironment { interface: interface.as_ref(), ..on };
+    Ok(command::eval(config, &on, run_dir, rest))
+}
+
+/// The command of the one rank that exports a run; `rest` is what follows the run directory.
+pub(super) fn prepare_export(
+    config: &RunConfig,
     run_dir: &Path,
     rest: Vec<OsString>,
 ) -> Result<LaunchCommand, Fault> {
     let (rank, libtorch) = look(&SearchPaths::here(), 1).complete()?;
     let inherited = Inherited::here();
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
-    Ok(command::read_run(config, &on, verb, run_dir, rest))
+    Ok(command::export(config, &on, run_dir, rest))
 }

@@ -1,13 +1,17 @@
 //! Ranks that answer: started, waited for, and what they print on standard output taken as one JSON
 //! object.
 
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
 use serde::de::DeserializeOwned;
 
 use super::command::LaunchCommand;
+use super::leftovers;
 use crate::fault::Fault;
+use crate::supervise::mpirun_log;
 use crate::terminal;
 use lcsl_run_dir::exit;
 
@@ -21,14 +25,65 @@ pub enum Answer {
 
 /// Starts ranks and waits for what they answer.
 pub fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
-    let ranks = to_run(command).stdout(Stdio::piped()).spawn();
-    let output = ranks.and_then(std::process::Child::wait_with_output);
-    let output = output.map_err(|error| cannot_start(command, &error))?;
-    if output.status.success() {
-        Ok(Answer::Printed(output.stdout))
-    } else {
-        code_of(command, output.status).map(Answer::Failed)
+    let mut starting = to_run(command);
+    starting.stdout(Stdio::piped());
+    if command.through_mpirun {
+        starting.stderr(Stdio::piped());
     }
+    let mut ranks = starting.spawn().map_err(|error| cannot_start(command, &error))?;
+    let errors = ranks.stderr.take().map(|errors| thread::spawn(move || relay(errors)));
+    let output = ranks.wait_with_output().map_err(|error| cannot_start(command, &error))?;
+    leftovers::remove_session();
+    if output.status.success() {
+        return Ok(Answer::Printed(output.stdout));
+    }
+    let kept = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    if let Some(fault) = mpirun_log::of_launch(&mpirun_log::read(&kept.printed), None) {
+        return Err(fault);
+    }
+    for message in kept.messages.iter().filter(|message| !says_only_that_a_rank_ended(message)) {
+        terminal::show_line(message);
+    }
+    code_of(command, output.status).map(Answer::Failed)
+}
+
+/// What was printed on standard error.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    /// All of it.
+    printed: String,
+    /// mpirun's own messages, which stand between two rules, and were not shown.
+    messages: Vec<String>,
+}
+
+/// Shows what ranks print as it comes, and keeps what mpirun does: how it ended decides whether that is shown.
+fn relay(errors: impl Read) -> Kept {
+    let mut kept = Kept::default();
+    let mut message: Option<Vec<String>> = None;
+    for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        kept.printed.push_str(&line);
+        kept.printed.push('\n');
+        let is_rule = line.len() > 20 && line.bytes().all(|byte| byte == b'-');
+        match (is_rule, message.take()) {
+            (true, Some(lines)) => kept.messages.push(lines.join("\n")),
+            (true, None) => message = Some(Vec::new()),
+            (false, Some(mut lines)) => {
+                lines.push(line);
+                message = Some(lines);
+            }
+            (false, None) => terminal::show_line(&line),
+        }
+    }
+    kept.messages.extend(message.map(|lines| lines.join("\n"))); // cut off
+    kept
+}
+
+/// Whether a message of mpirun's says no more than that a rank ended with an error, which that rank has explained.
+fn says_only_that_a_rank_ended(message: &str) -> bool {
+    ["Primary job  terminated normally", "mpirun detected that one or more processes exited"]
+        .iter()
+        .any(|begin| message.trim_start().starts_with(begin))
 }
 
 /// Runs a benchmark of ranks: shows their figures in a sentence, or as they come for a script. Returns
@@ -98,5 +153,25 @@ pub fn not_understood(error: &serde_json::Error) -> Fault {
     Fault {
         hint: Some("build lcsl and lcsl-rank together with `make build`".to_owned()),
         ..Fault::new(format!("the answer of lcsl-rank cannot be understood: {error}"), exit::BUG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: behind the sentence of the rank that failed came two messages of mpirun's that said nothing.
+    #[test]
+    fn messages_of_mpirun_are_kept_back() {
+        let rule = "-".repeat(74);
+        let printed = format!(
+            "error: no model\n{rule}\nPrimary job  terminated normally, but\n{rule}\n{rule}\nssh was lost\n{rule}\n"
+        );
+        let kept = relay(printed.as_bytes());
+        assert_eq!(kept.printed, printed);
+        assert_eq!(kept.messages, ["Primary job  terminated normally, but", "ssh was lost"]);
+        let shown: Vec<bool> =
+            kept.messages.iter().map(|it| !says_only_that_a_rank_ended(it)).collect();
+        assert_eq!(shown, [false, true]);
     }
 }

@@ -106,16 +106,30 @@ fn alone(
     LaunchCommand { program: on.rank.into(), arguments, environment, through_mpirun: false }
 }
 
-/// A command of a single rank that reads a run: `verb` is `eval` or `export`, `rest` what follows
-/// the run directory.
-pub fn read_run(
+/// The command that measures a run on as many ranks as the configuration says; `rest` is what follows the run
+/// directory.
+pub fn eval(
     config: &RunConfig,
     on: &LaunchEnvironment<'_>,
-    verb: &str,
     run_dir: &Path,
     rest: Vec<OsString>,
 ) -> LaunchCommand {
-    let mut arguments: Vec<OsString> = vec![verb.into(), run_dir.into()];
+    let lcsl_config::Run { nproc, gpu, threads, .. } = &config.run;
+    let place =
+        [format!("--nproc={nproc}"), format!("--gpu={gpu}"), format!("--threads={threads}")];
+    let mut arguments: Vec<OsString> = vec!["eval".into(), run_dir.into()];
+    arguments.extend(rest.into_iter().chain(place.map(OsString::from)));
+    ranks(config, on, arguments, environment::of_rank(config, on))
+}
+
+/// The command of the one rank that exports a run; `rest` is what follows the run directory.
+pub fn export(
+    config: &RunConfig,
+    on: &LaunchEnvironment<'_>,
+    run_dir: &Path,
+    rest: Vec<OsString>,
+) -> LaunchCommand {
+    let mut arguments: Vec<OsString> = vec!["export".into(), run_dir.into()];
     arguments.extend(rest);
     alone(on, arguments, environment::of_rank(config, on))
 }

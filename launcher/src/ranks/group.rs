@@ -170,7 +170,7 @@ fn announce(
     begins: &[u64],
 ) -> End {
     let of_hosts = |printed: &str| {
-        mpirun_log::of_launch(&mpirun_log::read(printed), &log.display().to_string())
+        mpirun_log::of_launch(&mpirun_log::read(printed), Some(&log.display().to_string()))
     };
     let fault = match verdict {
         Verdict::Done => return End { code: exit::DONE, fault: None },

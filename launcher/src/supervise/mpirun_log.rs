@@ -103,8 +103,9 @@ fn killed(line: &str) -> Option<Said> {
     Some(Said::Killed { rank, host, signal: signal.trim_end_matches('.').to_owned() })
 }
 
-/// Why a launch came to nothing, where it is a matter of hosts: all of them at once.
-pub fn of_launch(said: &[Said], log: &str) -> Option<Fault> {
+/// Why a launch came to nothing, where it is a matter of hosts: all of them at once. `log` has the words, if it is a
+/// file.
+pub fn of_launch(said: &[Said], log: Option<&str>) -> Option<Fault> {
     let mut problems: Vec<String> = Vec::new();
     let (mut by_ssh, mut by_network) = (false, false);
     for one in said {
@@ -132,8 +133,8 @@ pub fn of_launch(said: &[Said], log: &str) -> Option<Fault> {
     } else {
         "every host needs the same program and libtorch at the same path, on a shared file system or installed alike"
     };
-    let what =
-        format!("not all hosts can take part\n  - {}\n  log: {log}", problems.join("\n  - "));
+    let log = log.map(|log| format!("\n  log: {log}")).unwrap_or_default();
+    let what = format!("not all hosts can take part\n  - {}{log}", problems.join("\n  - "));
     Some(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::USAGE) })
 }
 
@@ -206,7 +207,7 @@ This is usually due to either a failure of the TCP network
         let (host, signal) = ("h2".to_owned(), "9 (Killed)".to_owned());
         assert_eq!(read(line), [Said::Killed { rank: 1, host, signal }]);
         assert_eq!(of_silent_death(&read(line)), None);
-        assert!(of_launch(&read(line), "log").is_none());
+        assert!(of_launch(&read(line), Some("log")).is_none());
     }
 
     #[test]
@@ -221,7 +222,7 @@ Node: h7
 
 while attempting to start process rank 0.
 ";
-        let fault = of_launch(&read(printed), "runs/a/logs/mpirun.log").unwrap();
+        let fault = of_launch(&read(printed), Some("runs/a/logs/mpirun.log")).unwrap();
         assert_eq!(fault.exit_code, exit::USAGE);
         insta::assert_snapshot!(fault, @r"
         not all hosts can take part
@@ -231,7 +232,7 @@ while attempting to start process rank 0.
           log: runs/a/logs/mpirun.log
           hint: `ssh HOST true` has to work from here without a question, and Open MPI to be in the PATH there
         ");
-        assert!(of_launch(&read("nothing of that kind\n"), "").is_none());
+        assert!(of_launch(&read("nothing of that kind\n"), Some("")).is_none());
     }
 
     #[test]

@@ -15,12 +15,16 @@ fn trained() -> Stage {
 #[test]
 fn a_run_is_measured_again() {
     let stage = trained();
-    let outcome = stage.outcome(stage.lcsl(&["eval", "runs/a"]));
-    outcome.ended(0).said("rank got: eval runs/a --split test --tta true\n");
+    let outcome = stage.outcome(stage.lcsl(&["eval", "runs/a", "--threads=3"]));
+    outcome
+        .ended(0)
+        .said("rank got: eval runs/a --split test --tta true --nproc=1 --gpu=cpu --threads=3\n");
     assert!(outcome.out.starts_with("accuracy on test images of runs/a\n"), "{}", outcome.out);
     let flags = ["eval", "runs/a", "--split", "val", "--tta=false", "--tau_norm", "1.9", "--json"];
     let outcome = stage.outcome(stage.lcsl(&flags));
-    outcome.ended(0).said("rank got: eval runs/a --split val --tta false --tau-norm 1.9\n");
+    outcome
+        .ended(0)
+        .said("rank got: eval runs/a --split val --tta false --tau-norm 1.9 --nproc=1 ");
     let value: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
     assert_eq!(value["accuracy"]["all"], 0.5);
     let bare = stage.outcome(stage.lcsl(&["eval", "--tta", "runs/a"]));

@@ -4,13 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use lcsl_collective::control::Failure;
+use lcsl_config::Devices;
 use lcsl_run_dir::RunDir;
-use lcsl_run_dir::exit::{BUG, USAGE};
+use lcsl_run_dir::exit::{BUG, RANK_FAILED, USAGE};
 use lcsl_trainer::engine::evaluation::eval::{self, EvalOptions, EvalSplit};
+use lcsl_trainer::engine::evaluation::evaluate::EvaluateError;
+use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
 use lcsl_trainer::engine::run::{build, failure};
 
-use super::refusal::{explain, refuse};
-use super::start::prepare;
+use super::refusal::{fail, refuse};
+use super::start::{agree_to_begin, join_world, read};
 
 /// Arguments of `lcsl-rank eval`.
 #[derive(Args)]
@@ -29,6 +33,15 @@ pub(crate) struct Eval {
     /// Write what the model says of each image to this file, as CSV.
     #[arg(long)]
     predictions: Option<PathBuf>,
+    /// Measure on so many processes, which were started beside this one.
+    #[arg(long, default_value_t = 1)]
+    nproc: usize,
+    /// Devices of each host, whatever the run was trained on.
+    #[arg(long)]
+    gpu: Option<Devices>,
+    /// libtorch's threads.
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,22 +62,42 @@ pub(crate) fn run(asked: Eval) -> ExitCode {
         tau: asked.tau_norm,
         predictions: asked.predictions.as_deref(),
     };
-    let config = match prepare(run_dir) {
+    let mut config = match read(run_dir) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let device = match build::device(&config, 0) {
-        Ok(device) => device,
-        Err(error) => return refuse(&error, failure::of_training(&error).hint, USAGE),
+    config.run.nproc = asked.nproc;
+    config.run.gpu = asked.gpu.unwrap_or(config.run.gpu);
+    config.run.threads = asked.threads.unwrap_or(config.run.threads);
+    build::set_up_libtorch(config.run.threads);
+    let (mut world, local_rank) = match join_world(&config) {
+        Ok(joined) => joined,
+        Err(error) => return refuse(&error, error.hint().map(str::to_owned), USAGE),
     };
-    match eval::eval(run_dir, &config, device, options) {
-        Ok(figures) => match serde_json::to_string_pretty(&figures) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => refuse(&error, None, BUG),
-        },
-        Err(error) => explain(&error),
+    let opened = build::device(&config, local_rank)
+        .map_err(|error| failure::of_training(&error))
+        .and_then(|device| eval::open(run_dir, &config, device).map_err(|error| failed(&error)));
+    let measured =
+        agree_to_begin(world.as_mut(), opened, |opened| opened.data_module(), &mut |_| ())
+            .and_then(|opened| {
+                opened.measure(world.as_mut(), &config, options).map_err(|error| failed(&error))
+            });
+    let shown = match measured.map(|figures| serde_json::to_string_pretty(&figures)) {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => return refuse(&error, None, BUG),
+        Err(failure) => return fail(&failure),
+    };
+    if world.rank() == 0 {
+        println!("{shown}");
     }
+    match world.leave() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error, None, RANK_FAILED),
+    }
+}
+
+fn failed(error: &SavedModelError) -> Failure {
+    let (code, hint) = failure::of_saved_model(error);
+    let is_of_others = matches!(error, SavedModelError::Evaluate(EvaluateError::Collective(_)));
+    Failure { what: error.to_string(), hint, exit_code: code.into(), bystander: is_of_others }
 }

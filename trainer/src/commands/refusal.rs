@@ -17,6 +17,15 @@ pub(super) fn explain(error: &SavedModelError) -> ExitCode {
     refuse(error, hint, code)
 }
 
+/// Says why a rank fails, unless another one says it.
+pub(super) fn fail(failure: &Failure) -> ExitCode {
+    let code = failure.exit_code as u8;
+    if failure.bystander {
+        return ExitCode::from(code);
+    }
+    refuse(&failure.what, failure.hint.clone(), code)
+}
+
 /// Says what is wrong, with a remedy where there is one.
 pub(super) fn refuse(error: &dyn Display, hint: Option<String>, code: u8) -> ExitCode {
     let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
@@ -34,6 +43,9 @@ pub(super) fn refuse_start(error: &dyn Display, hint: Option<String>, code: u8) 
     code
 }
 
+/// Where Open MPI's mpirun says how many it has started.
+pub(super) const WORLD_SIZE: &str = "OMPI_COMM_WORLD_SIZE";
+
 /// How long a rank waits for the launcher to have heard it, which then tells it to leave: a process that ends with
 /// something unread takes back what it has sent.
 const HEARD: Duration = Duration::from_secs(2);
@@ -42,8 +54,7 @@ const HEARD: Duration = Duration::from_secs(2);
 fn tell_launcher(failure: Failure) {
     let Ok(address) = std::env::var(ADDRESS_VARIABLE) else { return };
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let (rank, world_size) = match (number("OMPI_COMM_WORLD_RANK"), number("OMPI_COMM_WORLD_SIZE"))
-    {
+    let (rank, world_size) = match (number("OMPI_COMM_WORLD_RANK"), number(WORLD_SIZE)) {
         (Some(rank), Some(size)) => (rank, size),
         _ => (0, 1),
     };

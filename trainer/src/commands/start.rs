@@ -4,33 +4,42 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lcsl_backends::MpiWorld;
-use lcsl_collective::control::{ADDRESS_VARIABLE, Hello, SECRET_VARIABLE};
+use lcsl_collective::control::{ADDRESS_VARIABLE, Failure, Hello, SECRET_VARIABLE};
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, RunConfig};
 use lcsl_run_dir::RunDir;
-use lcsl_run_dir::exit::USAGE;
+use lcsl_run_dir::exit::{BAD_DATA, RANK_FAILED, USAGE};
+use lcsl_trainer::data_module::DataModule;
 use lcsl_trainer::engine::cuda;
 use lcsl_trainer::engine::run::build;
-use lcsl_trainer::preflight;
+use lcsl_trainer::injection::Injection;
+use lcsl_trainer::{preflight, readiness};
 
-use super::refusal::refuse_start;
+use super::refusal::{WORLD_SIZE, refuse_start};
 
 /// Reads the configuration and sets libtorch up for it.
 pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
+    let config = read(run_dir)?;
+    build::set_up_libtorch(config.run.threads);
+    Ok(config)
+}
+
+/// Reads the configuration.
+pub(super) fn read(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
     let path = run_dir.config();
-    if std::env::var_os(ADDRESS_VARIABLE).is_some() && !path.exists() {
+    let has_launcher =
+        [ADDRESS_VARIABLE, WORLD_SIZE].iter().any(|name| std::env::var_os(name).is_some());
+    if has_launcher && !path.exists() {
         let what = format!("{} does not exist on host {}", path.display(), host_name());
         let hint = "the launcher has written it on its own host: --run_dir must be on a file system that all hosts \
                     share";
         return Err(refuse_start(&what, Some(hint.to_owned()), USAGE));
     }
-    let config = lcsl_config::load(&path).map_err(|problems| {
+    lcsl_config::load(&path).map_err(|problems| {
         eprintln!("{problems}");
         ExitCode::from(USAGE)
-    })?;
-    build::set_up_libtorch(config.run.threads);
-    Ok(config)
+    })
 }
 
 /// The world that this process was started into, and its rank among the processes of its host. A
@@ -62,6 +71,41 @@ pub(super) fn join_world(
         cuda::check_placement(world.as_mut(), &host_name())?;
     }
     Ok((world, local_rank))
+}
+
+/// What a rank has opened for its work, if every rank has opened the same; `say` tells a person what there is to know.
+pub(super) fn agree_to_begin<Opened>(
+    world: &mut dyn Communicator,
+    opened: Result<Opened, Failure>,
+    data_module: impl Fn(&Opened) -> &DataModule,
+    say: &mut dyn FnMut(String),
+) -> Result<Opened, Failure> {
+    let clock_off =
+        Injection::from_environment().map_or(0, |it| it.clock_off_seconds(world.rank()));
+    let obstacle = opened.as_ref().err().cloned();
+    let found = readiness::compare(world, &host_name(), obstacle, clock_off)
+        .map_err(|error| differs(&error))?;
+    if let Some(failure) = found.failure {
+        return Err(failure);
+    }
+    if world.rank() == 0 {
+        found.notes.into_iter().for_each(say);
+    }
+    let opened = opened?;
+    preflight::compare_data(world, data_module(&opened)).map_err(|error| differs(&error))?;
+    Ok(opened)
+}
+
+/// Every rank finds out at once that they differ, so none is a bystander.
+fn differs(error: &CollectiveError) -> Failure {
+    let differs = matches!(error, CollectiveError::Disagreement { .. });
+    let hint = "every host needs the same copy of the dataset under data.root";
+    Failure {
+        what: error.to_string(),
+        hint: differs.then(|| hint.to_owned()),
+        exit_code: if differs { BAD_DATA } else { RANK_FAILED }.into(),
+        bystander: !differs,
+    }
 }
 
 /// How this process introduces itself to the launcher, as a rank of a world on a device.

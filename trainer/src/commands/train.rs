@@ -6,21 +6,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use lcsl_collective::control::{
-    ADDRESS_VARIABLE, Control, ControlError, Failure, FromRank, Parting,
-};
+use lcsl_collective::control::{ADDRESS_VARIABLE, Control, ControlError, FromRank, Parting};
 use lcsl_collective::{CollectiveError, Communicator};
 use lcsl_run_dir::RunDir;
-use lcsl_run_dir::exit::{BAD_DATA, DONE, RANK_FAILED, STOPPED, USAGE};
+use lcsl_run_dir::exit::{DONE, RANK_FAILED, STOPPED, USAGE};
+use lcsl_trainer::data_module;
 use lcsl_trainer::engine::run::build::{self, Run};
 use lcsl_trainer::engine::run::error::TrainError;
 use lcsl_trainer::engine::run::failure;
 use lcsl_trainer::engine::run::train::Ending;
+use lcsl_trainer::last_words;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
-use lcsl_trainer::{last_words, preflight};
 
 use super::refusal::{refuse, refuse_start};
-use super::start::{hello, join_world, prepare};
+use super::start::{agree_to_begin, hello, join_world, prepare};
 use crate::panics;
 
 /// Arguments of `lcsl-rank train`.
@@ -41,7 +40,7 @@ pub(crate) fn run(asked: Train) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let (world, local_rank) = match join_world(&config) {
+    let (mut world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
         Err(error) => return refuse_start(&error, hint_of_start(&error), USAGE),
     };
@@ -55,14 +54,21 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     };
     panics::report_to(control.clone());
     last_words::prepare(&control);
-    let trained = log_to_file(run_dir, world.rank())
+    let opened = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
         .and(device)
-        .and_then(|device| Run::open(&config, run_dir, world, control.clone(), device))
-        .map_err(|error| failure::of_training(&error))
+        .and_then(|device| Ok((device, data_module::open(&config)?)))
+        .map_err(|error| failure::of_training(&error));
+    let mut say = |text: String| {
+        tracing::warn!("{text}");
+        control.send(&FromRank::Notice { text });
+    };
+    let trained = agree_to_begin(world.as_mut(), opened, |(_, data_module)| data_module, &mut say)
+        .and_then(|(device, data_module)| {
+            Run::on_data(&config, run_dir, data_module, world, control.clone(), device)
+                .map_err(|error| failure::of_training(&error))
+        })
         .and_then(|mut run| {
-            preflight::compare_data(run.context.world.as_mut(), &run.data_module)
-                .map_err(|error| data_differs(&error))?;
             let ended = run.train().and_then(|ending| {
                 if ending == Ending::Stopped {
                     // Said before the ranks part, which they cannot do any more where a scheduler has already ended
@@ -95,18 +101,6 @@ fn hint_of_start(error: &CollectiveError) -> Option<String> {
     let hint = "install the same program on every host, and start it with the same configuration";
     let disagreement = matches!(error, CollectiveError::Disagreement { .. }).then_some(hint);
     disagreement.or(error.hint()).map(str::to_owned)
-}
-
-/// Every rank finds out at once, so none is a bystander.
-fn data_differs(error: &CollectiveError) -> Failure {
-    let differs = matches!(error, CollectiveError::Disagreement { .. });
-    let hint = "every host needs the same copy of the dataset under data.root";
-    Failure {
-        what: error.to_string(),
-        hint: differs.then(|| hint.to_owned()),
-        exit_code: if differs { BAD_DATA } else { RANK_FAILED }.into(),
-        bystander: !differs,
-    }
 }
 
 /// From here on everything that this process prints goes to its log.

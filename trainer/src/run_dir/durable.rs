@@ -46,6 +46,30 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     sync_directory_of(path)
 }
 
+/// Whether the disk of `folder` has room for so many bytes in a few files; `action` completes the sentence "cannot …
+/// FOLDER". A disk that does not say how much room it has counts as large enough.
+///
+/// # Errors
+/// Of the kind that writing them would end with.
+pub fn require_room(folder: &Path, bytes: u64, action: &'static str) -> Result<(), DiskError> {
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let lacks = if disk.f_blocks > 0 && free < bytes {
+        format!("it takes {} MiB, and the disk has {} MiB left", bytes.div_ceil(MIB), free / MIB)
+    } else if disk.f_files > 0 && disk.f_favail < FILES {
+        format!("the disk has room for {} more files", disk.f_favail)
+    } else {
+        return Ok(());
+    };
+    let source = io::Error::new(io::ErrorKind::StorageFull, lacks);
+    Err(DiskError { action, path: folder.to_owned(), source })
+}
+
+const MIB: u64 = 1 << 20;
+
+/// Whoever writes something needs room for so many files: hidden ones beside those that are replaced, and folders.
+const FILES: u64 = 8;
+
 /// A hidden name in the same directory that is nobody else's: what is written there replaces `path` by a
 /// rename.
 pub fn beside(path: &Path) -> PathBuf {
@@ -70,6 +94,19 @@ mod tests {
     #[test]
     fn the_directory_of_a_bare_file_name_is_the_current_one() {
         sync_directory_of(Path::new("model.safetensors")).unwrap();
+    }
+
+    #[test]
+    fn room_is_asked_for_before_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        require_room(folder.path(), 1, "write to").unwrap();
+        let error = require_room(folder.path(), u64::MAX, "write a checkpoint to").unwrap_err();
+        let (said, place) = (error.to_string(), folder.path().display().to_string());
+        let begins = format!(
+            "cannot write a checkpoint to {place}: it takes 17592186044416 MiB, and the disk has "
+        );
+        assert!(said.starts_with(&begins), "{said}");
+        assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // whatever cannot be read or started is a failure of the test
 
 mod cluster;
+mod disk;
 #[path = "../end_to_end/lcsl.rs"]
 #[allow(dead_code)] // the tests of one host use the rest of it
 mod lcsl;
@@ -24,7 +25,8 @@ const LACKING: &str = "needs root, sshd and Slurm: `make test-cluster` installs 
 type Test = fn(&Cluster);
 
 fn main() -> ExitCode {
-    let tests: Vec<(&str, Test)> = ssh::TESTS.iter().chain(slurm::TESTS).copied().collect();
+    let tests: Vec<(&str, Test)> =
+        ssh::TESTS.iter().chain(disk::TESTS).chain(slurm::TESTS).copied().collect();
     let is_there = std::env::var_os("LCSL_CLUSTER").is_some();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // there is one cluster

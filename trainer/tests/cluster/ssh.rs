@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::Test;
-use crate::cluster::{Cluster, Ended, result, signal};
+use crate::cluster::{Cluster, Ended, LONG, result, signal};
 use crate::lcsl;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("two_hosts_train_what_one_host_trains", two_hosts_train_what_one_host_trains),
     ("a_rank_of_another_host_alone_is_started_there", a_rank_of_another_host_alone),
     ("hosts_that_cannot_take_part_are_named", hosts_that_cannot_take_part_are_named),
+    ("everything_in_the_way_is_said_at_once", everything_in_the_way_is_said_at_once),
+    ("a_clock_that_is_off_is_named", a_clock_that_is_off_is_named),
     ("a_rank_that_is_killed_on_another_host_is_named", a_rank_that_is_killed),
     ("a_rank_that_is_stopped_is_named", a_rank_that_is_stopped),
     ("a_host_whose_cable_is_pulled_is_named", a_host_whose_cable_is_pulled),
@@ -47,6 +49,13 @@ fn two_hosts_train_what_one_host_trains(cluster: &Cluster) {
     for digest in ["weights_digest", "admission_digest"] {
         assert_eq!(result(&run_dir)[digest], result(&one_dir)[digest], "{digest}");
     }
+    let eval = |run: &str, flags: &[&str]| {
+        let words = [&["lcsl", "eval", run, "--json"], flags].concat();
+        let output = cluster.on("h1", &words).output().unwrap();
+        assert!(output.status.success(), "{}", lcsl::stderr(&output));
+        lcsl::stdout(&output)
+    };
+    assert_eq!(eval("two", &["--hosts=h1:2,h2:1"]), eval("one", &[]));
 }
 
 /// Story: `--hosts=h2:1` trained on the host that it was typed on.
@@ -64,6 +73,38 @@ fn hosts_that_cannot_take_part_are_named(cluster: &Cluster) {
     assert!(ended.said.contains("not all hosts can take part\n  - ssh: "), "{}", ended.said);
     assert!(ended.said.contains("h9"), "{}", ended.said);
     assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
+}
+
+/// What `lcsl train` on both hosts says, with these words before it and these flags behind.
+fn said_by_both(
+    cluster: &Cluster,
+    before: &[&str],
+    name: &str,
+    flags: &[&str],
+) -> (Option<i32>, String) {
+    let place = format!("--run_dir={name}");
+    let words = [before, &["lcsl", "train", &place, "--gpu=cpu", BOTH], flags].concat();
+    let output = cluster.on("h1", &words).output().unwrap();
+    (output.status.code(), lcsl::stderr(&output))
+}
+
+/// Story: a host without the data was named; when that was mended, the next start named the next host.
+fn everything_in_the_way_is_said_at_once(cluster: &Cluster) {
+    let index = "mkdir -p /tmp/sets/folder && echo nonsense >/tmp/sets/folder/index.json";
+    assert!(cluster.on("h2", &["sh", "-c", index]).status().unwrap().success());
+    let flags = ["--dataset=folder", "--set=data.root=/tmp/sets"];
+    let (code, said) = said_by_both(cluster, &[], "nodata", &flags);
+    assert_eq!(code, Some(3), "{said}");
+    let [first, second] = ["error: rank 0 on host h1 failed while starting: ", "\nhost h2, too: "]
+        .map(|words| said.find(words).unwrap_or_else(|| panic!("{words}: {said}")));
+    assert!(first < second && said.matches("error: ").count() == 1, "{said}");
+}
+
+fn a_clock_that_is_off_is_named(cluster: &Cluster) {
+    let flags: Vec<&str> = LONG.split_whitespace().chain(["--max_steps=3"]).collect();
+    let (code, said) = said_by_both(cluster, &["LCSL_INJECT=clock:0:3600"], "clock", &flags);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the clock of host h2 is 3600 s behind that of h1: "), "{said}");
 }
 
 /// Signals the rank on h2.

@@ -143,8 +143,8 @@ fn on_a_disk(folder: &Path, options: &str, arguments: &[&str]) -> std::process::
         .unwrap()
 }
 
-/// The rank's own log lay on the full disk too, and the library that wrote to it panicked: the disk was
-/// reported as a bug of ours.
+/// Story: that the disk had no room for a checkpoint came out with the first one, after an epoch. And the rank's own
+/// log lay on the full disk too, and the library that wrote to it panicked: the disk was reported as a bug of ours.
 #[test]
 fn a_disk_that_is_full_or_read_only_is_named_with_exit_code_5() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,12 +153,17 @@ fn a_disk_that_is_full_or_read_only_is_named_with_exit_code_5() {
     let mut arguments = vec!["train", &place];
     arguments.extend(crate::lcsl::SMALL);
     // Room for configuration and logs, and none for a checkpoint of 3 MB.
-    let output = on_a_disk(folder.path(), "size=1m", &arguments);
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(5), "{message}");
-    assert!(message.contains(&format!("{run_dir}/checkpoints/")), "{message}");
-    assert!(message.contains("No space left on device"), "{message}");
-    assert!(message.contains("hint: make room, then go on with --resume auto"), "{message}");
+    let without_room = format!(
+        "cannot write a checkpoint to {run_dir}: it takes 4 MiB, and the disk has 0 MiB left"
+    );
+    let without_files = format!("cannot write a checkpoint to {run_dir}: the disk has room for ");
+    for (disk, words) in [("size=1m", without_room), ("nr_inodes=14", without_files)] {
+        let output = on_a_disk(folder.path(), disk, &arguments);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(5), "{message}");
+        assert!(message.contains(&words), "{message}");
+        assert!(message.contains("hint: make room, then go on with --resume auto"), "{message}");
+    }
 
     let output = on_a_disk(folder.path(), "ro", &arguments);
     let message = stderr(&output);

@@ -40,6 +40,8 @@ fn a_run_leaves_behind_what_it_promises_and_eval_measures_the_same() {
     assert_eq!(again["accuracy"], result["accuracy"]);
     assert_eq!(again["per_class"], result["per_class"]);
     assert_eq!(again["ece"], result["ece"]);
+    let shared = lcsl(&["eval", place, "--json", "--gpu=cpu", "--nproc=3"]);
+    assert_eq!(stdout(&shared), stdout(&output), "{}", stderr(&shared));
 }
 
 /// Null when no class has fewer than 20 training images, as `result.json` promises for empty groups.

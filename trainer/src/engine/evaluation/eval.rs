@@ -3,17 +3,18 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use lcsl_collective::solo::Solo;
+use lcsl_collective::Communicator;
 use lcsl_config::RunConfig;
 use lcsl_run_dir::result::Evaluated;
 use tch::Device;
 
 use super::evaluate::{Prediction, evaluate};
 use super::saved_model::{SavedModelError, selected_model, selected_tau};
-use crate::data_module;
+use crate::data_module::{self, DataModule};
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
+use crate::engine::network::Network;
 use crate::engine::step::teacher::with_normalised_classifier;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable;
@@ -41,38 +42,69 @@ pub struct EvalOptions<'a> {
     pub predictions: Option<&'a Path>,
 }
 
-/// Measures the selected model of a run again.
-pub fn eval(
+/// What is measured: a run's selected model and its images, as one rank has them.
+pub struct OpenedRun {
+    network: Network,
+    data_module: DataModule,
+    /// Admissions of each class.
+    admitted: Vec<u64>,
+    /// τ of the classifier that the run has selected.
+    tau: f64,
+    device: Device,
+}
+
+/// Opens a run for a measurement.
+pub fn open(
     run_dir: &RunDir,
     config: &RunConfig,
     device: Device,
-    options: EvalOptions<'_>,
-) -> Result<Evaluated, SavedModelError> {
+) -> Result<OpenedRun, SavedModelError> {
     let data_module = data_module::open(config)?;
-    let (mut network, admitted) = selected_model(run_dir, config, device)?;
+    let (network, admitted) = selected_model(run_dir, config, device)?;
     let classes = data_module.class_names.len();
     if admitted.len() != classes {
         let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    let tau = options.tau.unwrap_or_else(|| selected_tau(run_dir));
-    if tau > 0.0 {
-        network = with_normalised_classifier(&network, tau);
+    Ok(OpenedRun { network, data_module, admitted, tau: selected_tau(run_dir), device })
+}
+
+impl OpenedRun {
+    /// The images.
+    pub fn data_module(&self) -> &DataModule {
+        &self.data_module
     }
-    let channels = data_module.shape.channels;
-    let pinner = Pinner::of(device);
-    let normaliser = Normaliser::new(&data_module.normalisation, channels, device, pinner);
-    let eval_sets = EvalSets::new(config, data_module.shape, normaliser);
-    let (eval_set, name) = match options.split {
-        EvalSplit::Test => (eval_sets.test(&data_module), "test"),
-        EvalSplit::Validation => eval_sets.selection(&data_module),
-    };
-    let mirrored = options.mirrored;
-    let measured = evaluate(&network, &mut Solo, EvalSet { mirrored, ..eval_set })?;
-    if let Some(path) = options.predictions {
-        durable::write(path, table(&measured.predictions).as_bytes())?;
+
+    /// Measures the model again; the figures are the same at any world size. Collective; rank 0 writes the predictions.
+    pub fn measure(
+        self,
+        world: &mut dyn Communicator,
+        config: &RunConfig,
+        options: EvalOptions<'_>,
+    ) -> Result<Evaluated, SavedModelError> {
+        let Self { mut network, data_module, admitted, tau, device } = self;
+        let tau = options.tau.unwrap_or(tau);
+        if tau > 0.0 {
+            network = with_normalised_classifier(&network, tau);
+        }
+        let channels = data_module.shape.channels;
+        let pinner = Pinner::of(device);
+        let normaliser = Normaliser::new(&data_module.normalisation, channels, device, pinner);
+        let eval_sets = EvalSets::new(config, data_module.shape, normaliser);
+        let (eval_set, name) = match options.split {
+            EvalSplit::Test => (eval_sets.test(&data_module), "test"),
+            EvalSplit::Validation => eval_sets.selection(&data_module),
+        };
+        let mirrored = options.mirrored;
+        let measured = evaluate(&network, world, EvalSet { mirrored, ..eval_set })?;
+        if let Some(path) = options.predictions {
+            let predictions = measured.all_predictions(world)?;
+            if world.rank() == 0 {
+                durable::write(path, table(&predictions).as_bytes())?;
+            }
+        }
+        Ok(measured.figures(name, &data_module, &admitted))
     }
-    Ok(measured.figures(name, &data_module, &admitted))
 }
 
 fn table(predictions: &[Prediction]) -> String {

@@ -24,6 +24,28 @@ pub struct Prediction {
     pub confidence: f64,
 }
 
+impl Prediction {
+    /// As ranks send it to each other: index, class, predicted (u32 each), confidence (f64), little-endian.
+    fn to_bytes(self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&self.index.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.truth.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.predicted.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.confidence.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; 20]) -> Self {
+        let [i0, i1, i2, i3, t0, t1, t2, t3, p0, p1, p2, p3, confidence @ ..] = *bytes;
+        Self {
+            index: u32::from_le_bytes([i0, i1, i2, i3]),
+            truth: u32::from_le_bytes([t0, t1, t2, t3]),
+            predicted: u32::from_le_bytes([p0, p1, p2, p3]),
+            confidence: f64::from_le_bytes(confidence),
+        }
+    }
+}
+
 /// What was measured; the sums are the same on all ranks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measured {
@@ -47,8 +69,10 @@ pub enum EvaluateError {
     #[error(transparent)]
     Collective(#[from] CollectiveError),
     /// Another rank sent nonsense.
-    #[error("rank {rank} sent {bytes} bytes of a confusion matrix, which are not whole records")]
+    #[error("rank {rank} sent {bytes} bytes of {what}, which are not whole records")]
     Record {
+        /// Of what.
+        what: &'static str,
         /// Who.
         rank: usize,
         /// How many bytes.
@@ -144,11 +168,36 @@ impl Measured {
         }
     }
 
+    /// What was said of each image by whichever rank looked at it, in the order of the set. Collective.
+    pub fn all_predictions(
+        &self,
+        world: &mut dyn Communicator,
+    ) -> Result<Vec<Prediction>, EvaluateError> {
+        let mine: Vec<u8> = self.predictions.iter().flat_map(|it| it.to_bytes()).collect();
+        let mut all = Vec::new();
+        for (rank, bytes) in world.all_gather(&mine)?.iter().enumerate() {
+            let (records, rest) = bytes.as_chunks();
+            if !rest.is_empty() {
+                return Err(EvaluateError::Record {
+                    what: "predictions",
+                    rank,
+                    bytes: bytes.len(),
+                });
+            }
+            all.extend(records.iter().map(Prediction::from_bytes));
+        }
+        all.sort_by_key(|prediction| prediction.index);
+        Ok(all)
+    }
+
     fn sum_over_ranks(&mut self, world: &mut dyn Communicator) -> Result<(), EvaluateError> {
         let mut confusion = Confusion::default();
         for (rank, bytes) in world.all_gather(&self.confusion.to_bytes())?.iter().enumerate() {
-            let part = Confusion::from_bytes(bytes)
-                .ok_or(EvaluateError::Record { rank, bytes: bytes.len() })?;
+            let part = Confusion::from_bytes(bytes).ok_or(EvaluateError::Record {
+                what: "a confusion matrix",
+                rank,
+                bytes: bytes.len(),
+            })?;
             confusion.add(&part);
         }
         self.confusion = confusion;

@@ -39,6 +39,7 @@ use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoint_writer::CheckpointWriter;
 use crate::run_dir::checkpoints::{self, Best, Marks, Position, RunningTotals};
+use crate::run_dir::durable;
 
 /// Everything that one rank's training consists of.
 pub struct Run<'a> {
@@ -120,8 +121,7 @@ fn is_narrowed() -> bool {
 }
 
 impl<'a> Run<'a> {
-    /// Opens data and builds networks; on resume goes back to the newest whole checkpoint.
-    /// Collective in effect: all ranks see the same files and come to the same state.
+    /// Opens the data of the configuration, and a run on it.
     pub fn open(
         config: &'a RunConfig,
         run_dir: &'a RunDir,
@@ -129,7 +129,19 @@ impl<'a> Run<'a> {
         control: Control,
         device: Device,
     ) -> Result<Self, TrainError> {
-        let data_module = data_module::open(config)?;
+        Self::on_data(config, run_dir, data_module::open(config)?, world, control, device)
+    }
+
+    /// Builds networks; on resume goes back to the newest whole checkpoint. Collective in effect: all ranks see the
+    /// same files and come to the same state.
+    pub fn on_data(
+        config: &'a RunConfig,
+        run_dir: &'a RunDir,
+        data_module: DataModule,
+        world: Box<dyn Communicator>,
+        control: Control,
+        device: Device,
+    ) -> Result<Self, TrainError> {
         let objective = Objective::of(config, &data_module.train_counts)?;
         plan::check_normalisation(config, data_module.train.indices.len() as u64)?;
         let classes = data_module.class_names.len();
@@ -160,6 +172,8 @@ impl<'a> Run<'a> {
         let (marks, passed_over) = run.restore(classes)?;
         let log_every_steps = config.train.log_every_steps as u64;
         if is_first {
+            let checkpoint = run.state().largest_bytes();
+            durable::require_room(run_dir.root(), checkpoint, "write a checkpoint to")?;
             run.recorders = Recorders::open(run_dir, control, log_every_steps, &marks)?;
             run.report_passed_over(&passed_over)?;
         }

@@ -69,6 +69,15 @@ impl<'a> TrainState<'a> {
         saved.map(|it| (it.name, it.tensor)).collect()
     }
 
+    /// How many bytes a checkpoint takes at most: one of a run that has a best network.
+    pub fn largest_bytes(&self) -> u64 {
+        let bytes = |tensors: Vec<(String, Tensor)>| -> u64 {
+            tensors.iter().map(|(_, it)| (it.numel() * it.kind().elt_size_in_bytes()) as u64).sum()
+        };
+        let best = self.best.map_or_else(|| bytes(self.student.state()), |_| 0);
+        bytes(self.saved()) + best
+    }
+
     /// Overwrites what is saved, in place, with the tensors of a checkpoint.
     ///
     /// # Errors
