@@ -1,6 +1,7 @@
 //! The cluster, and runs on it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -148,7 +149,14 @@ impl Training {
         let began = Instant::now();
         act(&self);
         let code = self.child.wait().unwrap().code();
-        Ended { code, said: fs::read_to_string(&self.log).unwrap(), took: began.elapsed() }
+        let took = began.elapsed();
+        // bench/cluster_faults.sh gathers them.
+        if let Some(list) = std::env::var_os("LCSL_FAULTS") {
+            let name = self.run_dir.file_name().unwrap().to_string_lossy();
+            let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+            writeln!(list, "took {name} {:.2}", took.as_secs_f64()).unwrap();
+        }
+        Ended { code, said: fs::read_to_string(&self.log).unwrap(), took }
     }
 }
 
