@@ -60,11 +60,14 @@ boot() {
     nsenter --net="/run/netns/$(namespace "$1")" unshare --uts --mount --pid --fork --mount-proc \
         bash -c "$first_process" host "h$1" "$lab" "$PWD" >"$lab/h$1.log" 2>&1 </dev/null &
     outer=$!
-    has_first() { first=$(awk '{ print $1 }' "/proc/$outer/task/$outer/children") && [ -n "$first" ]; }
-    wait_for 5 has_first
-    has_first
+    # What nsenter and unshare start on the way is not it: the first process of a host has numbers of its own.
+    has_first() {
+        first=$(awk '{ print $1 }' "/proc/$outer/task/$outer/children") && [ -n "$first" ] &&
+            [ "$(readlink "/proc/$first/ns/pid")" != "$(readlink /proc/self/ns/pid)" ]
+    }
+    wait_for 20 has_first
     echo "$first" >"$lab/h$1.pid"
-    wait_for 10 reaches_ssh "$1"
+    wait_for 30 reaches_ssh "$1"
 }
 
 in_host() {
@@ -182,11 +185,16 @@ down() {
     [ ! -e "$lab/run/slurmctld.pid" ] || kill "$(cat "$lab/run/slurmctld.pid")" 2>/dev/null || true
     for file in "$lab"/h*.pid; do
         [ -e "$file" ] || continue
-        k=$(basename "$file" .pid)
-        k=${k#h}
         kill -9 "$(cat "$file")" 2>/dev/null || true
+        rm -f "$file"
+    done
+    # A host that did not come up has no number, and stands in the way of the next one all the same.
+    for file in /run/netns/"$(namespace '')"*; do
+        [ -e "$file" ] || continue
+        k=${file##*"$(namespace '')"}
         ip link del "lcslv$k" 2>/dev/null || true
         ip netns del "$(namespace "$k")" 2>/dev/null || true
+        umount -l "$file" 2>/dev/null || true
         rm -f "$file"
     done
     ip link del "$bridge" 2>/dev/null || true

@@ -17,6 +17,7 @@
 
 use std::fmt;
 
+use crate::calls::{CallKind, Element, Operation};
 use crate::communicator::{CollectiveError, Communicator, Values};
 use crate::groups::{groups, named};
 
@@ -66,27 +67,6 @@ struct Call {
     count: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Operation {
-    Sum = 1,
-    Gather,
-    Exchange,
-    Duplicate,
-    Barrier,
-    Leave,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Element {
-    Nothing,
-    F32,
-    F64,
-    U64,
-    Byte,
-}
-
 impl Call {
     fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
@@ -126,22 +106,8 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let element = match self.element {
-            Element::Nothing => "nothing",
-            Element::F32 => "float32",
-            Element::F64 => "float64",
-            Element::U64 => "counts",
-            Element::Byte => "bytes",
-        };
-        write!(f, "in call {}, ", self.number)?;
-        match self.operation {
-            Operation::Sum => write!(f, "a sum of {} {element}", self.count),
-            Operation::Gather => write!(f, "an all-gather of {element}"),
-            Operation::Exchange => write!(f, "an exchange of {element}"),
-            Operation::Duplicate => f.write_str("a duplication of the world"),
-            Operation::Barrier => f.write_str("a barrier"),
-            Operation::Leave => f.write_str("which leaves the world"),
-        }
+        let Self { operation, element, count, number, .. } = *self;
+        write!(f, "in call {number}, {}", CallKind { operation, element, count })
     }
 }
 
@@ -212,12 +178,7 @@ impl Communicator for Checked {
     }
 
     fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError> {
-        let element = match values {
-            Values::F32(_) => Element::F32,
-            Values::F64(_) => Element::F64,
-            Values::U64(_) => Element::U64,
-        };
-        self.announce(Operation::Sum, element, 0, values.len())?;
+        self.announce(Operation::Sum, values.element(), 0, values.len())?;
         self.world.all_reduce_sum(values)
     }
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::calls::Element;
+
 /// A slice of numbers that a collective call reduces in place.
 #[derive(Debug)]
 pub enum Values<'a> {
@@ -20,6 +22,15 @@ impl Values<'_> {
             Values::F32(v) => v.len(),
             Values::F64(v) => v.len(),
             Values::U64(v) => v.len(),
+        }
+    }
+
+    /// The type of the elements.
+    pub fn element(&self) -> Element {
+        match self {
+            Values::F32(_) => Element::F32,
+            Values::F64(_) => Element::F64,
+            Values::U64(_) => Element::U64,
         }
     }
 

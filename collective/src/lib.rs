@@ -6,6 +6,7 @@
 //!   call.
 //! * [`solo`]: the world of one rank, in which every collective is the identity.
 //! * [`threads`]: a world of n ranks in one process, for tests of everything that is distributed.
+//! * [`calls`], [`traced`]: collective calls, and a world whose ranks remember which one they are in.
 //! * [`checked`]: a world whose ranks say what they are about to do before they do it.
 //! * [`faulty`]: a world in which one rank misbehaves on purpose.
 //! * [`delayed`]: a world whose sums take longer.
@@ -21,6 +22,7 @@
 
 pub mod agreement;
 pub mod buckets;
+pub mod calls;
 pub mod checked;
 pub mod communicator;
 pub mod control;
@@ -31,6 +33,8 @@ pub mod order;
 pub mod placement;
 pub mod solo;
 pub mod threads;
+pub mod traced;
 
 pub use checked::Checked;
 pub use communicator::{CollectiveError, Communicator, Values};
+pub use traced::Traced;

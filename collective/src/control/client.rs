@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::calls::CallLog;
+
 use super::message::{FromRank, Hello, Phase, ToRank};
 use super::proof;
 
@@ -41,6 +43,7 @@ pub struct HeartbeatCell {
     epoch: AtomicU64,
     step: AtomicU64,
     phase: AtomicU8,
+    calls: Arc<CallLog>,
 }
 
 impl HeartbeatCell {
@@ -61,6 +64,11 @@ impl HeartbeatCell {
         self.step.load(Ordering::Relaxed)
     }
 
+    /// Where a [`crate::Traced`] world notes its calls.
+    pub fn calls(&self) -> Arc<CallLog> {
+        self.calls.clone()
+    }
+
     fn is_starting(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == Phase::Starting as u8
     }
@@ -70,6 +78,7 @@ impl HeartbeatCell {
             epoch: self.epoch.load(Ordering::Relaxed),
             step: self.step(),
             phase: Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))],
+            calls: self.calls.status(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calls::CallStatus;
+
 /// What a rank tells its launcher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
@@ -18,6 +20,9 @@ pub enum FromRank {
         step: u64,
         /// What the rank is doing.
         phase: Phase,
+        /// Its last call on each communicator; none where ranks do not talk to each other.
+        #[serde(default)]
+        calls: Vec<CallStatus>,
     },
     /// How training goes, for the progress bar. Rank 0 only.
     Progress(TrainProgress),
@@ -185,6 +190,7 @@ pub enum ToRank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::{CallKind, Element, Operation};
 
     #[test]
     fn phases_are_numbered_in_the_order_of_the_table() {
@@ -196,7 +202,17 @@ mod tests {
     #[test]
     fn every_message_survives_its_journey() {
         let messages = [
-            FromRank::Heartbeat { epoch: 1, step: 2, phase: Phase::AllReduce },
+            FromRank::Heartbeat {
+                epoch: 1,
+                step: 2,
+                phase: Phase::AllReduce,
+                calls: vec![CallStatus {
+                    communicator: 1,
+                    number: 7,
+                    kind: CallKind::new(Operation::Sum, Element::F32, 9),
+                    waiting: true,
+                }],
+            },
             FromRank::Notice { text: "a line\nand another".to_owned() },
             FromRank::Finished { exit_code: 75 },
             FromRank::Failed(Failure {

@@ -1,5 +1,6 @@
 //! What is known of a run and its ranks, whatever is done about it and said of it.
 
+use lcsl_collective::calls::CallStatus;
 use lcsl_collective::control::{Failure, Hello, Phase};
 use lcsl_config::HostSlots;
 
@@ -46,6 +47,8 @@ pub(super) struct RankStatus {
     pub(super) step: u64,
     /// What it was doing then.
     pub(super) phase: Option<Phase>,
+    /// Its last call on each communicator.
+    pub(super) calls: Vec<CallStatus>,
     /// What it said before it left.
     pub(super) last_word: Option<LastWord>,
     /// Whether its connection is open.

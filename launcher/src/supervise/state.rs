@@ -214,8 +214,8 @@ impl Supervision {
             FromRank::Hello(_) => {}
             // After the verdict it would only confuse how far a dying rank still came.
             _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
-            FromRank::Heartbeat { step, phase, .. } => {
-                (status.step, status.phase) = (step, Some(phase));
+            FromRank::Heartbeat { step, phase, calls, .. } => {
+                (status.step, status.phase, status.calls) = (step, Some(phase), calls);
                 self.watchdog.told(now, rank, (step, phase));
             }
             FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),

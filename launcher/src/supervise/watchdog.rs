@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use lcsl_collective::calls::CallStatus;
 use lcsl_collective::control::Phase;
 
-use super::facts::{Facts, RankStatus};
+use super::arrears;
+use super::facts::Facts;
 use super::start::listed;
 use super::verdict::{Verdict, name, place};
 use lcsl_run_dir::exit;
@@ -124,11 +126,8 @@ impl Watchdog {
         let at_work: Vec<usize> =
             (0..self.ranks.len()).filter(|rank| facts.ranks[*rank].last_word.is_none()).collect();
         if let Some(rank) = at_work.iter().copied().find(|rank| self.is_silent(now, *rank)) {
-            return Some(Finding::End(silent(
-                &facts.ranks[rank],
-                rank,
-                now.saturating_sub(self.ranks[rank].heard),
-            )));
+            let since = now.saturating_sub(self.ranks[rank].heard);
+            return Some(Finding::End(silent(facts, rank, since)));
         }
         let (waiting, working): (Vec<usize>, Vec<usize>) =
             at_work.iter().partition(|rank| is_collective(self.ranks[**rank].at.1));
@@ -141,7 +140,7 @@ impl Watchdog {
             let verdict = if working.is_empty() && at_work.len() > 1 {
                 self.all_wait(facts, &waiting, stays)
             } else {
-                hanging(&facts.ranks[slowest], slowest, stays)
+                hanging(facts, slowest, stays)
             };
             return Some(Finding::End(verdict));
         }
@@ -154,7 +153,10 @@ impl Watchdog {
             } else {
                 format!("makes no progress since {} s", stays.as_secs())
             };
-            return Some(Finding::Warning(slow(&facts.ranks[slowest], slowest, &what, others)));
+            let (status, waits) =
+                (&facts.ranks[slowest], arrears::who_waits_for(facts, slowest, others));
+            let (who, place) = (name(status, slowest), place(status));
+            return Some(Finding::Warning(format!("warning: {who} {what}{place}{waits}")));
         }
         None
     }
@@ -185,18 +187,22 @@ impl Watchdog {
 
     /// All ranks wait in collectives. Those that are elsewhere than most have left one out, or made one too many.
     fn all_wait(&self, facts: &Facts, waiting: &[usize], stays: Duration) -> Verdict {
-        let mut places: Vec<((u64, Phase), Vec<usize>)> = Vec::new();
+        type Where = ((u64, Phase), Option<CallStatus>);
+        let mut places: Vec<(Where, Vec<usize>)> = Vec::new();
         for &rank in waiting {
-            let at = self.ranks[rank].at;
+            let at = (self.ranks[rank].at, arrears::current(&facts.ranks[rank]));
             match places.iter_mut().find(|(place, _)| *place == at) {
                 Some((_, ranks)) => ranks.push(rank),
                 None => places.push((at, vec![rank])),
             }
         }
-        places.sort_by_key(|((step, _), ranks)| (ranks.len(), *step));
+        places.sort_by_key(|(((step, _), _), ranks)| (ranks.len(), *step));
         let described: Vec<String> = places
             .iter()
-            .map(|((step, phase), ranks)| format!("{} at step {step} while {phase}", listed(ranks)))
+            .map(|(((step, phase), call), ranks)| {
+                let call = call.map(|call| format!(" ({call})")).unwrap_or_default();
+                format!("{} at step {step} while {phase}{call}", listed(ranks))
+            })
             .collect();
         let seconds = stays.as_secs();
         if let [_] = described.as_slice() {
@@ -243,10 +249,12 @@ fn failed(what: String, hint: &str, rank: Option<usize>) -> Verdict {
     Verdict::Failed { what, hint, rank, exit_code, is_certain: true }
 }
 
-fn silent(status: &RankStatus, rank: usize, since: Duration) -> Verdict {
+fn silent(facts: &Facts, rank: usize, since: Duration) -> Verdict {
+    let status = &facts.ranks[rank];
     let pid = status.hello.as_ref().map_or(0, |hello| hello.pid);
+    let waits = arrears::who_waits_for(facts, rank, &arrears::waiting_for(facts, rank));
     let what = format!(
-        "{} (process {pid}) has not been heard of for {} s{}",
+        "{} (process {pid}) has not been heard of for {} s{}{waits}",
         name(status, rank),
         since.as_secs(),
         place(status)
@@ -256,23 +264,17 @@ fn silent(status: &RankStatus, rank: usize, since: Duration) -> Verdict {
     failed(what, hint, Some(rank))
 }
 
-fn hanging(status: &RankStatus, rank: usize, stays: Duration) -> Verdict {
-    let seconds = stays.as_secs();
-    let what =
-        format!("{} makes no progress since {seconds} s{}", name(status, rank), place(status));
+fn hanging(facts: &Facts, rank: usize, stays: Duration) -> Verdict {
+    let (status, seconds) = (&facts.ranks[rank], stays.as_secs());
+    let waits = arrears::who_waits_for(facts, rank, &arrears::waiting_for(facts, rank));
+    let what = format!(
+        "{} makes no progress since {seconds} s{}{waits}",
+        name(status, rank),
+        place(status)
+    );
     let hint = "it is alive, but works or waits far longer than usual; where that is meant, raise \
                 run.hang_limit_seconds or run.wait_limit_seconds";
     failed(what, hint, Some(rank))
-}
-
-fn slow(status: &RankStatus, rank: usize, what: &str, waiting: &[usize]) -> String {
-    let who = name(status, rank);
-    let waits = match waiting {
-        [] => String::new(),
-        [one] => format!("; rank {one} waits for it"),
-        several => format!("; {} wait for it", listed(several)),
-    };
-    format!("warning: {who} {what}{}{waits}", place(status))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lcsl_collective::control::{ADDRESS_VARIABLE, Control, ControlError, FromRank, Parting};
-use lcsl_collective::{CollectiveError, Communicator};
+use lcsl_collective::{CollectiveError, Communicator, Traced};
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{DONE, RANK_FAILED, STOPPED, USAGE};
 use lcsl_trainer::data_module;
@@ -52,6 +52,9 @@ pub(crate) fn run(asked: Train) -> ExitCode {
         Ok(control) => control,
         Err(error) => return refuse(&error, None, RANK_FAILED),
     };
+    if config.run.nproc > 1 {
+        world = Box::new(Traced::new(world, control.heartbeat().calls()));
+    }
     panics::report_to(control.clone());
     last_words::prepare(&control);
     let opened = log_to_file(run_dir, world.rank())

@@ -132,6 +132,7 @@ fn a_rank_that_is_stopped(cluster: &Cluster) {
     let ended = training.ends_after(|_| signal_on_h2(cluster, "STOP"));
     failed(&ended, "error: rank 1 on host h2 (process ", 30);
     assert!(ended.said.contains("has not been heard of for 12 s"), "{}", ended.said);
+    assert!(ended.said.contains("; rank 0 waits for it in call "), "{}", ended.said);
 }
 
 /// Story: this read "rank 0 on host h1 was killed", for lack of memory perhaps.

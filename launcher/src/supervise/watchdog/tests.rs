@@ -1,3 +1,4 @@
+use lcsl_collective::calls::{CallKind, Element, Operation};
 use lcsl_collective::control::Hello;
 
 use super::*;
@@ -182,4 +183,50 @@ fn who_has_left_is_not_watched() {
     scene.work(2);
     scene.facts.ranks[1].last_word = Some(crate::supervise::facts::LastWord::Finished(0));
     assert_eq!(scene.pass(20, &[(0, 4, Phase::Leaving)]), []);
+}
+
+/// A rank in the call of this number on this communicator, or behind it.
+fn call(communicator: u32, number: u64, waiting: bool) -> CallStatus {
+    let kind = CallKind::new(Operation::Sum, Element::F32, 1000);
+    CallStatus { communicator, number, kind, waiting }
+}
+
+/// Who waits in a collective says in which, and that the other has not come to it.
+#[test]
+fn the_call_that_a_rank_has_not_come_to_is_named() {
+    let mut scene = Scene::of(3);
+    scene.work(3);
+    for rank in [0, 2] {
+        scene.facts.ranks[rank].calls = vec![call(0, 40, false), call(1, 118, true)];
+    }
+    scene.facts.ranks[1].calls = vec![call(0, 40, false), call(1, 117, false)];
+    let told = [(0, 4, Phase::AllReduce), (1, 4, Phase::Compute), (2, 4, Phase::AllReduce)];
+    let found = scene.pass(100, &told);
+    let waits = "; ranks 0, 2 wait for it in call 118 of communicator 1, a sum of 1000 float32";
+    for (finding, begins) in found.iter().zip(["warning: rank 1 on host h1", "rank 1 on host h1"]) {
+        let text = said(&finding.1);
+        assert!(text.starts_with(begins) && text.ends_with(waits), "{text}");
+    }
+    assert_eq!(found.len(), 2);
+}
+
+/// All ranks sum gradients, and one of them has left a call out.
+#[test]
+fn ranks_in_different_calls_of_one_phase_are_told_apart() {
+    let mut scene = Scene::of(3);
+    scene.work(3);
+    for (rank, number) in [(0, 118), (1, 117), (2, 118)] {
+        scene.facts.ranks[rank].calls = vec![call(1, number, true)];
+    }
+    let told = [0, 1, 2].map(|rank| (rank, 4, Phase::AllReduce));
+    let found = scene.pass(100, &told);
+    let text = said(&found.last().unwrap().1);
+    assert!(
+        text.starts_with("rank 1 on host h1 and the others wait in different collectives"),
+        "{text}"
+    );
+    assert!(
+        text.contains("(call 117 of communicator 1, a sum of 1000 float32); ranks 0, 2"),
+        "{text}"
+    );
 }

@@ -1,0 +1,37 @@
+//! Which collective call ranks wait in, and who has not come to it. Pure.
+
+use lcsl_collective::calls::CallStatus;
+
+use super::facts::{Facts, RankStatus};
+use super::start::listed;
+
+/// The call that a rank is in now, the newest communicator's first.
+pub(super) fn current(status: &RankStatus) -> Option<CallStatus> {
+    status.calls.iter().rev().find(|call| call.waiting).copied()
+}
+
+/// Who waits for `rank`, and in what: completes a sentence about that rank. Empty where nobody does.
+pub(super) fn who_waits_for(facts: &Facts, rank: usize, others: &[usize]) -> String {
+    let waits = match others {
+        [] => return String::new(),
+        [one] => format!("; rank {one} waits for it"),
+        several => format!("; {} wait for it", listed(several)),
+    };
+    let call = others.iter().find_map(|other| missed(&facts.ranks[rank], &facts.ranks[*other]));
+    call.map_or(waits.clone(), |call| format!("{waits} in {call}"))
+}
+
+/// The call that `waiting` is in and `late` has not begun.
+fn missed(late: &RankStatus, waiting: &RankStatus) -> Option<CallStatus> {
+    let call = current(waiting)?;
+    let made = late.calls.iter().find(|made| made.communicator == call.communicator);
+    let has_begun = made.is_some_and(|made| made.number >= call.number);
+    (!has_begun).then_some(call)
+}
+
+/// Ranks that wait in a call which `rank` has not begun.
+pub(super) fn waiting_for(facts: &Facts, rank: usize) -> Vec<usize> {
+    let late = &facts.ranks[rank];
+    let waits = |other: &usize| *other != rank && missed(late, &facts.ranks[*other]).is_some();
+    (0..facts.ranks.len()).filter(waits).collect()
+}
