@@ -29,7 +29,7 @@ rm -f "$file.last"
 awk '$1 == "kind" { count[$2]++; wrong[$2] += $3 != "right" }
     END { for (kind in count) printf "%-36s %3d times, %d wrong\n", kind, count[kind], wrong[kind] }' "$file" | sort
 echo "from the fault to the end of lcsl, seconds (count, median, longest):"
-for name in $(awk '$1 == "took" { print $2 }' "$file" | sort -u); do
+for name in $(awk '$1 == "took" && $2 !~ /^(launcher|whole)/ { print $2 }' "$file" | sort -u); do
     awk -v name="$name" '$1 == "took" && $2 == name { print $3 }' "$file" | sort -n |
         awk -v name="$name" '{ all[NR] = $1 } END { printf "%-10s %3d %6.1f %6.1f\n", name, NR, all[int((NR + 1) / 2)], all[NR] }'
 done

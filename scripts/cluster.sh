@@ -56,15 +56,13 @@ readonly first_process='
 '
 
 boot() {
-    local outer first
-    nsenter --net="/run/netns/$(namespace "$1")" unshare --uts --mount --pid --fork --mount-proc \
+    local outer first net
+    # Not within the background command: its shell would have a child for it, which is not the first process of the host.
+    net=/run/netns/$(namespace "$1")
+    nsenter --net="$net" unshare --uts --mount --pid --fork --mount-proc \
         bash -c "$first_process" host "h$1" "$lab" "$PWD" >"$lab/h$1.log" 2>&1 </dev/null &
     outer=$!
-    # What nsenter and unshare start on the way is not it: the first process of a host has numbers of its own.
-    has_first() {
-        first=$(awk '{ print $1 }' "/proc/$outer/task/$outer/children") && [ -n "$first" ] &&
-            [ "$(readlink "/proc/$first/ns/pid")" != "$(readlink /proc/self/ns/pid)" ]
-    }
+    has_first() { first=$(awk '{ print $1 }' "/proc/$outer/task/$outer/children") && [ -n "$first" ]; }
     wait_for 20 has_first
     echo "$first" >"$lab/h$1.pid"
     wait_for 30 reaches_ssh "$1"

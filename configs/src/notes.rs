@@ -41,6 +41,16 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
                 .into(),
         );
     }
+    if written("data.stage") && !config.data.stage.is_empty() && !name.lies_in_shards() {
+        notes.push(format!("stage is recorded only: {name} has no shards that could be copied"));
+    }
+    if config.run.min_ranks > 0 && (config.run.max_restarts == 0 || config.run.hosts.is_empty()) {
+        notes.push(
+            "min_ranks does something only with --max_restarts and --hosts: where a host is gone, a restart goes on \
+             without it"
+                .into(),
+        );
+    }
     notes.extend(few_to_mix(config));
     let (criterion, sampler) = (config.train.criterion, config.data.sampler);
     let draws_alike =

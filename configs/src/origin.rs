@@ -62,6 +62,14 @@ impl Origins {
         self.0.get(path)
     }
 
+    /// Notes that the value at `path` became another one while the run was under way, and by what.
+    pub fn change(&mut self, path: &'static str, because: &str) {
+        if let Some(origin) = self.0.get_mut(path) {
+            let asked = Box::new(std::mem::replace(origin, Origin::Default));
+            *origin = Origin::Auto { asked, because: because.to_owned() };
+        }
+    }
+
     /// Names the places of `paths` that a person wrote, for a problem between several keys.
     pub(crate) fn places(&self, paths: &[&str]) -> String {
         let mut places: Vec<String> = Vec::new();

@@ -42,6 +42,7 @@ const RULES: &[Rule] = &[
     Rule { keys: &["run.gpu", "run.nproc"], broken: processes_and_gpus },
     Rule { keys: &["run.hosts", "run.gpu"], broken: unusable_hosts },
     Rule { keys: &["run.nproc", "run.hosts"], broken: more_ranks_than_hosts_take },
+    Rule { keys: &["run.min_ranks", "run.nproc"], broken: more_least_than_all_ranks },
     Rule {
         keys: &["train.sync_bn", "run.virtual_ranks", "run.nproc"],
         broken: shared_statistics_and_ranks,
@@ -236,6 +237,16 @@ fn more_ranks_than_hosts_take(config: &RunConfig) -> Option<Breach> {
                 host_list(&hosts)
             ),
             "leave nproc out, or give the hosts more ranks",
+        )
+    })
+}
+
+fn more_least_than_all_ranks(config: &RunConfig) -> Option<Breach> {
+    let (least, nproc) = (config.run.min_ranks, config.run.nproc);
+    (least > nproc).then(|| {
+        Breach::new(
+            format!("run.min_ranks ({least}) is more than the {nproc} ranks of the run"),
+            "give at most run.nproc, or leave it out to go on with all ranks alone",
         )
     })
 }

@@ -20,7 +20,7 @@
 //!     images are.
 //! 11. [`loader`]: batches of what has to be decoded, made ahead by threads.
 //! 12. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
-//!     [`verify`] compares their checksums, [`survey`] tells what is inside.
+//!     [`verify`] compares their checksums, [`survey`] tells what is inside, [`staging`] copies them to a nearer disk.
 //!
 //! ```
 //! use lcsl_data::{batch::SampledImages, datasets, profile, split};
@@ -63,6 +63,8 @@ pub mod sampler;
 pub mod shard;
 pub mod share;
 pub mod split;
+#[cfg(feature = "pictures")]
+pub mod staging;
 #[cfg(feature = "pictures")]
 pub mod survey;
 #[cfg(feature = "pictures")]

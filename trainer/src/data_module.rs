@@ -103,6 +103,13 @@ pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     Ok(data_module)
 }
 
+/// Says which prepared dataset the configuration names; nothing where it is no set of shards.
+pub fn prepared_digest(config: &RunConfig) -> Result<Option<[u8; 32]>, DataModuleError> {
+    let name = config.data.name;
+    let digest = name.lies_in_shards().then(|| shards::digest(name_of(name), config));
+    Ok(digest.transpose()?)
+}
+
 fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let dataset = open_dataset(name, &config.data)?;
     let targets = profile(&config.data, dataset.classes(), dataset.largest_class());

@@ -70,6 +70,8 @@ pub struct Hello {
 pub enum Phase {
     /// Opening data, building the network.
     Starting,
+    /// Copying the dataset to the host's own disk; steps are files then.
+    Staging,
     /// Assembling a batch.
     Data,
     /// The teacher labels the mixed images.
@@ -94,8 +96,9 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, indexed by their number.
-    pub const ALL: [Phase; 11] = [
+    pub const ALL: [Phase; 12] = [
         Phase::Starting,
+        Phase::Staging,
         Phase::Data,
         Phase::Teacher,
         Phase::Gather,
@@ -113,6 +116,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Phase::Starting => "starting",
+            Phase::Staging => "copying the dataset",
             Phase::Data => "assembling a batch",
             Phase::Teacher => "labelling with the teacher",
             Phase::Gather => "gathering candidates",

@@ -101,6 +101,12 @@ pub const KEYS: &[Key] = &[
     )
     .flags(&["max_restarts"]),
     Key::new(
+        "run.min_ranks",
+        KeyKind::Integer(0, 65_536),
+        "Least ranks that a restart goes on with where a host is gone; 0 is all",
+    )
+    .flags(&["min_ranks"]),
+    Key::new(
         "run.start_limit_seconds",
         KeyKind::Integer(1, 86_400),
         "How long ranks may take to come; auto is 60, or 300 with hosts",
@@ -141,6 +147,12 @@ pub const KEYS: &[Key] = &[
     .flags(&["interface"]),
     Key::new("data.name", KeyKind::Choice(DatasetName::WORDS), "Dataset").flags(&["dataset"]),
     Key::new("data.root", KeyKind::Path, "Folder that holds the datasets"),
+    Key::new(
+        "data.stage",
+        KeyKind::Text,
+        "Folder on each host's own disk to which prepared images are copied first; empty is none",
+    )
+    .flags(&["stage"]),
     Key::new("data.imb_type", KeyKind::Choice(ImbalanceKind::WORDS), "Shape of the images per class")
         .flags(&["imb_type"]),
     Key::new(

@@ -15,6 +15,8 @@ pub struct Data {
     /// The folder that holds the datasets, relative to the current directory or absolute; never
     /// empty.
     pub root: PathBuf,
+    /// The folder on each host's own disk to which a dataset in shards is copied before training; empty for none.
+    pub stage: String,
     /// The shape of the profile of images per class.
     pub imb_type: ImbalanceKind,
     /// Smallest class over largest class, in (0, 1]; 0.01 is the "imbalance ratio 100" of the

@@ -43,6 +43,8 @@ pub struct Run {
     /// How often the launcher restarts the ranks from the newest whole checkpoint before it gives
     /// up.
     pub max_restarts: u32,
+    /// The least number of ranks that a restart goes on with where a host is gone; 0 for all. At most `nproc`.
+    pub min_ranks: usize,
     /// Seconds that the launcher waits for the first rank, and from each to the next, before it gives the
     /// start up; at least 1.
     pub start_limit_seconds: u64,

@@ -70,6 +70,7 @@ const OF_OURS: &[&str] = &[
     "run.",
     "checkpoint.",
     "data.root",
+    "data.stage",
     "data.loader_threads",
     "data.on_corrupt",
     "data.selection_seed",

@@ -11,5 +11,6 @@ mod images;
 mod inaturalist;
 mod interruptions;
 mod stage;
+mod staging;
 mod unreadable;
 mod verification;

@@ -71,7 +71,8 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     }
     run_dir.write_config(&to_toml(config, &command.origins))?;
     let json = command.json;
-    let group = WorkerGroup { config, rank, libtorch, run_dir, interface, json };
+    let origins = &command.origins;
+    let group = WorkerGroup { config, origins, rank, libtorch, run_dir, interface, json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -6,13 +6,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lcsl_config::{Method, Protocol, RunConfig};
+use lcsl_config::{Method, Origins, Protocol, RunConfig, host_list, to_toml};
 
 use crate::fault::Fault;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::interface::Interface;
 use crate::ranks::leftovers;
+use crate::ranks::survivors;
 use crate::run_dir::LockedRunDir;
 use crate::supervise::display::{Display, Words};
 use crate::supervise::interrupts::Interrupts;
@@ -35,6 +36,8 @@ const LOG_END_BYTES: u64 = 16 << 10;
 pub struct WorkerGroup<'a> {
     /// What they train.
     pub config: &'a RunConfig,
+    /// Where each value of it came from.
+    pub origins: &'a Origins,
     /// The program of one rank.
     pub rank: PathBuf,
     /// The directory of libtorch's libraries.
@@ -57,11 +60,12 @@ impl WorkerGroup<'_> {
         let restarts = self.config.run.max_restarts;
         let mut attempt = 0;
         let mut struck: Option<String> = None;
+        let mut config = self.config.clone();
         loop {
             let secret =
                 processes::new_secret().map_err(|error| system_fault("draw a secret", &error))?;
             let (end, interrupted) = tokio::select! {
-                ended = self.attempt(&mut interrupts, &secret) => ended?,
+                ended = self.attempt(&config, &mut interrupts, &secret) => ended?,
                 taken_over = self.run_dir.keep() => {
                     processes::kill(None, &secret);
                     return Err(taken_over);
@@ -82,19 +86,59 @@ impl WorkerGroup<'_> {
                 return Ok(end.code);
             }
             attempt += 1;
+            config = match self.of_survivors().await {
+                Ok(config) => config,
+                Err(fault) => {
+                    if self.json {
+                        terminal::print_fault(&fault);
+                    }
+                    return Err(fault);
+                }
+            };
             terminal::show_note(&format!(
                 "starting the ranks again from the newest whole checkpoint ({attempt} of {restarts})"
             ));
         }
     }
 
+    /// The configuration of the next attempt: without the hosts that are gone, where that was allowed.
+    async fn of_survivors(&self) -> Result<RunConfig, Fault> {
+        let mut config = self.config.clone();
+        let hosts = config.run.host_slots();
+        if config.run.min_ranks == 0 || hosts.is_empty() {
+            return Ok(config);
+        }
+        let asking = tokio::task::spawn_blocking(move || survivors::gone(&hosts));
+        let gone = tokio::select! {
+            gone = asking => gone.unwrap_or_default(),
+            taken_over = self.run_dir.keep() => return Err(taken_over),
+        };
+        let mut origins = self.origins.clone();
+        if !gone.is_empty() {
+            let (hosts, ranks) = survivors::without(self.config, &gone)
+                .map_err(|why| Fault::new(why, exit::RANK_FAILED))?;
+            let (names, all) = (gone.join(", "), self.config.run.nproc);
+            let left = host_list(&hosts);
+            terminal::show_note(&format!(
+                "{names} cannot be reached any more: going on with {ranks} of {all} ranks, on {left}"
+            ));
+            (config.run.hosts, config.run.nproc) = (left, ranks);
+            for key in ["run.hosts", "run.nproc"] {
+                origins.change(key, &format!("the loss of {names}"));
+            }
+        }
+        self.run_dir.write_config(&to_toml(&config, &origins))?;
+        Ok(config)
+    }
+
     /// One attempt of all ranks: how it ended, and whether somebody asked to stop.
     async fn attempt(
         &self,
+        config: &RunConfig,
         interrupts: &mut Interrupts,
         secret: &str,
     ) -> Result<(End, bool), Fault> {
-        let listen = match (&self.interface, self.config.run.hosts.is_empty()) {
+        let listen = match (&self.interface, config.run.hosts.is_empty()) {
             (_, true) => Listen::Here,
             (Some(interface), false) => Listen::At(interface.address),
             (None, false) => Listen::Everywhere,
@@ -102,27 +146,27 @@ impl WorkerGroup<'_> {
         let (control, heard) = server::listen(secret.to_owned(), listen)
             .await
             .map_err(|error| system_fault("listen for the ranks", &error))?;
-        let command = self.command(&control, secret);
+        let command = self.command(config, &control, secret);
         let path = self.run_dir.at().log_of(Path::new(&command.program));
         let (log, log_start) = open_log(&path)?;
         let length = |rank| fs::metadata(self.run_dir.at().log(rank)).map_or(0, |it| it.len());
-        let begins: Vec<u64> = (0..self.config.run.nproc).map(length).collect();
+        let begins: Vec<u64> = (0..config.run.nproc).map(length).collect();
         let child = processes::start(&command, &log).map_err(|error| {
             let what = format!("cannot start {}: {error}", command.program.display());
             Fault::usage(what, "run `make build` again")
         })?;
-        let mut display = Display::new(words(self.config));
+        let mut display = Display::new(words(config));
         let mut end = End { code: exit::DONE, fault: None };
         let mut announce = |verdict: &Verdict| {
             end = announce(verdict, self.run_dir.at(), (&path, log_start), &begins);
         };
         let mut at = Watch {
             supervision: Supervision::new(
-                self.config.run.nproc,
+                config.run.nproc,
                 env!("CARGO_PKG_VERSION"),
-                self.config.run.host_slots(),
-                Duration::from_secs(self.config.run.start_limit_seconds),
-                limits(self.config),
+                config.run.host_slots(),
+                Duration::from_secs(config.run.start_limit_seconds),
+                limits(config),
             ),
             child,
             heard,
@@ -138,12 +182,12 @@ impl WorkerGroup<'_> {
         Ok((end, interrupted))
     }
 
-    fn command(&self, control: &str, secret: &str) -> command::LaunchCommand {
+    fn command(&self, config: &RunConfig, control: &str, secret: &str) -> command::LaunchCommand {
         let inherited = &Inherited::here();
         let (rank, libtorch) = (&self.rank, Some(self.libtorch.as_path()));
         let interface = self.interface.as_ref();
         let on = LaunchEnvironment { rank, libtorch, control, secret, inherited, interface };
-        command::train(self.config, &on)
+        command::train(config, &on)
     }
 }
 

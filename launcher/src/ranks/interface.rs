@@ -61,6 +61,16 @@ fn local_address(host: &str) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// Whether `host` is this one, as far as the resolver knows it.
+pub(super) fn is_here(host: &str) -> bool {
+    let present = if_addrs::get_if_addrs().unwrap_or_default();
+    let addresses = (host, 22).to_socket_addrs().into_iter().flatten();
+    let is_ours = |address: SocketAddr| {
+        address.ip().is_loopback() || present.iter().any(|it| it.ip() == address.ip())
+    };
+    addresses.into_iter().any(is_ours)
+}
+
 fn of_address(present: &[Found], address: IpAddr) -> Option<Interface> {
     present.iter().find(|it| it.ip() == address).and_then(described)
 }
@@ -95,5 +105,6 @@ mod tests {
         assert_eq!(choose("", &hosts).unwrap(), None);
         let here = [HostSlots { name: "127.0.0.1".to_owned(), slots: 1 }];
         assert_eq!(choose("", &here).unwrap(), None, "only this host");
+        assert!(is_here("127.0.0.1") && !is_here("no-such-host.invalid") && !is_here("192.0.2.1"));
     }
 }

@@ -251,6 +251,12 @@ pub(super) fn name(status: &RankStatus, rank: usize) -> String {
 pub(super) fn place(status: &RankStatus) -> String {
     match status.phase {
         None | Some(Phase::Starting) => " while starting".to_owned(),
+        Some(Phase::Staging) => {
+            format!(
+                " while copying the dataset to its host's own disk ({} files done)",
+                status.step
+            )
+        }
         Some(phase) => format!(" at step {} while {phase}", status.step),
     }
 }

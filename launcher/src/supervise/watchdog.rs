@@ -106,7 +106,8 @@ impl Watchdog {
         if durations.len() > SAMPLES {
             durations.pop_front();
         }
-        progress.stepped |= at.0 > progress.at.0 && progress.at.1 != Phase::Starting;
+        let is_before = matches!(progress.at.1, Phase::Starting | Phase::Staging);
+        progress.stepped |= at.0 > progress.at.0 && !is_before;
         (progress.at, progress.since, progress.warned) = (at, now, false);
     }
 
@@ -241,7 +242,10 @@ fn is_of_a_step(phase: Phase) -> bool {
 
 /// Whether this phase may take long at any time.
 fn is_long(phase: Phase) -> bool {
-    matches!(phase, Phase::Starting | Phase::Data | Phase::Evaluation | Phase::Checkpoint)
+    matches!(
+        phase,
+        Phase::Starting | Phase::Staging | Phase::Data | Phase::Evaluation | Phase::Checkpoint
+    )
 }
 
 fn failed(what: String, hint: &str, rank: Option<usize>) -> Verdict {

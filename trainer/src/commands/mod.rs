@@ -8,5 +8,6 @@ pub(crate) mod bench_step;
 pub(crate) mod eval;
 pub(crate) mod export;
 mod refusal;
+mod staging;
 mod start;
 pub(crate) mod train;

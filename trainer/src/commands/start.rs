@@ -73,16 +73,14 @@ pub(super) fn join_world(
     Ok((world, local_rank))
 }
 
-/// What a rank has opened for its work, if every rank has opened the same; `say` tells a person what there is to know.
-pub(super) fn agree_to_begin<Opened>(
+/// Whether all ranks can go on, none of which may have an `obstacle`; `say` tells a person what there is to know.
+pub(super) fn all_can(
     world: &mut dyn Communicator,
-    opened: Result<Opened, Failure>,
-    data_module: impl Fn(&Opened) -> &DataModule,
+    obstacle: Option<Failure>,
     say: &mut dyn FnMut(String),
-) -> Result<Opened, Failure> {
+) -> Result<(), Failure> {
     let clock_off =
         Injection::from_environment().map_or(0, |it| it.clock_off_seconds(world.rank()));
-    let obstacle = opened.as_ref().err().cloned();
     let found = readiness::compare(world, &host_name(), obstacle, clock_off)
         .map_err(|error| differs(&error))?;
     if let Some(failure) = found.failure {
@@ -91,6 +89,17 @@ pub(super) fn agree_to_begin<Opened>(
     if world.rank() == 0 {
         found.notes.into_iter().for_each(say);
     }
+    Ok(())
+}
+
+/// What a rank has opened for its work, if every rank has opened the same; `say` tells a person what there is to know.
+pub(super) fn agree_to_begin<Opened>(
+    world: &mut dyn Communicator,
+    opened: Result<Opened, Failure>,
+    data_module: impl Fn(&Opened) -> &DataModule,
+    say: &mut dyn FnMut(String),
+) -> Result<Opened, Failure> {
+    all_can(world, opened.as_ref().err().cloned(), say)?;
     let opened = opened?;
     preflight::compare_data(world, data_module(&opened)).map_err(|error| differs(&error))?;
     Ok(opened)

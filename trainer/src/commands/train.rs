@@ -19,6 +19,7 @@ use lcsl_trainer::last_words;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
 use super::refusal::{refuse, refuse_start};
+use super::staging::stage;
 use super::start::{agree_to_begin, hello, join_world, prepare};
 use crate::panics;
 
@@ -36,7 +37,7 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 /// Trains, and returns the exit code.
 pub(crate) fn run(asked: Train) -> ExitCode {
     let run_dir = &RunDir::at(asked.run_dir);
-    let config = match prepare(run_dir) {
+    let mut config = match prepare(run_dir) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -57,16 +58,22 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     }
     panics::report_to(control.clone());
     last_words::prepare(&control);
-    let opened = log_to_file(run_dir, world.rank())
+    let begun = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
         .and(device)
-        .and_then(|device| Ok((device, data_module::open(&config)?)))
         .map_err(|error| failure::of_training(&error));
     let mut say = |text: String| {
         tracing::warn!("{text}");
         control.send(&FromRank::Notice { text });
     };
-    let trained = agree_to_begin(world.as_mut(), opened, |(_, data_module)| data_module, &mut say)
+    let trained = stage(&mut config, world.as_mut(), local_rank, &control)
+        .and_then(|()| {
+            let opened = begun.and_then(|device| {
+                let data_module = data_module::open(&config).map_err(TrainError::from);
+                Ok((device, data_module.map_err(|error| failure::of_training(&error))?))
+            });
+            agree_to_begin(world.as_mut(), opened, |(_, data_module)| data_module, &mut say)
+        })
         .and_then(|(device, data_module)| {
             Run::on_data(&config, run_dir, data_module, world, control.clone(), device)
                 .map_err(|error| failure::of_training(&error))

@@ -34,6 +34,11 @@ pub(super) fn open(name: DatasetId, config: &RunConfig) -> Result<DataModule, Da
     })
 }
 
+/// Says which prepared dataset the configuration names, without opening its images.
+pub(super) fn digest(name: DatasetId, config: &RunConfig) -> Result<[u8; 32], DataError> {
+    Ok(prepared::open(name, &config.data.root)?.digest)
+}
+
 /// Training images that each class is to keep, before some are held out. The lists of ImageNet-LT and
 /// iNaturalist 2018 are a long-tailed selection already, so the profile cuts images of one's own alone:
 /// a class keeps what the profile says, or all that it has.

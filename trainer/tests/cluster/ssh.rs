@@ -1,5 +1,6 @@
 //! Two hosts over ssh, without a scheduler.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::Test;
@@ -12,10 +13,12 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("hosts_that_cannot_take_part_are_named", hosts_that_cannot_take_part_are_named),
     ("everything_in_the_way_is_said_at_once", everything_in_the_way_is_said_at_once),
     ("a_clock_that_is_off_is_named", a_clock_that_is_off_is_named),
+    ("a_dataset_is_copied_to_each_host", a_dataset_is_copied_to_each_host),
     ("a_rank_that_is_killed_on_another_host_is_named", a_rank_that_is_killed),
     ("a_rank_that_is_stopped_is_named", a_rank_that_is_stopped),
     ("a_host_whose_cable_is_pulled_is_named", a_host_whose_cable_is_pulled),
     ("a_host_that_loses_power_is_named", a_host_that_loses_power),
+    ("a_run_goes_on_without_a_host_that_is_gone", a_run_goes_on_without_a_host),
     ("a_daemon_of_mpi_that_is_killed_is_its_hosts_loss", a_daemon_of_mpi_that_is_killed),
     ("a_daemon_of_mpi_that_is_asked_to_end_lets_the_run_save", a_daemon_that_is_asked_to_end),
     ("a_launcher_that_is_killed_leaves_nobody", a_launcher_that_is_killed_leaves_nobody),
@@ -107,6 +110,45 @@ fn a_clock_that_is_off_is_named(cluster: &Cluster) {
     assert!(said.contains("the clock of host h2 is 3600 s behind that of h1: "), "{said}");
 }
 
+/// Each host has a /tmp of its own.
+fn a_dataset_is_copied_to_each_host(cluster: &Cluster) {
+    fs::write(cluster.runs().join("counts"), "40\n30\n20\n12\n").unwrap();
+    let prepare = "lcsl data prepare synthetic --counts=counts --out=sets/imagenet_lt --test_per_class=5 \
+                   --images_per_shard=20 --image_size=16";
+    let words: Vec<&str> = prepare.split_whitespace().collect();
+    assert!(cluster.on("h1", &words).output().unwrap().status.success());
+    let train = |name: &str, more: &[&str]| {
+        let flags = "--config=imagenet_lt --model=resnet20 --image_size=32 --batch_size=20 --epochs=2 \
+                     --set=data.root=sets --set=data.validation_per_class=2 --deterministic --virtual_ranks=2 \
+                     --warmup_epochs=0 --lambda_init=0.2";
+        let flags: Vec<&str> = flags.split_whitespace().chain(more.iter().copied()).collect();
+        let (code, said) = said_by_both(cluster, &[], name, &flags);
+        assert_eq!(code, Some(0), "{said}");
+        (result(&cluster.runs().join(name))["weights_digest"].clone(), said)
+    };
+    let (expected, _) = train("original", &[]);
+    let (weights, said) = train("copied", &["--stage=/tmp/near"]);
+    assert_eq!(weights, expected);
+    assert!(said.contains("copied ") && said.contains(" to /tmp/near/lcsl-"), "{said}");
+    for host in ["h1", "h2"] {
+        let found = cluster.on(host, &["sh", "-c", "ls /tmp/near/lcsl-*/imagenet_lt/train"]);
+        assert!({ found }.output().unwrap().status.success(), "{host} has no copy");
+    }
+    // Once: the second run finds it.
+    let (weights, said) = train("again", &["--stage=/tmp/near"]);
+    assert_eq!(weights, expected);
+    assert!(!said.contains("copied "), "{said}");
+    // A disk that is too small is named with its host.
+    let small = "mkdir -p /tmp/small && mount -t tmpfs -o size=16k tmpfs /tmp/small";
+    assert!(cluster.on("h2", &["sh", "-c", small]).status().unwrap().success());
+    let flags =
+        ["--config=imagenet_lt", "--set=data.root=sets", "--stage=/tmp/small", "--model=resnet20"];
+    let (code, said) = said_by_both(cluster, &[], "small", &flags);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("error: rank 1 on host h2 failed while "), "{said}");
+    assert!(said.contains("cannot copy the dataset to /tmp/small/lcsl-"), "{said}");
+}
+
 /// Signals the rank on h2.
 fn signal_on_h2(cluster: &Cluster, name: &str) {
     let signal = format!("-{name}");
@@ -152,6 +194,27 @@ fn a_host_that_loses_power(cluster: &Cluster) {
         cluster.script(&["poweroff", "2"]);
     });
     failed(&ended, "error: host h2 was lost", 15);
+}
+
+/// A restart goes on without the host that is gone, and becomes the run that was never cut.
+fn a_run_goes_on_without_a_host(cluster: &Cluster) {
+    let flags = format!("{BOTH} --deterministic --virtual_ranks=2 --epochs=4");
+    let whole = cluster.training("whole_of_two", &flags);
+    let expected = whole.run_dir.clone();
+    assert_eq!(whole.ends_after(|_| ()).code, Some(0));
+    let training = cluster.training("left", &format!("{flags} --max_restarts=1 --min_ranks=1"));
+    let training = training.under_way();
+    let run_dir = training.run_dir.clone();
+    let ended = training.ends_after(|_| {
+        cluster.script(&["poweroff", "2"]);
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let note = "note: h2 cannot be reached any more: going on with 1 of 2 ranks, on h1:1";
+    assert!(ended.said.contains(note), "{}", ended.said);
+    assert_eq!(result(&run_dir)["world_size"], 1);
+    for digest in ["weights_digest", "admission_digest"] {
+        assert_eq!(result(&run_dir)[digest], result(&expected)[digest], "{digest}");
+    }
 }
 
 fn a_daemon_of_mpi_that_is_killed(cluster: &Cluster) {

@@ -3,6 +3,7 @@
 use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
+use lcsl_data::staging::StagingError;
 use lcsl_run_dir::exit::{BAD_DATA, DISK, RANK_FAILED, USAGE};
 
 use crate::data_module::DataModuleError;
@@ -76,6 +77,22 @@ pub fn of_saved_model(error: &SavedModelError) -> (u8, Option<String>) {
         }
         SavedModelError::Disk(error) => (DISK, disk_hint(error)),
     }
+}
+
+/// What a rank says of a dataset that it cannot copy to its host's own disk.
+pub fn of_staging(error: &StagingError) -> Failure {
+    let elsewhere =
+        "name another folder with --stage, or leave it out to read the shards where they are";
+    let (exit_code, hint) = match error {
+        StagingError::Disk { .. } => (DISK, Some(elsewhere.to_owned())),
+        StagingError::Damaged { .. } => {
+            let hint =
+                "`lcsl data verify` says whether the original is damaged too; else that disk is";
+            (BAD_DATA, Some(hint.to_owned()))
+        }
+        StagingError::Data(error) => (BAD_DATA, data_hint(error)),
+    };
+    Failure { what: error.to_string(), hint, exit_code: exit_code.into(), bystander: false }
 }
 
 fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
