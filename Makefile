@@ -35,7 +35,7 @@ demo: build ## train the demo, in a run directory of its own under runs/
 
 # Without the fast kernels the golden steps come out within the same tolerances. All programs are built, one test program runs.
 portable: setup ## check that everything works without the optional features, and run the golden steps without them
-	$(call step,check --release $(PORTABLE) --bins)
+	$(call step,build --release $(PORTABLE) --bins)
 	$(call step,test --release $(PORTABLE) --test golden_step)
 
 # The pure tests come first: they need seconds. They are the ones that run with debug assertions. Without default features

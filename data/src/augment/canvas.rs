@@ -1,5 +1,5 @@
 #[cfg(feature = "pictures")]
-use fast_image_resize::Resizer;
+use lcsl_resample::Resizer;
 
 use crate::images::Shape;
 

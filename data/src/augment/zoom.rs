@@ -17,8 +17,11 @@ use crate::images::Shape;
 pub fn zoom(canvas: &mut Canvas, window: Window) {
     let Shape { height, width, .. } = canvas.shape();
     let size = (width as u32, height as u32);
-    let resizing =
-        Resizing { size, inner: DecodePlan::in_one_piece(window, size).inner, wanted: size };
+    let resizing = Resizing {
+        size,
+        inner: DecodePlan::in_one_piece(window, size).inner.rectangle(),
+        wanted: size,
+    };
     let mut resizer = std::mem::take(&mut canvas.resizer);
     canvas.redraw(|source, target| resizing.rgb(&mut resizer, source, target));
     canvas.resizer = resizer;

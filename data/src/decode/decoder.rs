@@ -1,6 +1,6 @@
 //! One file in, one image of the wanted size out.
 
-use fast_image_resize::Resizer;
+use lcsl_resample::Resizer;
 
 use super::error::ImageError;
 use super::header::Header;
@@ -99,7 +99,7 @@ impl Decoder {
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
         let size = (plan.decoded.width, plan.decoded.height);
         let wanted = (shape.width as u32, shape.height as u32);
-        let resizing = Resizing { size, inner: plan.inner, wanted };
+        let resizing = Resizing { size, inner: plan.inner.rectangle(), wanted };
         let decoded = &self.decoded[..bytes_of(size)];
         let resized = at_least(&mut self.resized, bytes_of(wanted));
         resizing.rgb_padded(&mut self.resizer, decoded, resized);
@@ -129,7 +129,11 @@ impl Decoder {
         let (window, mirrored) = choose(size.0, size.1);
         assert_eq!(target.len(), shape.bytes(), "bytes of the resized image");
         let inner = DecodePlan::in_one_piece(window, size).inner;
-        let resizing = Resizing { size, inner, wanted: (shape.width as u32, shape.height as u32) };
+        let resizing = Resizing {
+            size,
+            inner: inner.rectangle(),
+            wanted: (shape.width as u32, shape.height as u32),
+        };
         resizing.rgb(&mut self.resizer, rows, target);
         if mirrored == Mirror::Yes {
             mirror(target, shape.width);

@@ -72,6 +72,14 @@ pub struct Inner {
     pub height: f64,
 }
 
+#[cfg(feature = "pictures")]
+impl Inner {
+    /// Left and upper edge, width and height.
+    pub fn rectangle(self) -> [f64; 4] {
+        [self.left, self.top, self.width, self.height]
+    }
+}
+
 impl DecodePlan {
     /// The plan for a picture of `size` that can only be decoded as a whole.
     pub fn in_one_piece(window: Window, size: (u32, u32)) -> Self {

@@ -5,9 +5,6 @@
 //! is decoded here, and a picture that came without loss keeps all of its colours; EXIF orientation
 //! is ignored, as training does.
 
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use lcsl_text::counted;
 use turbojpeg::{PixelFormat, Subsamp};
 
@@ -219,20 +216,9 @@ fn encode_with(rgb: &RgbImage, quality: u8, chroma: Chroma) -> Result<Vec<u8>, S
 /// Cuts the middle of the wanted shape and resizes it, with a triangle filter as wide as the
 /// pixels that it joins: what torchvision's and Pillow's bilinear resizing does.
 pub fn resize(rgb: &RgbImage, width: u32, height: u32) -> Result<RgbImage, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot be resized: {error}");
-    let source = TypedImageRef::<U8x3>::from_buffer(rgb.width, rgb.height, &rgb.pixels)
-        .map_err(|error| failed(&error))?;
-    // All of it, in the type in which `decode::resize` has windows: the resizer is compiled once.
-    let source = TypedCroppedImage::from_ref(&source, 0, 0, rgb.width, rgb.height)
-        .map_err(|error| failed(&error))?;
     let mut pixels = vec![0; width as usize * height as usize * 3];
-    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels)
-        .map_err(|error| failed(&error))?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .fit_into_destination(None);
-    // Of one type of pixels: the resizer that takes any would be compiled here for all of them.
-    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| failed(&error))?;
+    lcsl_resample::fitted_rgb((rgb.width, rgb.height), &rgb.pixels, (width, height), &mut pixels)
+        .map_err(|error| format!("cannot be resized: {error}"))?;
     Ok(RgbImage { width, height, pixels })
 }
 

@@ -14,10 +14,11 @@ mod sources;
 mod words;
 
 /// The crates of this project, each with its folder and the others that it may know.
-const MAY_KNOW: [(&str, &str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &str, &[&str]); 9] = [
     ("text", "lcsl-text", &[]),
     ("configs", "lcsl-config", &["lcsl-text"]),
-    ("data", "lcsl-data", &["lcsl-text"]),
+    ("data", "lcsl-data", &["lcsl-resample", "lcsl-text"]),
+    ("data/resample", "lcsl-resample", &[]),
     ("collective", "lcsl-collective", &[]),
     ("collective/backends", "lcsl-backends", &["lcsl-collective"]),
     ("run_dir", "lcsl-run-dir", &[]),
@@ -34,8 +35,9 @@ const MAY_KNOW: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Crates of others that one member may name, because what they link or start must not spread.
-const ONE_HOME: [(&str, &str); 5] = [
-    ("libloading", "collective/backends"), // NCCL and the CUDA driver
+const ONE_HOME: [(&str, &str); 6] = [
+    ("fast_image_resize", "data/resample"), // whoever calls it compiles hundreds of functions
+    ("libloading", "collective/backends"),  // NCCL and the CUDA driver
     ("mpi", "collective/backends"),
     ("tch", "trainer"),
     ("tokio", "launcher"), // ranks have threads
