@@ -9,7 +9,7 @@ use clap_complete::Shell;
 #[cfg(feature = "data")]
 use crate::commands::data;
 use crate::commands::{
-    bench_allreduce, bench_step, documents, eval, export, submit, train, version,
+    bench_allreduce, bench_step, documents, eval, export, submit, sweep, train, version,
 };
 use crate::fault::Fault;
 use crate::terminal;
@@ -26,6 +26,8 @@ struct Arguments {
 /// The commands besides `train` and `submit`, which read their own arguments: they come from the table of keys.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Train a grid of settings with several seeds, and compare them in a table
+    Sweep(sweep::SweepRuns),
     /// Measure the selected model of a run again
     Eval(eval::Eval),
     /// Write the selected model of a run as safetensors, under PyTorch's names
@@ -65,6 +67,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         Some(name) if name == "submit" => submit::run(&arguments[2..]),
         Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
+            Ok(Command::Sweep(asked)) => sweep::run(&asked),
             Ok(Command::Eval(asked)) => eval::run(&asked),
             Ok(Command::Export(asked)) => export::run(&asked),
             Ok(Command::Bench(Bench::Step(asked))) => bench_step::run(&asked),
@@ -104,7 +107,7 @@ pub fn command(train: clap::Command) -> clap::Command {
     let submit = submit::command(&train);
     let command = Arguments::command().subcommand(train).subcommand(submit);
     let mut order =
-        vec!["train", "submit", "eval", "export", "data", "bench", "completions", "man"];
+        vec!["train", "submit", "sweep", "eval", "export", "data", "bench", "completions", "man"];
     order.retain(|name| command.find_subcommand(name).is_some()); // `data` is a feature
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))

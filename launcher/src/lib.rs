@@ -12,7 +12,7 @@
 //!   configuration, and the group of them that works on one run. [`run_dir`]: whether a run may begin
 //!   there, and its lock.
 //! - [`supervise`]: watching the ranks; its middle is a pure state machine.
-//! - [`slurm`]: batch scripts.
+//! - [`slurm`]: batch scripts. [`sweep`]: many runs that are compared.
 //! - [`report`]: the figures of a finished run as a table.
 //! - [`fault`], [`terminal`]: how all of them say what is wrong, and where it is written.
 
@@ -26,4 +26,5 @@ pub mod run_dir;
 pub mod slurm;
 pub mod supervise;
 pub mod surroundings;
+pub mod sweep;
 pub mod terminal;

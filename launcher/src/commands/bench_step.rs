@@ -7,6 +7,7 @@ use lcsl_config::{Machine, Method, ModelName, Stop, network_listing, parse_train
 use serde::Deserialize;
 
 use crate::fault::Fault;
+use crate::machine;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
@@ -40,9 +41,12 @@ pub struct StepBench {
     /// Threads per rank
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Ranks
-    #[arg(long, default_value_t = 1)]
-    pub nproc: usize,
+    /// Devices, as for `lcsl train`
+    #[arg(long, value_name = "cpu|0,1,…", default_value = "cpu")]
+    pub gpu: String,
+    /// Ranks [default: one for each GPU, or 1]
+    #[arg(long)]
+    pub nproc: Option<usize>,
     /// Steps that are timed, after three that are not
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
@@ -67,7 +71,7 @@ struct Figures {
 /// Runs `lcsl bench step` and returns the exit code, which is that of the ranks.
 pub fn run(asked: &StepBench) -> Result<u8, Fault> {
     let flags = flags(asked);
-    let config = match parse_train(&flags, &Machine { cores: 1, gpus: None }) {
+    let config = match parse_train(&flags, &Machine { cores: 1, ..machine::look() }) {
         Ok(command) => command.config,
         Err(Stop::Problems(problems)) => {
             return Err(Fault::several("this step cannot be timed", &problems.0, exit::USAGE));
@@ -87,24 +91,23 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
 /// The run whose steps are timed: drawn images, and a teacher of which every answer for a minority
 /// class is admitted, so that no step is cheaper than another.
 fn flags(asked: &StepBench) -> Vec<OsString> {
-    let StepBench { model, method, batch_size, image_size, precision, threads, nproc, .. } = asked;
-    [
+    let StepBench { model, method, batch_size, image_size, precision, threads, .. } = asked;
+    let mut flags = vec![
         "--dataset=synthetic".to_owned(),
         "--data_aug=crop_flip".to_owned(),
         "--policy=reference".to_owned(),
         "--lambda_init=0".to_owned(),
-        "--gpu=cpu".to_owned(),
+        format!("--gpu={}", asked.gpu),
         format!("--model={model}"),
         format!("--method={method}"),
         format!("--batch_size={batch_size}"),
         format!("--image_size={image_size}"),
         format!("--threads={threads}"),
-        format!("--nproc={nproc}"),
         "--set".to_owned(),
         format!("train.precision={precision}"),
-    ]
-    .map(OsString::from)
-    .into()
+    ];
+    flags.extend(asked.nproc.map(|nproc| format!("--nproc={nproc}")));
+    flags.into_iter().map(OsString::from).collect()
 }
 
 fn shown(figures: &Figures) -> String {
@@ -128,7 +131,8 @@ mod tests {
             image_size: 28,
             precision: "fp32".to_owned(),
             threads: 2,
-            nproc: 2,
+            gpu: "cpu".to_owned(),
+            nproc: Some(2),
             steps: 20,
             delay_ms: 0,
             json: true,
@@ -137,6 +141,9 @@ mod tests {
         let config = parsed.expect("these flags fit each other").config;
         assert_eq!((config.run.threads, config.run.nproc, config.data.image_size), (2, 2, 28));
         assert_eq!(config.model.name.to_string(), "resnet34_cifar");
+        let on_gpus = StepBench { gpu: "0,1".to_owned(), nproc: None, ..asked };
+        let parsed = parse_train(&flags(&on_gpus), &Machine { cores: 1, gpus: Some(2) });
+        assert_eq!(parsed.expect("these too").config.run.nproc, 2);
     }
 
     #[test]

@@ -86,15 +86,7 @@ impl WorkerGroup<'_> {
                 return Ok(end.code);
             }
             attempt += 1;
-            config = match self.of_survivors().await {
-                Ok(config) => config,
-                Err(fault) => {
-                    if self.json {
-                        terminal::print_fault(&fault);
-                    }
-                    return Err(fault);
-                }
-            };
+            config = self.of_survivors().await?;
             terminal::show_note(&format!(
                 "starting the ranks again from the newest whole checkpoint ({attempt} of {restarts})"
             ));
@@ -105,7 +97,8 @@ impl WorkerGroup<'_> {
     async fn of_survivors(&self) -> Result<RunConfig, Fault> {
         let mut config = self.config.clone();
         let hosts = config.run.host_slots();
-        if config.run.min_ranks == 0 || hosts.is_empty() {
+        // In a Slurm job hosts are reached through Slurm, and often not by ssh: the job is requeued instead.
+        if config.run.min_ranks == 0 || hosts.is_empty() || Inherited::here().in_slurm {
             return Ok(config);
         }
         let asking = tokio::task::spawn_blocking(move || survivors::gone(&hosts));

@@ -13,3 +13,4 @@ mod fetching;
 mod locks;
 mod refusals;
 mod stage;
+mod sweeps;

@@ -198,7 +198,7 @@ fn an_unknown_command_gets_a_suggestion() {
     let stage = Stage::new();
     stage.outcome(stage.lcsl(&["trian"])).ended(2).said("'train'");
     stage.outcome(stage.lcsl(&[])).ended(2).said("Usage");
-    stage.outcome(stage.lcsl(&["sweep"])).ended(2).said("unrecognized subcommand");
+    stage.outcome(stage.lcsl(&["swim"])).ended(2).said("unrecognized subcommand");
 }
 
 #[test]

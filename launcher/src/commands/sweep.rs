@@ -1,0 +1,285 @@
+//! `lcsl sweep`: many runs of `lcsl train`, one after the other or several at once, and a table of what came of them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use clap::Args;
+use lcsl_config::{Machine, Problem, Stop, parse_train};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::fault::Fault;
+use crate::machine;
+use crate::ranks::group::system_fault;
+use crate::supervise::interrupts::Interrupts;
+use crate::sweep::plan::{self, Cell, Sweep};
+use crate::sweep::table::{self, CellEnd, CellEnds};
+use crate::terminal;
+use lcsl_run_dir::{RunDir, exit};
+
+/// Shown below the help.
+const EXAMPLE: &str = r#"The file, in TOML; everything but one of flags, [grid] and [[rows]] may be left out:
+
+  flags = ["--config=demo"]                      of every run, as for `lcsl train`
+  seeds = [0, 1, 2]                              each setting is trained with each (default: 0)
+  seed_keys = ["run.seed", "data.selection_seed"]    keys that a seed sets (default: run.seed)
+  baseline = "ce"                                what others are compared with (default: the first)
+  [grid]                                         every combination of these
+  "data.imb_factor" = [0.01, 0.02]
+  [[rows]]                                       and of each of these
+  name = "ce"
+  flags = ["--method=ce"]
+
+The same command goes on where it was stopped. In a Slurm array: lcsl sweep FILE --cell $SLURM_ARRAY_TASK_ID,
+and afterwards the command without --cell, which finds every run finished and writes the table."#;
+
+/// Arguments of `lcsl sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub struct SweepRuns {
+    /// The file that says what to train
+    pub file: PathBuf,
+    /// Folder of the run directories and of table.md, table.csv and table.json [default: runs/NAME of the file]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Runs at once; give each its share of cores with --threads, or its own GPU
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub jobs: u64,
+    /// Train one run alone, by its number from 0
+    #[arg(long)]
+    pub cell: Option<usize>,
+    /// Check everything, list the runs, start nothing
+    #[arg(long = "dry_run", alias = "dry-run")]
+    pub dry_run: bool,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `lcsl sweep` and returns the exit code: that of the first run that failed, if one did.
+pub fn run(asked: &SweepRuns) -> Result<u8, Fault> {
+    let place = asked.file.display().to_string();
+    let bytes = fs::read(&asked.file).map_err(|error| {
+        Fault::usage(
+            format!("cannot read {place}: {error}"),
+            "`lcsl sweep --help` shows what such a file holds",
+        )
+    })?;
+    let text = lcsl_text::decode(&bytes).map_err(|why| {
+        Fault::usage(format!("{place} is no text: {why}"), "a sweep is a TOML file")
+    })?;
+    let sweep = plan::read(&text, &place).map_err(|problems| refused(&problems))?;
+    let stem = asked.file.file_stem().unwrap_or_default();
+    let out = asked.out.clone().unwrap_or_else(|| Path::new("runs").join(stem));
+    let problems = unusable(&sweep, &out, &machine::look());
+    if !problems.is_empty() {
+        return Err(refused(&problems));
+    }
+    let cells: Vec<usize> = match asked.cell {
+        None => (0..sweep.cells.len()).collect(),
+        Some(cell) if cell < sweep.cells.len() => vec![cell],
+        Some(cell) => {
+            let what = format!("there is no run {cell}: {place} makes {}", sweep.cells.len());
+            return Err(Fault::usage(what, "they are numbered from 0; --dry_run lists them"));
+        }
+    };
+    if asked.dry_run {
+        let lines = cells.iter().map(|number| {
+            let cell = &sweep.cells[*number];
+            format!(
+                "{number}: {}\n   lcsl train {}\n",
+                sweep.name(cell),
+                shown(&arguments(cell, &out))
+            )
+        });
+        return terminal::print(&lines.collect::<String>()).map(|()| exit::DONE);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| system_fault("start the event loop", &error))?;
+    let trained = runtime.block_on(train(&sweep, &cells, &out, asked.jobs as usize))?;
+    if trained.stopped {
+        terminal::show_note("stopped, and nothing is lost; the same command goes on");
+        return Ok(exit::STOPPED);
+    }
+    // An array's tasks end together, and each would write the table of what it knows.
+    if asked.cell.is_none() {
+        report(&sweep, &trained.outcomes, &out, asked.json)?;
+    }
+    Ok(trained.code)
+}
+
+fn refused(problems: &[Problem]) -> Fault {
+    let title = match problems.len() {
+        1 => "the sweep has a problem".to_owned(),
+        count => format!("the sweep has {count} problems"),
+    };
+    Fault::several(&title, problems, exit::USAGE)
+}
+
+/// Everything that `lcsl train` would refuse, each problem once, with the first run that has it.
+fn unusable(sweep: &Sweep, out: &Path, machine: &Machine) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    for cell in &sweep.cells {
+        let Err(stop) = parse_train(&arguments(cell, out), machine) else { continue };
+        let found = match stop {
+            Stop::Problems(problems) => problems.0,
+            Stop::Text(_) => vec![Problem {
+                what: "its flags ask for help".to_owned(),
+                place: "flags".to_owned(),
+                hint: Some("leave --help and --version out".to_owned()),
+            }],
+        };
+        for problem in found {
+            if !problems.iter().any(|known| known.what == problem.what) {
+                let place = format!("{} of {}", problem.place, sweep.name(cell));
+                problems.push(Problem { place, ..problem });
+            }
+        }
+    }
+    problems
+}
+
+/// The arguments of a cell behind `lcsl train`.
+fn arguments(cell: &Cell, out: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = cell.flags.iter().map(OsString::from).collect();
+    let mut place = OsString::from("--run_dir=");
+    place.push(out.join(&cell.folder));
+    arguments.extend([place, "--resume=auto".into()]);
+    arguments
+}
+
+fn shown(arguments: &[OsString]) -> String {
+    let words = arguments.iter().map(|word| {
+        let word = word.to_string_lossy();
+        shlex::try_quote(&word).map_or_else(|_| word.to_string(), Into::into)
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What came of some cells.
+struct Trained {
+    outcomes: CellEnds,
+    /// Of the first that failed.
+    code: u8,
+    stopped: bool,
+}
+
+/// Trains `cells`, so many at once.
+async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Result<Trained, Fault> {
+    let mut interrupts =
+        Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
+    let mut trained = Trained { outcomes: Vec::new(), code: exit::DONE, stopped: false };
+    let mut waiting = cells.iter().copied();
+    let mut ended = JoinSet::new();
+    let mut at_work: BTreeMap<usize, Option<u32>> = BTreeMap::new();
+    loop {
+        while !trained.stopped && at_work.len() < jobs {
+            let Some(cell) = waiting.next() else { break };
+            let mut child = start(&sweep.cells[cell], out)?;
+            at_work.insert(cell, child.id());
+            ended.spawn(async move { (cell, child.wait().await) });
+        }
+        if at_work.is_empty() {
+            trained.outcomes.sort_by_key(|(cell, _)| *cell);
+            return Ok(trained);
+        }
+        tokio::select! {
+            Some(Ok((cell, status))) = ended.join_next() => {
+                at_work.remove(&cell);
+                let code = status.map_or(exit::BUG, |status| {
+                    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::BUG)
+                });
+                let place = out.join(&sweep.cells[cell].folder);
+                let name = sweep.name(&sweep.cells[cell]);
+                let count = format!("[{} of {}]", trained.outcomes.len() + 1, cells.len());
+                match outcome(code, &place) {
+                    None => trained.stopped = true,
+                    Some(outcome) => {
+                        match &outcome {
+                            CellEnd::Done(result) => {
+                                let accuracy = result.accuracy.all.unwrap_or(f64::NAN);
+                                let seconds = result.train_seconds;
+                                terminal::show_line(&format!(
+                                    "{count} {name}: {accuracy:.4} in {seconds:.0} s"
+                                ));
+                            }
+                            CellEnd::Failed(why) => {
+                                terminal::show_warning(&format!("{count} {name} failed: {why}"));
+                                trained.code = if trained.code == exit::DONE { code } else { trained.code };
+                            }
+                        }
+                        trained.outcomes.push((cell, outcome));
+                    }
+                }
+            }
+            _ = interrupts.next() => {
+                trained.stopped = true;
+                for pid in at_work.values().flatten().filter_map(|id| Pid::from_raw(*id as i32)) {
+                    let _ = kill_process(pid, Signal::TERM); // it may have ended by itself
+                }
+            }
+        }
+    }
+}
+
+/// Starts the run of a cell; what it says goes into a file beside its run directory.
+fn start(cell: &Cell, out: &Path) -> Result<Child, Fault> {
+    let path = log_of(&out.join(&cell.folder));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| Fault::disk("create", folder, &error))?;
+    }
+    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|error| Fault::disk("open", &path, &error))?;
+    let own = std::env::current_exe().map_err(|error| system_fault("find this program", &error))?;
+    let mut command = Command::new(own);
+    command.arg("train").args(arguments(cell, out));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.spawn().map_err(|error| system_fault("start a run", &error))
+}
+
+fn log_of(run_dir: &Path) -> PathBuf {
+    run_dir.with_extension("log")
+}
+
+/// How a run has ended; nothing where it was stopped on request.
+fn outcome(code: u8, run_dir: &Path) -> Option<CellEnd> {
+    if code == exit::STOPPED {
+        return None;
+    }
+    let log = log_of(run_dir);
+    if code != exit::DONE {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let why = said.lines().rfind(|line| line.starts_with("error: "));
+        let why = why.map_or("it said nothing", |line| line.trim_start_matches("error: "));
+        return Some(CellEnd::Failed(format!("{why} (exit code {code}; {})", log.display())));
+    }
+    let result = RunDir::at(run_dir).result();
+    let figures = fs::read(&result).map_err(|error| error.to_string());
+    let figures =
+        figures.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+    Some(match figures {
+        Ok(figures) => CellEnd::Done(Box::new(figures)),
+        Err(why) => CellEnd::Failed(format!("{} cannot be used: {why}", result.display())),
+    })
+}
+
+/// Writes the tables and shows one of them.
+fn report(sweep: &Sweep, outcomes: &CellEnds, out: &Path, json: bool) -> Result<(), Fault> {
+    let (text, object) = (table::markdown(sweep, outcomes), table::json(sweep, outcomes));
+    let files = [
+        ("table.md", text.clone()),
+        ("table.csv", table::csv(sweep, outcomes)),
+        ("table.json", format!("{object:#}\n")),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        fs::write(&path, text).map_err(|error| Fault::disk("write", &path, &error))?;
+    }
+    if json { terminal::print(&format!("{object}\n")) } else { terminal::print(&text) }
+}
