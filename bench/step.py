@@ -107,7 +107,7 @@ class Peer:
 
     def step(self):
         weight = 0.3
-        order = torch.randperm(len(self.images))
+        order = torch.randperm(len(self.images), device=self.images.device)
         mixed = weight * self.images + (1 - weight) * self.images[order]
         confidence, pseudo = self.label(mixed)
         mask = ((confidence >= 0) & (pseudo >= CLASSES // 2)).float()

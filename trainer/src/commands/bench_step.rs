@@ -31,7 +31,9 @@ pub(crate) struct BenchStep {
 pub(crate) fn run(asked: &BenchStep) -> ExitCode {
     let BenchStep { steps, delay_ms, flags } = asked;
     let (steps, delay) = (*steps, Duration::from_millis(*delay_ms));
-    let config = match lcsl_config::parse_train(flags, &Machine { cores: 1, gpus: None }) {
+    // Whether the GPUs listed are there was looked for by the launcher, and is found out below.
+    let machine = Machine { cores: 1, gpus: Some(usize::MAX) };
+    let config = match lcsl_config::parse_train(flags, &machine) {
         Ok(command) => command.config,
         Err(stop) => return refuse(&stop, None, USAGE),
     };

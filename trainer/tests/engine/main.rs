@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a world of threads that fails is a failure of the test
 
+#[path = "../golden_step/device.rs"]
+mod device;
 mod networks;
 mod overlap;
 mod resume;

@@ -8,6 +8,8 @@ use lcsl_trainer::engine::network::{
 };
 use tch::{Device, Kind, Tensor};
 
+use crate::device::device;
+
 fn parameters(name: ModelName, classes: i64) -> usize {
     let architecture = zoo::architecture(name, classes);
     Network::zeros(&architecture, Kind::Float, Device::Cpu, false).parameters.buffer.numel()
@@ -30,8 +32,9 @@ fn parameter_counts_are_those_of_the_literature() {
 #[test]
 fn a_network_for_photographs_computes_what_pytorch_computes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pytorch/photographs.safetensors");
+    let stored = Tensor::read_safetensors(path).expect("the file is there").into_iter();
     let file: HashMap<String, Tensor> =
-        Tensor::read_safetensors(path).expect("the file is there").into_iter().collect();
+        stored.map(|(name, tensor)| (name, tensor.to_device(device()))).collect();
     let architecture = Architecture {
         stem: Stem::Photograph,
         form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
@@ -41,7 +44,7 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
         classes: 3,
         head: HeadForm::Linear,
     };
-    let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
+    let mut network = Network::zeros(&architecture, Kind::Double, device(), true);
     let state = |name: &str| file.get(&format!("state.{name}")).map(Tensor::shallow_clone);
     network.load(state).expect("the names are torchvision's");
     let near = |what: &str, found: &Tensor, expected: &Tensor| {
@@ -53,7 +56,7 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
 
     let logits = network.forward(&file["images"], Mode::Train);
     near("logits of training", &logits, &file["trained"]);
-    let labels = Tensor::from_slice(&[0_i64, 2]);
+    let labels = Tensor::from_slice(&[0_i64, 2]).to_device(device());
     logits.log_softmax(-1, Kind::Double).nll_loss(&labels).backward(); // tch's own is in float32
     for (name, parameter) in network.parameters.named() {
         near(name, &parameter.grad(), &file[&format!("gradient.{name}")]);

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::device::device;
+
 use lcsl_config::Policy;
 use lcsl_data::DataError;
 use lcsl_trainer::admission::AdmissionSettings;
@@ -13,7 +15,6 @@ use lcsl_trainer::engine::native::winograd;
 use lcsl_trainer::engine::network::{Architecture, Shortcut};
 use serde::Deserialize;
 #[cfg(feature = "winograd")]
-use tch::Device;
 use tch::{Kind, Tensor};
 
 /// All cases; a missing one is a failure.
@@ -128,7 +129,7 @@ pub(crate) fn convolutions(name: &str, precision: Precision) -> &'static str {
         return "";
     }
     #[cfg(feature = "winograd")]
-    if winograd::suits(&[width, width, 3, 3], 1, precision.kind(), Device::Cpu) {
+    if winograd::suits(&[width, width, 3, 3], 1, precision.kind(), device()) {
         return "_by_winograd";
     }
     "_by_libtorch"
@@ -162,7 +163,7 @@ impl Case {
             accumulate,
             epoch_steps,
             steps,
-            tensors: tensors.into_iter().collect(),
+            tensors: tensors.into_iter().map(|(name, it)| (name, it.to_device(device()))).collect(),
             missing: 0,
         })
     }
@@ -257,7 +258,8 @@ impl StoredBatches<'_> {
 
 /// Weights of each image and of its partner (N × 2).
 fn mixing(lambda: f64, images: i64, precision: Precision) -> Tensor {
-    Tensor::from_slice(&[lambda, 1.0 - lambda]).expand([images, 2], false).to_kind(precision.kind())
+    let weights = Tensor::from_slice(&[lambda, 1.0 - lambda]).expand([images, 2], false);
+    weights.to_kind(precision.kind()).to_device(device())
 }
 
 impl BatchSource for StoredBatches<'_> {

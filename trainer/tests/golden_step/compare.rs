@@ -1,6 +1,6 @@
 //! Distances, with a sentence for each that is too large.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Largest absolute difference; infinite where shapes differ or anything is not a number.
 pub(crate) fn distance(found: &Tensor, expected: &Tensor) -> f64 {
@@ -10,7 +10,7 @@ pub(crate) fn distance(found: &Tensor, expected: &Tensor) -> f64 {
     if found.numel() == 0 {
         return 0.0;
     }
-    let difference = (found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs();
+    let difference = (numbers(found) - numbers(expected)).abs();
     let largest = difference.max().double_value(&[]);
     if largest.is_nan() { f64::INFINITY } else { largest }
 }
@@ -20,11 +20,16 @@ pub(crate) fn relative_distance(found: &Tensor, expected: &Tensor) -> f64 {
     if found.size() != expected.size() {
         return f64::INFINITY;
     }
-    let norm = |tensor: &Tensor| tensor.to_kind(Kind::Double).norm().double_value(&[]);
-    let difference = norm(&(found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)));
+    let norm = |tensor: &Tensor| numbers(tensor).norm().double_value(&[]);
+    let difference = norm(&(numbers(found) - numbers(expected)));
     let expected = norm(expected);
     let relative = if expected > 0.0 { difference / expected } else { difference };
     if relative.is_nan() { f64::INFINITY } else { relative }
+}
+
+/// Values where this process can read them.
+fn numbers(tensor: &Tensor) -> Tensor {
+    tensor.to_device(Device::Cpu).to_kind(Kind::Double)
 }
 
 /// Fails when `distance` is above `limit`.

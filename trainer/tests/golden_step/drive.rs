@@ -16,10 +16,11 @@ use lcsl_trainer::engine::step::step::global_step;
 use lcsl_trainer::engine::step::teacher::Teacher;
 use lcsl_trainer::objective::PseudoLabelling;
 use lcsl_trainer::plan::block;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::case::{Case, Expected, Precision, StoredBatches};
 use crate::compare::{distance, relative_distance, same, within};
+use crate::device::device;
 use crate::reduction::Reduction;
 
 /// Runs a case on a world of threads. Tensors cannot be shared between threads, so each rank makes
@@ -143,8 +144,7 @@ fn context(
 }
 
 fn network(case: &Case, prefix: &str, trains: bool) -> Result<Network, String> {
-    let mut network =
-        Network::zeros(&case.architecture, case.precision.kind(), Device::Cpu, trains);
+    let mut network = Network::zeros(&case.architecture, case.precision.kind(), device(), trains);
     network.load(|name| case.tensor(&format!("{prefix}{name}")).ok())?;
     Ok(network)
 }

@@ -1,4 +1,4 @@
-//! Where NCCL may lie: beside the libtorch of this process, or where the system's loader looks.
+//! Where NCCL may lie: where `LCSL_NCCL` says, beside the libtorch of this process, or where the system's loader looks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,19 @@ pub const NCCL: &str = "libnccl.so.2";
 /// The CUDA driver's name. It belongs to the kernel module and lies where the loader looks.
 pub const DRIVER: &str = "libcuda.so.1";
 
-/// The places to try, in this order: the wheel beside the libtorch that this process has loaded, then
-/// the bare name, for which the loader searches `LD_LIBRARY_PATH` and the system.
+/// The variable by which a person names another one, a path.
+pub const VARIABLE: &str = "LCSL_NCCL";
+
+/// The places to try: the one that a person has named, and no other; or the wheel beside the libtorch that this process
+/// has loaded, then the bare name, for which the loader searches `LD_LIBRARY_PATH` and the system.
 pub fn candidates() -> Vec<PathBuf> {
+    in_order(std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from))
+}
+
+fn in_order(named: Option<PathBuf>) -> Vec<PathBuf> {
+    if let Some(named) = named {
+        return vec![named];
+    }
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let beside = torch_folder(&maps).and_then(|folder| beside_torch(&folder));
     beside.into_iter().chain([PathBuf::from(NCCL)]).collect()
@@ -59,7 +69,8 @@ mod tests {
     }
 
     #[test]
-    fn the_bare_name_is_always_tried_last() {
-        assert_eq!(candidates().last(), Some(&PathBuf::from(NCCL)));
+    fn the_bare_name_is_tried_last_unless_a_person_has_named_another() {
+        assert_eq!(in_order(None).last(), Some(&PathBuf::from(NCCL)));
+        assert_eq!(in_order(Some("/opt/nccl.so".into())), [PathBuf::from("/opt/nccl.so")]);
     }
 }

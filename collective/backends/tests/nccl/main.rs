@@ -1,6 +1,6 @@
 //! The NCCL world on machines without a card: real processes under mpirun, and a test double of NCCL
 //! and of the CUDA driver, which is compiled here and found through `LD_LIBRARY_PATH` as the real
-//! ones are.
+//! ones are. With `LCSL_TEST_DEVICE=cuda:0` the real ones are used, by one rank.
 
 #[path = "../laws/laws.rs"]
 mod laws;
@@ -31,9 +31,14 @@ fn main() {
         child(&part);
     }
     let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    if std::env::var_os("LCSL_TEST_DEVICE").is_some() {
+        let real = || laws_hold(Path::new(""), 1);
+        trials.push(Trial::test("all laws, on a card", real));
+        libtest_mimic::run(&arguments, trials).exit();
+    }
     let folder = tempfile::tempdir().expect("a folder for the double");
     compile(folder.path());
-    let mut trials = Vec::new();
     for size in [1, 2, 3, 4, 7] {
         let label = format!("all laws, on {size} doubles of a GPU");
         let double = folder.path().to_owned();
