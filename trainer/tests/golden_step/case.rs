@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::device::device;
-
 use lcsl_config::Policy;
 use lcsl_data::DataError;
 use lcsl_trainer::admission::AdmissionSettings;
@@ -14,8 +12,9 @@ use lcsl_trainer::engine::data::local_batch::{BatchSource, LogicalBatch, StepInd
 use lcsl_trainer::engine::native::winograd;
 use lcsl_trainer::engine::network::{Architecture, Shortcut};
 use serde::Deserialize;
-#[cfg(feature = "winograd")]
 use tch::{Kind, Tensor};
+
+use crate::device::device;
 
 /// All cases; a missing one is a failure.
 pub(crate) const NAMES: [&str; 12] = [
