@@ -39,7 +39,7 @@ portable: setup ## check that everything works without the optional features, an
 	$(call step,test --release $(PORTABLE) --test golden_step)
 
 # The pure tests come first: they need seconds. They are the ones that run with debug assertions. Without default features
-# only their crates are linted, in their profile, so that what is compiled for the one serves the other.
+# only their crates are linted, in the profile of all lints, so that what is checked for the one serves the other.
 # In CI the tests against PyTorch must run, so there it is fetched; a person decides about 3 GB.
 # LCSL_CLUSTER=1 has the tests on a cluster run, which `make test-cluster` runs alone.
 test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, then run all tests
