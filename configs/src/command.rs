@@ -111,10 +111,12 @@ fn lay(parsed: &TrainArguments, read: &dyn Fn(&Path) -> Result<String, String>) 
     layers
 }
 
-/// The hosts of a file, which may not come on top of hosts that were given in another way.
+/// The hosts of a file, over those of a configuration as any flag is, but not over those of another flag.
 fn lay_host_file(layers: &mut Layers, path: &str, read: &dyn Fn(&Path) -> Result<String, String>) {
     let place = "flag --hostfile";
-    let earlier = layers.origin("run.hosts").filter(|origin| **origin != Origin::Default);
+    let earlier = layers
+        .origin("run.hosts")
+        .filter(|origin| matches!(origin, Origin::Flag(_) | Origin::Set(_)));
     let problem = match read(Path::new(path)).map(|text| host_file(&text)) {
         _ if earlier.is_some() => {
             let other = earlier.map(ToString::to_string).unwrap_or_default();

@@ -97,7 +97,7 @@ impl Staging {
     }
 
     /// Copies them, and compares every checksum of the copy on so many threads, unless that was done before. `done` is
-    /// called behind each file, and while checksums are compared.
+    /// called behind each file, and when all checksums were compared.
     ///
     /// # Errors
     /// When a file cannot be copied, or the copy is not what its checksums say.

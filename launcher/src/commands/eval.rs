@@ -58,7 +58,7 @@ pub struct Placement {
     /// Network interface between hosts [default: the one that leads to the others]
     #[arg(long, value_name = "TEXT")]
     pub interface: Option<String>,
-    /// libtorch's threads per process [default: this machine's cores]
+    /// libtorch's threads per process [default: as `lcsl train` takes them]
     #[arg(long, value_name = "INTEGER")]
     pub threads: Option<String>,
 }

@@ -195,26 +195,15 @@ async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Resul
                 let code = status.map_or(exit::BUG, |status| {
                     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::BUG)
                 });
-                let place = out.join(&sweep.cells[cell].folder);
-                let name = sweep.name(&sweep.cells[cell]);
-                let count = format!("[{} of {}]", trained.outcomes.len() + 1, cells.len());
-                match outcome(code, &place) {
+                match outcome(code, &out.join(&sweep.cells[cell].folder)) {
                     None => trained.stopped = true,
-                    Some(outcome) => {
-                        match &outcome {
-                            CellEnd::Done(result) => {
-                                let accuracy = result.accuracy.all.unwrap_or(f64::NAN);
-                                let seconds = result.train_seconds;
-                                terminal::show_line(&format!(
-                                    "{count} {name}: {accuracy:.4} in {seconds:.0} s"
-                                ));
-                            }
-                            CellEnd::Failed(why) => {
-                                terminal::show_warning(&format!("{count} {name} failed: {why}"));
-                                trained.code = if trained.code == exit::DONE { code } else { trained.code };
-                            }
+                    Some(end) => {
+                        let count = format!("[{} of {}]", trained.outcomes.len() + 1, cells.len());
+                        show(&format!("{count} {}", sweep.name(&sweep.cells[cell])), &end);
+                        if matches!(end, CellEnd::Failed(_)) && trained.code == exit::DONE {
+                            trained.code = code;
                         }
-                        trained.outcomes.push((cell, outcome));
+                        trained.outcomes.push((cell, end));
                     }
                 }
             }
@@ -225,6 +214,18 @@ async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Resul
                 }
             }
         }
+    }
+}
+
+/// Says how a cell has ended.
+fn show(name: &str, end: &CellEnd) {
+    match end {
+        CellEnd::Done(result) => {
+            let (accuracy, seconds) =
+                (result.accuracy.all.unwrap_or(f64::NAN), result.train_seconds);
+            terminal::show_line(&format!("{name}: {accuracy:.4} in {seconds:.0} s"));
+        }
+        CellEnd::Failed(why) => terminal::show_warning(&format!("{name} failed: {why}")),
     }
 }
 

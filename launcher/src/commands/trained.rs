@@ -74,7 +74,7 @@ fn flags(config: &RunConfig, run_dir: &Path, asked: &Placement) -> Vec<OsString>
     };
     let gpu = asked.gpu.clone().unwrap_or(first);
     let mut flags: Vec<OsString> = vec!["--config".into(), RunDir::at(run_dir).config().into()];
-    flags.extend(["--deterministic=false", "--sync_bn=false"].map(OsString::from));
+    flags.extend(["--deterministic=false", "--sync_bn=false", "--min_ranks=0"].map(OsString::from));
     // Batches of training are not cut here.
     let anew = ["nproc", "virtual_ranks", "threads", "hosts", "start_limit_seconds"];
     for key in anew.iter().filter(|key| **key != "hosts" || asked.hostfile.is_none()) {

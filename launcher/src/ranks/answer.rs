@@ -33,11 +33,11 @@ pub fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
     let mut ranks = starting.spawn().map_err(|error| cannot_start(command, &error))?;
     let errors = ranks.stderr.take().map(|errors| thread::spawn(move || relay(errors)));
     let output = ranks.wait_with_output().map_err(|error| cannot_start(command, &error))?;
+    let kept = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
     leftovers::remove_session();
     if output.status.success() {
         return Ok(Answer::Printed(output.stdout));
     }
-    let kept = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
     if let Some(fault) = mpirun_log::of_launch(&mpirun_log::read(&kept.printed), None) {
         return Err(fault);
     }

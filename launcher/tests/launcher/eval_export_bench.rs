@@ -31,6 +31,21 @@ fn a_run_is_measured_again() {
     bare.ended(0).said("--tta true");
 }
 
+/// Story: the hosts in the run's own configuration stood in the way of `--hostfile`, and its least number of ranks in
+/// the way of measuring on fewer.
+#[test]
+fn a_run_is_measured_elsewhere_than_it_was_trained() {
+    let stage = Stage::new();
+    let scene = "hello; result; finish 0";
+    stage.outcome(stage.train(scene, &["--nproc=2", "--min_ranks=2"])).ended(0);
+    fs::create_dir_all(stage.path("runs/a/checkpoints/step-0000000007")).unwrap();
+    let alone = stage.outcome(stage.lcsl(&["eval", "runs/a", "--threads=3"]));
+    alone.ended(0).said(" --nproc=1 --gpu=cpu --threads=3\n");
+    fs::write(stage.path("hosts"), "localhost slots=1\n").unwrap();
+    let there = stage.outcome(stage.lcsl(&["eval", "runs/a", "--hostfile=hosts", "--threads=3"]));
+    there.ended(0).said(" --nproc=1 --gpu=cpu --threads=3\n");
+}
+
 #[test]
 fn the_exit_code_of_a_rank_is_passed_on() {
     let stage = trained();

@@ -1,7 +1,8 @@
 //! The dataset of a run, copied to the disk of each host before training.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lcsl_collective::Communicator;
@@ -59,12 +60,7 @@ fn place(config: &RunConfig) -> Result<Option<PathBuf>, Failure> {
     }))
 }
 
-fn copy(
-    config: &RunConfig,
-    root: &std::path::Path,
-    rank: usize,
-    control: &Control,
-) -> Result<(), Failure> {
+fn copy(config: &RunConfig, root: &Path, rank: usize, control: &Control) -> Result<(), Failure> {
     let name = config.data.name.word();
     let (source, target) = (config.data.root.join(name), root.join(name));
     control.heartbeat().enter(Phase::Staging);
@@ -73,9 +69,9 @@ fn copy(
     let (files, bytes) = staging.missing();
     durable::require_room(&target, bytes, "copy the dataset to")
         .map_err(|error| failure::of_training(&TrainError::Disk(error)))?;
-    let done = std::sync::atomic::AtomicU64::new(0);
+    let done = AtomicU64::new(0);
     let count = || {
-        let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         control.heartbeat().advance(0, done);
     };
     staging
