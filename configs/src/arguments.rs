@@ -20,6 +20,7 @@ pub(crate) struct TrainArguments {
     /// Flags of keys, and `--set`, in order.
     pub(crate) given: Vec<Given>,
     pub(crate) dry_run: bool,
+    pub(crate) write_config: bool,
     pub(crate) json: bool,
     pub(crate) problems: Vec<Problem>,
 }
@@ -161,7 +162,11 @@ fn find_expected(name: &str) -> String {
 fn collect(matches: &ArgMatches, parsed: &mut TrainArguments) {
     parsed.configs = texts(matches, "config").into_iter().map(|(_, text)| text).collect();
     parsed.host_file = texts(matches, "hostfile").pop().map(|(_, text)| text);
-    for (name, on) in [("dry_run", &mut parsed.dry_run), ("json", &mut parsed.json)] {
+    for (name, on) in [
+        ("dry_run", &mut parsed.dry_run),
+        ("write_config", &mut parsed.write_config),
+        ("json", &mut parsed.json),
+    ] {
         if let Some((_, text)) = texts(matches, name).pop() {
             match text.parse() {
                 Ok(value) => *on = value,

@@ -25,6 +25,8 @@ use crate::validate;
 pub struct TrainCommand {
     /// Whether to show what would be done and do nothing.
     pub dry_run: bool,
+    /// Whether to write the run directory with its configuration and start nothing: something else starts the ranks.
+    pub write_config: bool,
     /// Whether to answer with JSON on standard output.
     pub json: bool,
     /// The checked configuration.
@@ -78,9 +80,9 @@ pub fn train_command(
     let mut notes = notes::notes(&config, &origins, &parsed);
     if !layers.bad.contains("run.gpu") {
         match validate::devices(&config, &origins, machine) {
-            // A dry run may be for another machine.
-            Some(absent) if parsed.dry_run => {
-                notes.push(format!("{}, so this dry run is for another machine", absent.what));
+            // What starts nothing may be for another machine.
+            Some(absent) if parsed.dry_run || parsed.write_config => {
+                notes.push(format!("{}, so this is for another machine", absent.what));
             }
             absent => problems.extend(absent),
         }
@@ -88,7 +90,8 @@ pub fn train_command(
     if !problems.is_empty() {
         return Err(Stop::Problems(Problems(problems)));
     }
-    Ok(TrainCommand { dry_run: parsed.dry_run, json: parsed.json, config, origins, notes })
+    let (dry_run, write_config, json) = (parsed.dry_run, parsed.write_config, parsed.json);
+    Ok(TrainCommand { dry_run, write_config, json, config, origins, notes })
 }
 
 /// Defaults, then configurations, then flags, each in command-line order.

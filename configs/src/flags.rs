@@ -57,6 +57,10 @@ pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
 /// Switches that are no keys, because they say what to do and not what to run: name, help.
 pub(crate) const COMMAND_SWITCHES: &[(&str, &str)] = &[
     ("dry_run", "Check everything, show the merged configuration, start nothing"),
+    (
+        "write_config",
+        "Write the run directory with its configuration, start nothing: for ranks started by srun",
+    ),
     ("json", "Answer with one JSON object on standard output"),
 ];
 

@@ -47,7 +47,7 @@ fn no_two_keys_share_a_path_or_a_flag() {
     let flags: Vec<_> = KEYS.iter().flat_map(|key| key.flags).copied().collect();
     assert_eq!(flags.iter().collect::<BTreeSet<_>>().len(), flags.len());
     assert!(
-        ["config", "set", "dry_run", "json", "help", "version"]
+        ["config", "set", "dry_run", "write_config", "json", "help", "version"]
             .iter()
             .all(|name| !flags.contains(name))
     );

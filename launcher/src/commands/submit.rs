@@ -80,7 +80,8 @@ pub struct Submit {
 
 /// `lcsl submit` as a command: its own flags, and those of `lcsl train` given as `train`.
 pub fn command(train: &clap::Command) -> clap::Command {
-    let without = train.get_arguments().filter(|it| it.get_id() != "dry_run").cloned();
+    let is_own = |it: &&clap::Arg| !matches!(it.get_id().as_str(), "dry_run" | "write_config");
+    let without = train.get_arguments().filter(is_own).cloned();
     let about = "Train as a Slurm job: save before the time limit, requeue, go on";
     Submit::augment_args(clap::Command::new("submit")).about(about).args(without)
 }

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use lcsl_config::{Origin, Origins, Resume, RunConfig, Stop, host_list, parse_train_in, to_toml};
+use lcsl_config::{
+    Origin, Origins, Resume, RunConfig, Stop, TrainCommand, host_list, parse_train_in, to_toml,
+};
 
 use crate::commands::dry_run;
 use crate::fault::Fault;
@@ -15,7 +17,7 @@ use crate::ranks::group::{WorkerGroup, system_fault};
 use crate::ranks::interface::{self, Interface};
 use crate::ranks::programs::{SearchPaths, look};
 use crate::report::table;
-use crate::run_dir::{self, Opened};
+use crate::run_dir::{self, LockedRunDir, Opened};
 use crate::surroundings;
 use crate::terminal;
 use lcsl_run_dir::{RunDir, exit};
@@ -45,18 +47,15 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     if command.dry_run {
         return dry_run::show(&command, installed);
     }
-    let (rank, libtorch) = installed.complete()?;
     let config = &command.config;
-    let run_dir = match run_dir::open(config)? {
-        Opened::Ready(run_dir) => run_dir,
-        Opened::Finished => {
-            terminal::show_note(&format!("already finished: {}", config.run.run_dir.display()));
-            return report(&RunDir::at(&config.run.run_dir), command.json);
-        }
-    };
-    for note in run_dir.notes() {
-        terminal::show_note(note);
+    if command.write_config {
+        return write_config(&command);
     }
+    let (rank, libtorch) = installed.complete()?;
+    let run_dir = match open(&command)? {
+        Ok(run_dir) => run_dir,
+        Err(code) => return Ok(code),
+    };
     let interface = match config.run.host_slots().as_slice() {
         [] => None,
         hosts => interface::choose(&config.run.interface, hosts)?,
@@ -79,6 +78,37 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         .map_err(|error| system_fault("start the event loop", &error))?;
     let code = runtime.block_on(group.train())?;
     if code == exit::DONE { report(group.run_dir.at(), command.json) } else { Ok(code) }
+}
+
+/// The run directory, locked; or the exit code, where the run in it is finished.
+fn open(command: &TrainCommand) -> Result<Result<LockedRunDir, u8>, Fault> {
+    let config = &command.config;
+    match run_dir::open(config)? {
+        Opened::Ready(run_dir) => {
+            for note in run_dir.notes() {
+                terminal::show_note(note);
+            }
+            Ok(Ok(run_dir))
+        }
+        Opened::Finished => {
+            terminal::show_note(&format!("already finished: {}", config.run.run_dir.display()));
+            report(&RunDir::at(&config.run.run_dir), command.json).map(Err)
+        }
+    }
+}
+
+/// `--write_config`: what ranks read, for whatever else starts them.
+fn write_config(command: &TrainCommand) -> Result<u8, Fault> {
+    let run_dir = match open(command)? {
+        Ok(run_dir) => run_dir,
+        Err(code) => return Ok(code),
+    };
+    run_dir.write_config(&to_toml(&command.config, &command.origins))?;
+    let (place, ranks) = (command.config.run.run_dir.display(), command.config.run.nproc);
+    terminal::show_note(&format!(
+        "{place} is ready for {ranks} of `lcsl-rank train {place}`, such as by `srun --mpi=pmix -K1 -n{ranks}`"
+    ));
+    Ok(exit::DONE)
 }
 
 /// `--resume PATH` goes on with the run in that directory, which is then the run directory.

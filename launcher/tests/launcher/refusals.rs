@@ -237,7 +237,7 @@ fn a_script_that_asks_for_json_gets_errors_as_one_object() {
 fn a_dry_run_may_be_for_a_machine_with_other_gpus() {
     let stage = Stage::new();
     let shown = train(&stage, &["--gpu=0,1,2,97", "--dry_run"]);
-    shown.ended(0).said("so this dry run is for another machine");
+    shown.ended(0).said("so this is for another machine");
     assert!(shown.out.contains("CUDA_VISIBLE_DEVICES='0,1,2,97'\n"), "{}", shown.out);
     assert!(
         shown.out.contains("\nmpirun -np 4 --bind-to none STAGE/bin/lcsl-rank "),
