@@ -55,6 +55,7 @@ test: $(if $(filter true,$(CI)),pytorch,setup) ## check formatting and lints, th
 
 test-cluster: build ## install sshd and Slurm (as root), then train on two hosts over ssh and under Slurm, on this machine
 	@scripts/setup.sh cluster
+	$(CARGO) build --release --examples
 	LCSL_CLUSTER=1 $(CARGO) test --release --test cluster
 
 pytorch: setup ## add PyTorch's Python package to .deps/venv, for the tests against it (about 3 GB)

@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 count=${1:?how many of each} file=$(realpath -m "${2:-runs/cluster_faults.txt}")
 mkdir -p "$(dirname "$file")"
 touch "$file"
-kinds=(a_rank_that_is_killed a_rank_that_is_stopped a_host_whose_cable a_host_that_loses_power a_daemon_of_mpi_that_is_killed
-    a_daemon_of_mpi_that_is_asked a_launcher_that_is_killed a_launcher_that_is_asked a_disk_that_fails a_job_whose_time
-    a_job_that_is_cancelled a_job_that_is_preempted a_job_whose_node)
+kinds=(a_rank_that_is_killed a_rank_that_is_stopped_is a_rank_that_is_stopped_while a_host_whose_cable a_host_that_loses_power
+    a_daemon_of_mpi_that_is_killed a_daemon_of_mpi_that_is_asked a_launcher_that_is_killed a_launcher_that_is_asked a_disk_that_fails
+    a_job_whose_time a_job_that_is_cancelled a_job_that_is_preempted a_job_whose_node)
 
 program=$(cargo test --release -p lcsl-trainer --test cluster --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\/cluster-[^"]*\)".*/\1/p' | tail -n 1)
@@ -28,8 +28,10 @@ rm -f "$file.last"
 
 awk '$1 == "kind" { count[$2]++; wrong[$2] += $3 != "right" }
     END { for (kind in count) printf "%-36s %3d times, %d wrong\n", kind, count[kind], wrong[kind] }' "$file" | sort
-echo "from the fault to the end of lcsl, seconds (count, median, longest):"
+echo "seconds from the fault until lcsl has said what happened, and until it has ended (count; median, longest of each):"
 for name in $(awk '$1 == "took" && $2 !~ /^(launcher|whole)/ { print $2 }' "$file" | sort -u); do
-    awk -v name="$name" '$1 == "took" && $2 == name { print $3 }' "$file" | sort -n |
-        awk -v name="$name" '{ all[NR] = $1 } END { printf "%-10s %3d %6.1f %6.1f\n", name, NR, all[int((NR + 1) / 2)], all[NR] }'
+    for column in 4 3; do
+        awk -v name="$name" -v column="$column" '$1 == "took" && $2 == name && NF > 3 { print $column }' "$file" | sort -n |
+            awk '{ all[NR] = $1 } END { if (NR) printf "%d %.1f %.1f ", NR, all[int((NR + 1) / 2)], all[NR] }'
+    done | awk -v name="$name" 'NF { printf "%-10s %3d  %5.1f %5.1f  %5.1f %5.1f\n", name, $1, $2, $3, $5, $6 }'
 done

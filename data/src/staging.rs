@@ -7,11 +7,14 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::error::DataError;
-use crate::verify::{Thoroughness, VerifyProgress, verify};
+use crate::verify::{Thoroughness, Verified, VerifyProgress, verify};
 
 /// Says that all files were copied and compared.
 const MARK: &str = ".copied";
@@ -97,7 +100,7 @@ impl Staging {
     }
 
     /// Copies them, and compares every checksum of the copy on so many threads, unless that was done before. `done` is
-    /// called behind each file, and when all checksums were compared.
+    /// called behind each file, and every second in which checksums of images were compared.
     ///
     /// # Errors
     /// When a file cannot be copied, or the copy is not what its checksums say.
@@ -109,9 +112,7 @@ impl Staging {
             copy(&self.source.join(&file.name), &self.target.join(&file.name))?;
             done();
         }
-        let verified =
-            verify(&self.target, Thoroughness::Bytes, threads, &VerifyProgress::default())?;
-        done();
+        let verified = compare(&self.target, threads, done)?;
         if !verified.problems.is_empty() {
             // Files of the right length would be taken for good the next time.
             for file in &self.files {
@@ -123,6 +124,32 @@ impl Staging {
         let mark = self.target.join(MARK);
         File::create(&mark).and_then(|file| file.sync_all()).map_err(disk("create", &mark))
     }
+}
+
+/// Compares a copy with its checksums, and calls `done` every second in which some were.
+fn compare(
+    target: &Path,
+    threads: usize,
+    done: &(dyn Fn() + Sync),
+) -> Result<Verified, StagingError> {
+    let (progress, over) = (VerifyProgress::default(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let telling = scope.spawn(|| {
+            let mut told = 0;
+            while !over.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_secs(1));
+                let compared = progress.done.load(Ordering::Relaxed);
+                if compared > told {
+                    told = compared;
+                    done();
+                }
+            }
+        });
+        let verified = verify(target, Thoroughness::Bytes, threads, &progress);
+        over.store(true, Ordering::Relaxed);
+        telling.thread().unpark();
+        Ok(verified?)
+    })
 }
 
 fn disk<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StagingError + 'a {

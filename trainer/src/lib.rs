@@ -16,7 +16,7 @@
 //! * [`metrics`]: accuracies from a confusion matrix.
 //! * [`run_dir`]: what a run leaves behind.
 //! * [`clock`]: where a rank is, and where its time goes.
-//! * [`injection`]: faults on demand, for tests.
+//! * [`faults`]: where a test's program lets something go wrong.
 //! * `last_words`: what a rank says when a signal ends it (feature `engine`).
 //! * `engine`: networks, teacher, optimiser, training loop: everything that touches libtorch
 //!   (feature `engine`).
@@ -27,7 +27,7 @@ pub mod corrupt;
 pub mod data_module;
 #[cfg(feature = "engine")]
 pub mod engine;
-pub mod injection;
+pub mod faults;
 #[cfg(feature = "engine")]
 pub mod last_words;
 pub mod long_tail;

@@ -43,13 +43,21 @@ pub struct HeartbeatCell {
     epoch: AtomicU64,
     step: AtomicU64,
     phase: AtomicU8,
+    done: AtomicU64,
     calls: Arc<CallLog>,
 }
 
 impl HeartbeatCell {
     /// Notes what the rank does now.
     pub fn enter(&self, phase: Phase) {
+        self.done.store(0, Ordering::Relaxed);
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Notes that a further part of what it does is done: a batch, a file. Where that takes long by nature, this is
+    /// what progress is seen by.
+    pub fn progress(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes how far training has come: the epoch, and optimiser steps finished since the run
@@ -78,6 +86,7 @@ impl HeartbeatCell {
             epoch: self.epoch.load(Ordering::Relaxed),
             step: self.step(),
             phase: Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))],
+            done: self.done.load(Ordering::Relaxed),
             calls: self.calls.status(),
         }
     }

@@ -20,6 +20,9 @@ pub enum FromRank {
         step: u64,
         /// What the rank is doing.
         phase: Phase,
+        /// How much of that is done: batches of an evaluation, files of a copy; 0 where nobody counts.
+        #[serde(default)]
+        done: u64,
         /// Its last call on each communicator; none where ranks do not talk to each other.
         #[serde(default)]
         calls: Vec<CallStatus>,
@@ -70,7 +73,7 @@ pub struct Hello {
 pub enum Phase {
     /// Opening data, building the network.
     Starting,
-    /// Copying the dataset to the host's own disk; steps are files then.
+    /// Copying the dataset to the host's own disk.
     Staging,
     /// Assembling a batch.
     Data,
@@ -86,6 +89,8 @@ pub enum Phase {
     Optimiser,
     /// Accuracy is measured.
     Evaluation,
+    /// What was measured is added up over ranks.
+    Counts,
     /// The ranks compare what they hold.
     Compare,
     /// A checkpoint is written.
@@ -96,7 +101,7 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, indexed by their number.
-    pub const ALL: [Phase; 12] = [
+    pub const ALL: [Phase; 13] = [
         Phase::Starting,
         Phase::Staging,
         Phase::Data,
@@ -106,6 +111,7 @@ impl Phase {
         Phase::AllReduce,
         Phase::Optimiser,
         Phase::Evaluation,
+        Phase::Counts,
         Phase::Compare,
         Phase::Checkpoint,
         Phase::Leaving,
@@ -124,6 +130,7 @@ impl fmt::Display for Phase {
             Phase::AllReduce => "summing gradients",
             Phase::Optimiser => "in the optimiser",
             Phase::Evaluation => "evaluating",
+            Phase::Counts => "adding up an evaluation",
             Phase::Compare => "comparing the ranks",
             Phase::Checkpoint => "writing a checkpoint",
             Phase::Leaving => "leaving",
@@ -210,6 +217,7 @@ mod tests {
                 epoch: 1,
                 step: 2,
                 phase: Phase::AllReduce,
+                done: 3,
                 calls: vec![CallStatus {
                     communicator: 1,
                     number: 7,

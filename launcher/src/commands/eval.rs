@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::trained::{open, placed, prepare_eval};
+use super::trained::{measure, open, placed};
 use crate::fault::Fault;
-use crate::ranks::answer::{self, Answer, not_understood};
+use crate::ranks::answer::{Answer, not_understood};
 use crate::report::table;
 use crate::terminal;
 use lcsl_run_dir::exit;
@@ -87,8 +87,7 @@ pub fn run(asked: &Eval) -> Result<u8, Fault> {
     if let Some(path) = &asked.predictions {
         rest.extend(["--predictions".into(), path.into()]);
     }
-    let command = prepare_eval(&config, &asked.run_dir, rest)?;
-    let answer = match answer::answer(&command)? {
+    let answer = match measure(&config, &asked.run_dir, rest)? {
         Answer::Printed(text) => text,
         Answer::Failed(code) => return Ok(code),
     };

@@ -10,10 +10,11 @@ use super::eval::Placement;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::allocation;
+use crate::ranks::answer::{self, Answer};
 use crate::ranks::command::{self, LaunchCommand};
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
-use crate::ranks::interface;
 use crate::ranks::programs::{SearchPaths, look};
+use crate::ranks::watched;
 use crate::surroundings;
 use crate::terminal;
 use lcsl_run_dir::{RunDir, exit, names};
@@ -94,20 +95,21 @@ fn flags(config: &RunConfig, run_dir: &Path, asked: &Placement) -> Vec<OsString>
     flags
 }
 
-/// The command of the ranks that measure a run; `rest` is what follows the run directory.
-pub(super) fn prepare_eval(
+/// What the ranks answer that measure a run; `rest` is what follows the run directory. One rank of this host says
+/// itself what is wrong; several wait for each other, and are watched.
+pub(super) fn measure(
     config: &RunConfig,
     run_dir: &Path,
     rest: Vec<OsString>,
-) -> Result<LaunchCommand, Fault> {
+) -> Result<Answer, Fault> {
     let (rank, libtorch) = look(&SearchPaths::here(), config.run.nproc).complete()?;
-    let inherited = Inherited::here();
-    let hosts = config.run.host_slots();
-    let interface =
-        if hosts.is_empty() { None } else { interface::choose(&config.run.interface, &hosts)? };
-    let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
-    let on = LaunchEnvironment { interface: interface.as_ref(), ..on };
-    Ok(command::eval(config, &on, run_dir, rest))
+    let command = |on: &LaunchEnvironment<'_>| command::eval(config, on, run_dir, rest);
+    if config.run.nproc == 1 && config.run.hosts.is_empty() {
+        let inherited = Inherited::here();
+        let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
+        return answer::answer(&command(&on));
+    }
+    watched::answer(config, (&rank, &libtorch), command)
 }
 
 /// The command of the one rank that exports a run; `rest` is what follows the run directory.

@@ -31,7 +31,8 @@ pub fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
         starting.stderr(Stdio::piped());
     }
     let mut ranks = starting.spawn().map_err(|error| cannot_start(command, &error))?;
-    let errors = ranks.stderr.take().map(|errors| thread::spawn(move || relay(errors)));
+    let errors = ranks.stderr.take();
+    let errors = errors.map(|errors| thread::spawn(move || keep(errors, terminal::show_line)));
     let output = ranks.wait_with_output().map_err(|error| cannot_start(command, &error))?;
     let kept = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
     leftovers::remove_session();
@@ -41,23 +42,43 @@ pub fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
     if let Some(fault) = mpirun_log::of_launch(&mpirun_log::read(&kept.printed), None) {
         return Err(fault);
     }
-    for message in kept.messages.iter().filter(|message| !says_only_that_a_rank_ended(message)) {
-        terminal::show_line(message);
-    }
+    kept.show_messages();
     code_of(command, output.status).map(Answer::Failed)
 }
 
 /// What was printed on standard error.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Kept {
+pub(super) struct Kept {
     /// All of it.
-    printed: String,
+    pub(super) printed: String,
+    /// Lines that are not mpirun's.
+    lines: Vec<String>,
     /// mpirun's own messages, which stand between two rules, and were not shown.
     messages: Vec<String>,
 }
 
-/// Shows what ranks print as it comes, and keeps what mpirun does: how it ended decides whether that is shown.
-fn relay(errors: impl Read) -> Kept {
+impl Kept {
+    /// What ranks have remarked, but for why they failed, and that they end with the others.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = &String> {
+        let is_fault = |line: &&String| {
+            ["error: ", "  hint: "].iter().any(|begin| line.starts_with(begin))
+                || line.ends_with("; this rank ends too")
+        };
+        self.lines.iter().filter(move |line| !is_fault(line))
+    }
+
+    /// Shows what mpirun has said, but for what a rank has explained.
+    pub(super) fn show_messages(&self) {
+        let says_more = |message: &&String| !says_only_that_a_rank_ended(message);
+        for message in self.messages.iter().filter(says_more) {
+            terminal::show_line(message);
+        }
+    }
+}
+
+/// Keeps what is printed, and shows what ranks print as it comes. How they end decides whether what mpirun says is
+/// shown.
+pub(super) fn keep(errors: impl Read, show: impl Fn(&str)) -> Kept {
     let mut kept = Kept::default();
     let mut message: Option<Vec<String>> = None;
     for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
@@ -72,7 +93,10 @@ fn relay(errors: impl Read) -> Kept {
                 lines.push(line);
                 message = Some(lines);
             }
-            (false, None) => terminal::show_line(&line),
+            (false, None) => {
+                show(&line);
+                kept.lines.push(line);
+            }
         }
     }
     kept.messages.extend(message.map(|lines| lines.join("\n"))); // cut off
@@ -121,7 +145,8 @@ fn to_run(command: &LaunchCommand) -> Command {
     running
 }
 
-fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
+/// The started program is not there, or cannot be run.
+pub(super) fn cannot_start(command: &LaunchCommand, error: &std::io::Error) -> Fault {
     Fault::usage(
         format!("cannot start {}: {error}", command.program.display()),
         "run `make build` again",
@@ -167,8 +192,9 @@ mod tests {
         let printed = format!(
             "error: no model\n{rule}\nPrimary job  terminated normally, but\n{rule}\n{rule}\nssh was lost\n{rule}\n"
         );
-        let kept = relay(printed.as_bytes());
+        let kept = keep(printed.as_bytes(), |_| ());
         assert_eq!(kept.printed, printed);
+        assert_eq!(kept.lines, ["error: no model"]);
         assert_eq!(kept.messages, ["Primary job  terminated normally, but", "ssh was lost"]);
         let shown: Vec<bool> =
             kept.messages.iter().map(|it| !says_only_that_a_rank_ended(it)).collect();

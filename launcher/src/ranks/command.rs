@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
 use lcsl_config::{HostSlots, RunConfig, host_list};
 
 use super::environment::{self, LaunchEnvironment, Variables};
@@ -27,8 +26,7 @@ pub struct LaunchCommand {
 /// The command for a training run: one rank is started directly, several through mpirun.
 pub fn train(config: &RunConfig, on: &LaunchEnvironment<'_>) -> LaunchCommand {
     let mut environment = environment::of_rank(config, on);
-    environment.push((ADDRESS_VARIABLE, on.control.into()));
-    environment.push((SECRET_VARIABLE, on.secret.into()));
+    environment.extend(environment::of_control(on));
     let arguments = vec!["train".into(), config.run.run_dir.clone().into()];
     ranks(config, on, arguments, environment)
 }
@@ -119,7 +117,9 @@ pub fn eval(
         [format!("--nproc={nproc}"), format!("--gpu={gpu}"), format!("--threads={threads}")];
     let mut arguments: Vec<OsString> = vec!["eval".into(), run_dir.into()];
     arguments.extend(rest.into_iter().chain(place.map(OsString::from)));
-    ranks(config, on, arguments, environment::of_rank(config, on))
+    let mut environment = environment::of_rank(config, on);
+    environment.extend(environment::of_control(on));
+    ranks(config, on, arguments, environment)
 }
 
 /// The command of the one rank that exports a run; `rest` is what follows the run directory.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use lcsl_collective::control::{ADDRESS_VARIABLE, SECRET_VARIABLE};
 use lcsl_collective::placement;
 use lcsl_config::{Devices, RunConfig};
 
@@ -140,6 +141,14 @@ pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variabl
     }
     environment.extend(of_libtorch(on));
     environment
+}
+
+/// Where a rank finds its launcher, and what it has to show there; nothing where it is not watched.
+pub(super) fn of_control(on: &LaunchEnvironment<'_>) -> Variables {
+    match on.control {
+        "" => Variables::new(),
+        control => vec![(ADDRESS_VARIABLE, control.into()), (SECRET_VARIABLE, on.secret.into())],
+    }
 }
 
 /// Where a rank finds libtorch.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lcsl_config::{Method, Origins, Protocol, RunConfig, host_list, to_toml};
 
+use super::answer::cannot_start;
 use crate::fault::Fault;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
@@ -131,12 +132,8 @@ impl WorkerGroup<'_> {
         interrupts: &mut Interrupts,
         secret: &str,
     ) -> Result<(End, bool), Fault> {
-        let listen = match (&self.interface, config.run.hosts.is_empty()) {
-            (_, true) => Listen::Here,
-            (Some(interface), false) => Listen::At(interface.address),
-            (None, false) => Listen::Everywhere,
-        };
-        let (control, heard) = server::listen(secret.to_owned(), listen)
+        let from = listen_from(config, self.interface.as_ref());
+        let (control, heard) = server::listen(secret.to_owned(), from)
             .await
             .map_err(|error| system_fault("listen for the ranks", &error))?;
         let command = self.command(config, &control, secret);
@@ -144,27 +141,21 @@ impl WorkerGroup<'_> {
         let (log, log_start) = open_log(&path)?;
         let length = |rank| fs::metadata(self.run_dir.at().log(rank)).map_or(0, |it| it.len());
         let begins: Vec<u64> = (0..config.run.nproc).map(length).collect();
-        let child = processes::start(&command, &log).map_err(|error| {
-            let what = format!("cannot start {}: {error}", command.program.display());
-            Fault::usage(what, "run `make build` again")
-        })?;
+        let child = log
+            .try_clone()
+            .and_then(|errors| processes::start(&command, log.into(), errors.into()))
+            .map_err(|error| cannot_start(&command, &error))?;
         let mut display = Display::new(words(config));
         let mut end = End { code: exit::DONE, fault: None };
         let mut announce = |verdict: &Verdict| {
             end = announce(verdict, self.run_dir.at(), (&path, log_start), &begins);
         };
         let mut at = Watch {
-            supervision: Supervision::new(
-                config.run.nproc,
-                env!("CARGO_PKG_VERSION"),
-                config.run.host_slots(),
-                Duration::from_secs(config.run.start_limit_seconds),
-                limits(config),
-            ),
+            supervision: supervision(config),
             child,
             heard,
             secret,
-            run_dir: &self.run_dir,
+            record: &mut |ranks| self.run_dir.write_ranks(ranks),
             display: &mut display,
             announce: &mut announce,
         };
@@ -233,25 +224,21 @@ fn announce(
         },
         Verdict::NeverStarted(end) => {
             let printed = printed(log, log_start);
-            of_hosts(&printed).unwrap_or_else(|| explain::launch(&printed, log, *end))
+            of_hosts(&printed).unwrap_or_else(|| explain::launch(&printed, Some(log), *end))
         }
         Verdict::StartTooSlow { what } => {
             let printed = printed(log, log_start);
-            of_hosts(&printed).unwrap_or_else(|| explain::slow_start(what, &printed, log))
+            of_hosts(&printed).unwrap_or_else(|| explain::slow_start(what, &printed, Some(log)))
         }
         Verdict::Failed { what, hint, rank, exit_code, is_certain } => {
-            let said = mpirun_log::read(&printed(log, log_start));
-            let of_host = mpirun_log::of_silent_death(&said).filter(|_| !is_certain);
-            let (what, hint) = match of_host {
-                Some((cause, remedy)) => (&format!("{cause}; {what}"), &Some(remedy.to_owned())),
-                None => (what, hint),
-            };
+            let printed = printed(log, log_start);
+            let (what, hint) = mpirun_log::explained(what, hint.as_deref(), *is_certain, &printed);
             // A rank that failed before it had a log said everything where mpirun does.
             let own = rank.map(|rank| run_dir.log(rank)).filter(|own| own.exists());
             let log = own.unwrap_or_else(|| log.to_owned());
             let begin = rank.and_then(|rank| begins.get(rank));
             let end = begin.map(|begin| ending(&log, *begin)).unwrap_or_default();
-            explain::rank_failure(what, hint.as_deref(), *exit_code, &end, &log)
+            explain::rank_failure(&what, hint, *exit_code, &end, Some(&log))
         }
     };
     terminal::show_fault(&fault);
@@ -284,6 +271,26 @@ fn printed(log: &Path, start: u64) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// From where the ranks of a configuration connect.
+pub(super) fn listen_from(config: &RunConfig, interface: Option<&Interface>) -> Listen {
+    match (interface, config.run.hosts.is_empty()) {
+        (_, true) => Listen::Here,
+        (Some(interface), false) => Listen::At(interface.address),
+        (None, false) => Listen::Everywhere,
+    }
+}
+
+/// What watches the ranks of a configuration.
+pub(super) fn supervision(config: &RunConfig) -> Supervision {
+    Supervision::new(
+        config.run.nproc,
+        env!("CARGO_PKG_VERSION"),
+        config.run.host_slots(),
+        Duration::from_secs(config.run.start_limit_seconds),
+        limits(config),
+    )
+}
+
 fn limits(config: &RunConfig) -> Limits {
     let run = &config.run;
     let [silence, hang, wait] =
@@ -292,7 +299,7 @@ fn limits(config: &RunConfig) -> Limits {
     Limits { silence, hang, wait }
 }
 
-fn words(config: &RunConfig) -> Words {
+pub(super) fn words(config: &RunConfig) -> Words {
     Words {
         measured: match config.train.protocol {
             Protocol::Honest => "validation",

@@ -14,3 +14,4 @@ pub mod libtorch;
 pub mod placed;
 pub mod programs;
 pub mod survivors;
+pub mod watched;

@@ -16,8 +16,8 @@ const LOADER: &[&str] =
 /// More lines than this are not repeated on the terminal.
 const LINES_MAX: usize = 8;
 
-/// Explains a launch of which no rank was ever heard. `printed` is the content of the file `log`.
-pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
+/// Explains a launch of which no rank was ever heard. `printed` is the content of the file `log`, where there is one.
+pub fn launch(printed: &str, log: Option<&Path>, end: ChildEnd) -> Fault {
     let loader = printed.lines().find(|line| LOADER.iter().any(|phrase| line.contains(phrase)));
     if let Some(line) = loader {
         return Fault::usage(
@@ -30,7 +30,7 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
         && let Some(out_of_memory) = OutOfMemory::said_in(printed)
     {
         let what = format!("no rank ever reached the launcher: {}, {out_of_memory}", describe(end));
-        let what = format!("{what}\n  log: {}", log.display());
+        let what = format!("{what}{}", log_line(log));
         return Fault {
             hint: Some(memory::HINT.to_owned()),
             ..Fault::new(what, exit::OUT_OF_MEMORY)
@@ -50,14 +50,20 @@ pub fn launch(printed: &str, log: &Path, end: ChildEnd) -> Fault {
         let lines = shown.join("\n    ");
         format!("no rank ever reached the launcher: {ended}, saying\n    {lines}")
     };
-    let hint = Some(format!("all that was printed is in {}", log.display()));
+    let hint = log.map(|log| format!("all that was printed is in {}", log.display()));
     Fault { hint, ..Fault::new(what, exit_code) }
 }
 
 /// The failure of a rank as the verdict has it. `end` is the end of its log, which says that memory was out where a
-/// library ended the rank over it.
-pub fn rank_failure(what: &str, hint: Option<&str>, exit_code: u8, end: &str, log: &Path) -> Fault {
-    let at = format!("\n  log: {}", log.display());
+/// library ended the rank over it; the fault names `log`, if there is one.
+pub fn rank_failure(
+    what: &str,
+    hint: Option<&str>,
+    exit_code: u8,
+    end: &str,
+    log: Option<&Path>,
+) -> Fault {
+    let at = log_line(log);
     let died = what.contains("killed") || what.contains("no last word");
     match OutOfMemory::said_in(end).filter(|_| died && exit_code == exit::RANK_FAILED) {
         Some(out_of_memory) => Fault {
@@ -71,16 +77,20 @@ pub fn rank_failure(what: &str, hint: Option<&str>, exit_code: u8, end: &str, lo
 }
 
 /// Explains a start that took too long: `what` says who was missing.
-pub fn slow_start(what: &str, printed: &str, log: &Path) -> Fault {
+pub fn slow_start(what: &str, printed: &str, log: Option<&Path>) -> Fault {
     let shown = own_complaint(printed).unwrap_or_else(|| first_lines(printed));
     let said = if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n    ") };
     let hint = format!(
         "usual reasons are limits of the shell (ulimit -n, ulimit -v), a host that does not answer, and \
-         libtorch on a slow disk, for which run.start_limit_seconds can be raised; see {}",
-        log.display()
+         libtorch on a slow disk, for which run.start_limit_seconds can be raised{}",
+        log.map(|log| format!("; see {}", log.display())).unwrap_or_default()
     );
     let what = format!("{what}; the launched program printed\n    {said}");
     Fault { hint: Some(hint), ..Fault::new(what, exit::RANK_FAILED) }
+}
+
+fn log_line(log: Option<&Path>) -> String {
+    log.map(|log| format!("\n  log: {}", log.display())).unwrap_or_default()
 }
 
 /// The lines that a rank printed about itself: `error: …` and the remedy below it. Several ranks
@@ -107,7 +117,7 @@ mod tests {
     use super::*;
 
     fn explained(printed: &str, end: ChildEnd) -> (String, u8) {
-        let fault = launch(printed, Path::new("runs/a/logs/mpirun.log"), end);
+        let fault = launch(printed, Some(Path::new("runs/a/logs/mpirun.log")), end);
         (fault.to_string(), fault.exit_code)
     }
 

@@ -47,6 +47,8 @@ pub(super) struct RankStatus {
     pub(super) step: u64,
     /// What it was doing then.
     pub(super) phase: Option<Phase>,
+    /// How much of that was done.
+    pub(super) done: u64,
     /// Its last call on each communicator.
     pub(super) calls: Vec<CallStatus>,
     /// What it said before it left.

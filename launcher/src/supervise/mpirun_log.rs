@@ -138,6 +138,20 @@ pub fn of_launch(said: &[Said], log: Option<&str>) -> Option<Fault> {
     Some(Fault { hint: Some(hint.to_owned()), ..Fault::new(what, exit::USAGE) })
 }
 
+/// The sentence on a failed rank and its remedy, or what mpirun has printed of hosts where that explains a silent
+/// death.
+pub fn explained<'a>(
+    what: &str,
+    hint: Option<&'a str>,
+    is_certain: bool,
+    printed: &str,
+) -> (String, Option<&'a str>) {
+    match of_silent_death(&read(printed)).filter(|_| !is_certain) {
+        Some((cause, remedy)) => (format!("{cause}; {what}"), Some(remedy)),
+        None => (what.to_owned(), hint),
+    }
+}
+
 /// Why a rank that said nothing is gone, where a host or a signal explains it.
 pub fn of_silent_death(said: &[Said]) -> Option<(String, &'static str)> {
     let hosts: Vec<&str> = said
@@ -147,8 +161,8 @@ pub fn of_silent_death(said: &[Said]) -> Option<(String, &'static str)> {
             _ => None,
         })
         .collect();
-    let hint = "see whether it is up and its network holds; --resume auto goes on from the newest checkpoint, on other \
-                hosts too";
+    let hint = "see whether it is up and its network holds; training goes on from the newest checkpoint with --resume \
+                auto, on other hosts too";
     match hosts.as_slice() {
         [] => {}
         [host] => {

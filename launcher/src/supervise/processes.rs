@@ -15,16 +15,15 @@ use super::facts::ChildEnd;
 use super::tether::tether;
 use crate::ranks::command::LaunchCommand;
 
-/// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with
-/// both its outputs going to `log`.
-pub fn start(command: &LaunchCommand, log: &File) -> io::Result<Child> {
+/// Starts a command in a process group of its own, so that Ctrl-C reaches the launcher alone, with these outputs.
+pub fn start(command: &LaunchCommand, output: Stdio, errors: Stdio) -> io::Result<Child> {
     let mut starting = Command::new(&command.program);
     starting
         .args(&command.arguments)
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log.try_clone()?)
+        .stdout(output)
+        .stderr(errors)
         .process_group(0);
     if command.through_mpirun {
         tether(&mut starting);

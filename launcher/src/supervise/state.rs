@@ -119,6 +119,8 @@ enum Stage {
 pub struct Supervision {
     facts: Facts,
     version: &'static str,
+    /// Whether ranks that are asked to stop save what they have.
+    saves: bool,
     asked_to_stop: bool,
     /// When the keyboard first interrupted.
     keyboard: Option<Duration>,
@@ -140,12 +142,19 @@ impl Supervision {
         Self {
             facts: Facts::of(ranks, hosts),
             version,
+            saves: true,
             asked_to_stop: false,
             keyboard: None,
             start: Start::new(start_limit),
             watchdog: Watchdog::new(ranks, limits),
             stage: Stage::Running,
         }
+    }
+
+    /// The same, of ranks that have nothing to save: a wish to stop ends them at once.
+    #[must_use]
+    pub fn without_saving(self) -> Self {
+        Self { saves: false, ..self }
     }
 
     /// Takes in what happened at `now` and says what to do about it, in order.
@@ -214,9 +223,10 @@ impl Supervision {
             FromRank::Hello(_) => {}
             // After the verdict it would only confuse how far a dying rank still came.
             _ if matches!(self.stage, Stage::Ending { .. } | Stage::Over) => {}
-            FromRank::Heartbeat { step, phase, calls, .. } => {
+            FromRank::Heartbeat { step, phase, done, calls, .. } => {
                 (status.step, status.phase, status.calls) = (step, Some(phase), calls);
-                self.watchdog.told(now, rank, (step, phase));
+                status.done = done;
+                self.watchdog.told(now, rank, (step, phase), done);
             }
             FromRank::Progress(progress) => actions.push(Action::ShowProgress(progress)),
             FromRank::Evaluation(score) => actions.push(Action::ShowEvaluation(score)),
@@ -250,7 +260,7 @@ impl Supervision {
         let from_keyboard = asking == Asking::Keyboard;
         let insists = from_keyboard && now >= *self.keyboard.get_or_insert(now) + INSISTENCE;
         match self.stage {
-            Stage::Running | Stage::Settling { .. } if insists => {
+            Stage::Running | Stage::Settling { .. } if insists || !self.saves => {
                 actions.extend([Action::Decided(Verdict::Abandoned), Action::Kill]);
                 self.stage = Stage::Ending { kill_at: None, give_up_at: now + BURIAL };
             }

@@ -254,8 +254,11 @@ pub(super) fn place(status: &RankStatus) -> String {
         Some(Phase::Staging) => {
             format!(
                 " while copying the dataset to its host's own disk ({} files done)",
-                status.step
+                status.done
             )
+        }
+        Some(Phase::Evaluation) if status.done > 0 => {
+            format!(" at step {} while evaluating ({} batches done)", status.step, status.done)
         }
         Some(phase) => format!(" at step {} while {phase}", status.step),
     }

@@ -16,7 +16,7 @@ use super::server::{Caller, Heard};
 use super::state::{Action, Event, Supervision};
 use super::verdict::Verdict;
 use crate::fault::Fault;
-use crate::run_dir::LockedRunDir;
+use lcsl_run_dir::RankRecord;
 
 /// A run at work.
 pub struct Watch<'a> {
@@ -28,8 +28,8 @@ pub struct Watch<'a> {
     pub heard: mpsc::Receiver<Heard>,
     /// The run's secret.
     pub secret: &'a str,
-    /// Where `ranks.json` belongs.
-    pub run_dir: &'a LockedRunDir,
+    /// Writes down where the ranks are, once all have come.
+    pub record: &'a mut dyn FnMut(&[RankRecord]) -> Result<(), Fault>,
     /// Where progress is shown.
     pub display: &'a mut Display,
     /// Says how the run ended, as soon as that is settled; some processes may still have to be
@@ -81,7 +81,7 @@ async fn attend(
                 Action::ShowProgress(progress) => at.display.progress(now, &progress),
                 Action::ShowEvaluation(score) => at.display.evaluation(&score),
                 Action::Say(text) => at.display.line(&text),
-                Action::RecordRanks(ranks) => at.run_dir.write_ranks(&ranks)?,
+                Action::RecordRanks(ranks) => (at.record)(&ranks)?,
                 Action::AskToStop { rank } => {
                     if let Some(caller) = callers.get_mut(&rank) {
                         caller.tell(ToRank::Stop).await;

@@ -59,6 +59,9 @@ struct Progress {
     heard: Duration,
     at: (u64, Phase),
     since: Duration,
+    /// How much of that phase's work is done, and since when.
+    done: u64,
+    moved: Duration,
     /// Whether it has made a step in this attempt: each part of a step was done before, then.
     stepped: bool,
     warned: bool,
@@ -78,7 +81,15 @@ impl Watchdog {
     /// Of so many ranks.
     pub(super) fn new(ranks: usize, limits: Limits) -> Self {
         let (zero, at) = (Duration::ZERO, (0, Phase::Starting));
-        let nothing = Progress { heard: zero, at, since: zero, stepped: false, warned: false };
+        let nothing = Progress {
+            heard: zero,
+            at,
+            since: zero,
+            done: 0,
+            moved: zero,
+            stepped: false,
+            warned: false,
+        };
         Self { limits, ranks: vec![nothing; ranks], durations: Default::default(), looked: zero }
     }
 
@@ -86,7 +97,7 @@ impl Watchdog {
     pub(super) fn begin(&mut self, now: Duration) {
         self.looked = now;
         for rank in &mut self.ranks {
-            (rank.heard, rank.since) = (now, now);
+            (rank.heard, rank.since, rank.moved) = (now, now, now);
         }
     }
 
@@ -95,9 +106,13 @@ impl Watchdog {
         self.ranks[rank].heard = now;
     }
 
-    /// A rank has told where it is.
-    pub(super) fn told(&mut self, now: Duration, rank: usize, at: (u64, Phase)) {
+    /// A rank has told where it is, and how much of what it does there is done.
+    pub(super) fn told(&mut self, now: Duration, rank: usize, at: (u64, Phase), done: u64) {
         let progress = &mut self.ranks[rank];
+        if (progress.at, progress.done) == (at, done) {
+            return;
+        }
+        (progress.done, progress.moved, progress.warned) = (done, now, false);
         if progress.at == at {
             return;
         }
@@ -108,7 +123,7 @@ impl Watchdog {
         }
         let is_before = matches!(progress.at.1, Phase::Starting | Phase::Staging);
         progress.stepped |= at.0 > progress.at.0 && !is_before;
-        (progress.at, progress.since, progress.warned) = (at, now, false);
+        (progress.at, progress.since) = (at, now);
     }
 
     /// When to look again.
@@ -134,8 +149,8 @@ impl Watchdog {
             at_work.iter().partition(|rank| is_collective(self.ranks[**rank].at.1));
         // Who waits for others is judged only when there are no others.
         let judged = if working.is_empty() { &waiting } else { &working };
-        let slowest = judged.iter().copied().min_by_key(|rank| self.ranks[*rank].since)?;
-        let stays = now.saturating_sub(self.ranks[slowest].since);
+        let slowest = judged.iter().copied().min_by_key(|rank| self.ranks[*rank].moved)?;
+        let stays = now.saturating_sub(self.ranks[slowest].moved);
         let (warning, end) = self.deadlines(slowest);
         if end.is_some_and(|end| stays >= end) {
             let verdict = if working.is_empty() && at_work.len() > 1 {
@@ -224,7 +239,7 @@ impl Watchdog {
 
 /// Whether a rank in this phase waits until the others are there too.
 fn is_collective(phase: Phase) -> bool {
-    matches!(phase, Phase::Gather | Phase::AllReduce | Phase::Compare)
+    matches!(phase, Phase::Gather | Phase::AllReduce | Phase::Counts | Phase::Compare)
 }
 
 /// Whether every step has this phase.

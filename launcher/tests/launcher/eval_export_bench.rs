@@ -46,6 +46,25 @@ fn a_run_is_measured_elsewhere_than_it_was_trained() {
     there.ended(0).said(" --nproc=1 --gpu=cpu --threads=3\n");
 }
 
+/// Several ranks are watched: one that fails is named, and says nothing itself.
+#[test]
+fn several_ranks_that_measure_are_watched() {
+    let stage = trained();
+    let flags = ["eval", "runs/a", "--nproc=2", "--threads=1", "--json"];
+    let outcome = stage.outcome(stage.lcsl(&flags));
+    outcome.ended(0).said("rank got: eval runs/a --split test --tta true --nproc=2 ");
+    let value: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(value["split"], "test");
+    let mut command = stage.lcsl(&flags);
+    command.env("EVAL_CODE", "3");
+    let outcome = stage.outcome(command);
+    outcome
+        .ended(3)
+        .said(" on host h1 failed while starting: an image is missing\n  hint: mend it");
+    let value: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(value["error"]["exit_code"], 3, "a script hears it, too");
+}
+
 #[test]
 fn the_exit_code_of_a_rank_is_passed_on() {
     let stage = trained();

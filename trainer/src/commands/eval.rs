@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use lcsl_collective::control::Failure;
+use lcsl_collective::CollectiveError;
+use lcsl_collective::control::{Failure, FromRank};
 use lcsl_config::Devices;
 use lcsl_run_dir::RunDir;
-use lcsl_run_dir::exit::{BUG, RANK_FAILED, USAGE};
+use lcsl_run_dir::exit::{BUG, DONE, RANK_FAILED, USAGE};
 use lcsl_trainer::engine::evaluation::eval::{self, EvalOptions, EvalSplit};
 use lcsl_trainer::engine::evaluation::evaluate::EvaluateError;
 use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
 use lcsl_trainer::engine::run::{build, failure};
+use lcsl_trainer::last_words;
 
-use super::refusal::{fail, refuse};
+use super::control::under_control;
+use super::refusal::{fail, refuse, refuse_start};
 use super::start::{agree_to_begin, join_world, read};
 
 /// Arguments of `lcsl-rank eval`.
@@ -70,30 +73,57 @@ pub(crate) fn run(asked: Eval) -> ExitCode {
     config.run.gpu = asked.gpu.unwrap_or(config.run.gpu);
     config.run.threads = asked.threads.unwrap_or(config.run.threads);
     build::set_up_libtorch(config.run.threads);
-    let (mut world, local_rank) = match join_world(&config) {
+    let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
-        Err(error) => return refuse(&error, error.hint().map(str::to_owned), USAGE),
+        Err(error) => return refuse_start(&error, error.hint().map(str::to_owned), USAGE),
     };
-    let opened = build::device(&config, local_rank)
+    let device = build::device(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
+    let (mut world, control) = match under_control(world, name) {
+        Ok(joined) => joined,
+        Err(error) => return refuse(&error, None, RANK_FAILED),
+    };
+    let opened = device
         .map_err(|error| failure::of_training(&error))
         .and_then(|device| eval::open(run_dir, &config, device).map_err(|error| failed(&error)));
     let measured =
         agree_to_begin(world.as_mut(), opened, |opened| opened.data_module(), &mut |_| ())
             .and_then(|opened| {
-                opened.measure(world.as_mut(), &config, options).map_err(|error| failed(&error))
+                let heartbeat = control.heartbeat();
+                let measured = opened.measure(world.as_mut(), &config, options, heartbeat);
+                measured.map_err(|error| failed(&error))
+            })
+            .and_then(|figures| {
+                serde_json::to_string_pretty(&figures).map_err(|error| bug(&error))
             });
-    let shown = match measured.map(|figures| serde_json::to_string_pretty(&figures)) {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) => return refuse(&error, None, BUG),
-        Err(failure) => return fail(&failure),
-    };
-    if world.rank() == 0 {
-        println!("{shown}");
+    let answered = measured.and_then(|text| {
+        if world.rank() == 0 {
+            println!("{text}");
+        }
+        world.leave().map_err(|error| lost(&error))
+    });
+    last_words::no_more();
+    match answered {
+        Ok(()) => {
+            control.close(&FromRank::Finished { exit_code: DONE.into() });
+            ExitCode::SUCCESS
+        }
+        // The launcher says it, with the name of this rank.
+        Err(failure) if control.descriptor().is_some() => {
+            let code = failure.exit_code as u8;
+            control.close(&FromRank::Failed(failure));
+            ExitCode::from(code)
+        }
+        Err(failure) => fail(&failure),
     }
-    match world.leave() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&error, None, RANK_FAILED),
-    }
+}
+
+fn bug(error: &serde_json::Error) -> Failure {
+    Failure { what: error.to_string(), hint: None, exit_code: BUG.into(), bystander: false }
+}
+
+fn lost(error: &CollectiveError) -> Failure {
+    Failure { what: error.to_string(), hint: None, exit_code: RANK_FAILED.into(), bystander: true }
 }
 
 fn failed(error: &SavedModelError) -> Failure {

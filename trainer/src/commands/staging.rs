@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lcsl_collective::Communicator;
@@ -37,7 +36,6 @@ pub(super) fn stage(
     // The others of a host wait for its first rank, as in any collective.
     control.heartbeat().enter(Phase::Compare);
     let agreed = all_can(world, staged.as_ref().err().cloned(), &mut |_| ());
-    control.heartbeat().advance(0, 0);
     control.heartbeat().enter(Phase::Starting);
     agreed?;
     if let Some(root) = staged? {
@@ -69,13 +67,8 @@ fn copy(config: &RunConfig, root: &Path, rank: usize, control: &Control) -> Resu
     let (files, bytes) = staging.missing();
     durable::require_room(&target, bytes, "copy the dataset to")
         .map_err(|error| failure::of_training(&TrainError::Disk(error)))?;
-    let done = AtomicU64::new(0);
-    let count = || {
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        control.heartbeat().advance(0, done);
-    };
     staging
-        .finish(config.data.loader_threads, &count)
+        .finish(config.data.loader_threads, &|| control.heartbeat().progress())
         .map_err(|error| failure::of_staging(&error))?;
     if files > 0 {
         let (mib, seconds) = (bytes.div_ceil(1 << 20), began.elapsed().as_secs_f64());

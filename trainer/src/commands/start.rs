@@ -13,7 +13,6 @@ use lcsl_run_dir::exit::{BAD_DATA, RANK_FAILED, USAGE};
 use lcsl_trainer::data_module::DataModule;
 use lcsl_trainer::engine::cuda;
 use lcsl_trainer::engine::run::build;
-use lcsl_trainer::injection::Injection;
 use lcsl_trainer::{preflight, readiness};
 
 use super::refusal::{WORLD_SIZE, refuse_start};
@@ -79,8 +78,7 @@ pub(super) fn all_can(
     obstacle: Option<Failure>,
     say: &mut dyn FnMut(String),
 ) -> Result<(), Failure> {
-    let clock_off =
-        Injection::from_environment().map_or(0, |it| it.clock_off_seconds(world.rank()));
+    let clock_off = (crate::FAULTS.clock_off_seconds)(world.rank());
     let found = readiness::compare(world, &host_name(), obstacle, clock_off)
         .map_err(|error| differs(&error))?;
     if let Some(failure) = found.failure {

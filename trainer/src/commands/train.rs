@@ -3,11 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use lcsl_collective::control::{ADDRESS_VARIABLE, Control, ControlError, FromRank, Parting};
-use lcsl_collective::{CollectiveError, Communicator, Traced};
+use lcsl_collective::CollectiveError;
+use lcsl_collective::control::FromRank;
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{DONE, RANK_FAILED, STOPPED, USAGE};
 use lcsl_trainer::data_module;
@@ -18,10 +17,10 @@ use lcsl_trainer::engine::run::train::Ending;
 use lcsl_trainer::last_words;
 use lcsl_trainer::run_dir::durable::{DiskContext, DiskError};
 
+use super::control::under_control;
 use super::refusal::{refuse, refuse_start};
 use super::staging::stage;
-use super::start::{agree_to_begin, hello, join_world, prepare};
-use crate::panics;
+use super::start::{agree_to_begin, join_world, prepare};
 
 /// Arguments of `lcsl-rank train`.
 #[derive(Args)]
@@ -30,10 +29,6 @@ pub(crate) struct Train {
     run_dir: PathBuf,
 }
 
-/// How long a rank outlives its launcher: enough for a checkpoint's rename, too short to be in
-/// anyone's way.
-const ORPHAN_GRACE: Duration = Duration::from_secs(5);
-
 /// Trains, and returns the exit code.
 pub(crate) fn run(asked: Train) -> ExitCode {
     let run_dir = &RunDir::at(asked.run_dir);
@@ -41,7 +36,7 @@ pub(crate) fn run(asked: Train) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let (mut world, local_rank) = match join_world(&config) {
+    let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
         Err(error) => return refuse_start(&error, hint_of_start(&error), USAGE),
     };
@@ -49,15 +44,10 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     // there is none is said afterwards, as any other failure.
     let device = build::device(&config, local_rank);
     let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
-    let control = match connect(world.as_ref(), name) {
-        Ok(control) => control,
+    let (mut world, control) = match under_control(world, name) {
+        Ok(joined) => joined,
         Err(error) => return refuse(&error, None, RANK_FAILED),
     };
-    if config.run.nproc > 1 {
-        world = Box::new(Traced::new(world, control.heartbeat().calls()));
-    }
-    panics::report_to(control.clone());
-    last_words::prepare(&control);
     let begun = log_to_file(run_dir, world.rank())
         .map_err(TrainError::from)
         .and(device)
@@ -79,6 +69,7 @@ pub(crate) fn run(asked: Train) -> ExitCode {
                 .map_err(|error| failure::of_training(&error))
         })
         .and_then(|mut run| {
+            run.faults = crate::FAULTS;
             let ended = run.train().and_then(|ending| {
                 if ending == Ending::Stopped {
                     // Said before the ranks part, which they cannot do any more where a scheduler has already ended
@@ -123,23 +114,4 @@ fn log_to_file(run_dir: &RunDir, rank: usize) -> Result<(), DiskError> {
     let redirected =
         rustix::stdio::dup2_stdout(&log).and_then(|()| rustix::stdio::dup2_stderr(&log));
     redirected.map_err(std::io::Error::from).or_disk("print to", &path)
-}
-
-/// The connection to the launcher that started this rank, or its absence.
-fn connect(world: &dyn Communicator, device: String) -> Result<Control, ControlError> {
-    let Ok(address) = std::env::var(ADDRESS_VARIABLE) else {
-        return Ok(Control::absent());
-    };
-    let hello = hello(world.rank(), world.world_size(), device);
-    let parted = |why| {
-        if why == Parting::Lost {
-            // Said at once: MPI ends a rank that has lost its mpirun, too, and sooner.
-            tracing::error!("the launcher has gone; this rank ends too");
-            std::thread::sleep(ORPHAN_GRACE);
-        } else {
-            tracing::error!("the launcher says that the run has failed; this rank ends too");
-        }
-        last_words::leave(RANK_FAILED);
-    };
-    Control::connect(&address, hello, parted)
 }

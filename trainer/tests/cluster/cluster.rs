@@ -148,15 +148,34 @@ impl Training {
     pub(crate) fn ends_after(mut self, act: impl FnOnce(&Self)) -> Ended {
         let began = Instant::now();
         act(&self);
-        let code = self.child.wait().unwrap().code();
+        let (code, named) = self.watched(began);
         let took = began.elapsed();
         // bench/cluster_faults.sh gathers them.
         if let Some(list) = std::env::var_os("LCSL_FAULTS") {
             let name = self.run_dir.file_name().unwrap().to_string_lossy();
             let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-            writeln!(list, "took {name} {:.2}", took.as_secs_f64()).unwrap();
+            let named = named.unwrap_or(took).as_secs_f64();
+            writeln!(list, "took {name} {:.2} {named:.2}", took.as_secs_f64()).unwrap();
         }
         Ended { code, said: fs::read_to_string(&self.log).unwrap(), took }
+    }
+}
+
+impl Training {
+    /// How the launcher ends, and how long after `began` it had said why.
+    fn watched(&mut self, began: Instant) -> (Option<i32>, Option<Duration>) {
+        let mut named = None;
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            let is_said = || fs::read_to_string(&self.log).unwrap().contains("error: ");
+            if named.is_none() && is_said() {
+                named = Some(began.elapsed());
+            }
+            if let Some(status) = ended {
+                return (status.code(), named);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

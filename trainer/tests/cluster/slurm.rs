@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a_job_whose_node_loses_power_goes_on", a_job_whose_node_loses_power_goes_on),
     ("the_tasks_of_an_array_train_each_their_own", the_tasks_of_an_array_train_each_their_own),
     ("each_host_keeps_the_gpus_that_it_was_granted", each_host_keeps_its_gpus),
+    ("ranks_can_be_started_by_srun", ranks_can_be_started_by_srun),
     ("what_slurm_refuses_is_said_in_its_words", what_slurm_refuses_is_said_in_its_words),
 ];
 
@@ -194,4 +195,23 @@ fn what_slurm_refuses_is_said_in_its_words(cluster: &Cluster) {
     let output = cluster.lcsl_submit("--nodes=2 --time=1");
     assert_eq!(output.status.code(), Some(2));
     assert!(lcsl::stderr(&output).contains("leaves nothing to train in"));
+}
+
+/// Story: where a site allows srun alone, nothing wrote the configuration without starting ranks.
+fn ranks_can_be_started_by_srun(cluster: &Cluster) {
+    let train = |more: &[&str]| {
+        let words = ["lcsl", "train", "--run_dir=by_srun", "--nproc=2", "--max_steps=4"];
+        let words = [&words[..], more].concat();
+        let words: Vec<&str> = words.into_iter().chain(LONG.split_whitespace()).collect();
+        let output = cluster.on("h1", &words).output().unwrap();
+        assert!(output.status.success(), "{}", lcsl::stderr(&output));
+        lcsl::stderr(&output)
+    };
+    let said = train(&["--write_config"]);
+    assert!(said.contains("note: by_srun is ready for 2 of `lcsl-rank train by_srun`"), "{said}");
+    let srun = ["srun", "--mpi=pmix", "-K1", "-N2", "-n2", "lcsl-rank", "train", "by_srun"];
+    let output = cluster.on("h1", &srun).output().unwrap();
+    assert!(output.status.success(), "{}", lcsl::stderr(&output));
+    assert_eq!(result(&cluster.runs().join("by_srun"))["steps"], 4);
+    assert!(train(&["--resume=auto"]).contains("already finished"));
 }

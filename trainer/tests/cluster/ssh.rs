@@ -1,10 +1,13 @@
 //! Two hosts over ssh, without a scheduler.
 
+use std::env;
 use std::fs;
+use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use crate::Test;
-use crate::cluster::{Cluster, Ended, LONG, result, signal};
+use crate::cluster::{Cluster, Ended, LONG, result, signal, wait_for};
 use crate::lcsl;
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
@@ -23,6 +26,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a_daemon_of_mpi_that_is_asked_to_end_lets_the_run_save", a_daemon_that_is_asked_to_end),
     ("a_launcher_that_is_killed_leaves_nobody", a_launcher_that_is_killed_leaves_nobody),
     ("a_launcher_that_is_asked_to_stop_saves", a_launcher_that_is_asked_to_stop_saves),
+    ("a_rank_that_is_stopped_while_measuring_is_named", a_rank_that_is_stopped_while_measuring),
 ];
 
 const BOTH: &str = "--hosts=h1:1,h2:1";
@@ -105,7 +109,9 @@ fn everything_in_the_way_is_said_at_once(cluster: &Cluster) {
 
 fn a_clock_that_is_off_is_named(cluster: &Cluster) {
     let flags: Vec<&str> = LONG.split_whitespace().chain(["--max_steps=3"]).collect();
-    let (code, said) = said_by_both(cluster, &["LCSL_INJECT=clock:0:3600"], "clock", &flags);
+    let path = format!("PATH={}:{}", lcsl::faulty_programs().display(), env::var("PATH").unwrap());
+    let before = [path.as_str(), "LCSL_INJECT=clock:0:3600"];
+    let (code, said) = said_by_both(cluster, &before, "clock", &flags);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the clock of host h2 is 3600 s behind that of h1: "), "{said}");
 }
@@ -245,4 +251,28 @@ fn a_launcher_that_is_asked_to_stop_saves(cluster: &Cluster) {
     let place = run_dir.file_name().unwrap().to_str().unwrap();
     let again = cluster.training(place, &format!("{BOTH} --resume=auto --max_steps=1"));
     assert_eq!(again.ends_after(|_| ()).code, Some(2), "max_steps was not asked for before");
+}
+
+/// Story: `lcsl eval` waited for a stopped rank for ever.
+fn a_rank_that_is_stopped_while_measuring(cluster: &Cluster) {
+    let many = format!("{BOTH} --set=data.synthetic_test_per_class=20000");
+    let training = cluster.training("measured", &many).under_way();
+    let ended = training.ends_after(|training| signal("TERM", &training.launcher()));
+    assert_eq!(ended.code, Some(75), "{}", ended.said);
+    let words = ["lcsl", "eval", "measured", "--json", "--hosts=h1:1,h2:1"];
+    let piped = || Stdio::piped();
+    let measuring = cluster.on("h1", &words).stdout(piped()).stderr(piped()).spawn().unwrap();
+    wait_for("the rank on h2", Duration::from_secs(60), || {
+        let connections =
+            cluster.on("h2", &["ss", "-tnpH", "state", "established"]).output().unwrap();
+        lcsl::stdout(&connections).contains("lcsl-rank")
+    });
+    thread::sleep(Duration::from_secs(2)); // it opens the run, and measures for some seconds
+    signal_on_h2(cluster, "STOP");
+    let output = measuring.wait_with_output().unwrap();
+    let said = lcsl::stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("error: rank 1 on host h2 (process "), "{said}");
+    assert!(said.contains("has not been heard of for 12 s"), "{said}");
+    Cluster::assert_nothing_is_left();
 }

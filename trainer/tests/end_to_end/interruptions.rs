@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lcsl::{SMALL, json, program, stderr, train};
+use crate::lcsl::{SMALL, faulty_programs, json, program, stderr, train};
 
 /// More epochs than anyone waits for.
 const ENDLESS: [&str; 2] = ["--nproc=2", "--epochs=10000"];
@@ -151,7 +151,7 @@ fn a_rank_that_panics_or_exits_is_named_and_nobody_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let run_dir = folder.path().join("run");
         let place = format!("--run_dir={}", run_dir.display());
-        let output = Command::new(program())
+        let output = Command::new(faulty_programs().join("lcsl"))
             .args(["train", &place])
             .args(SMALL)
             .args(ENDLESS)

@@ -38,6 +38,21 @@ pub(crate) fn program() -> PathBuf {
     program
 }
 
+/// A folder with the launcher, and ranks that let go wrong what `LCSL_INJECT` asks for: `examples/faulty-rank.rs`.
+pub(crate) fn faulty_programs() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faulty");
+    let _ = std::fs::create_dir_all(&folder);
+    let built = program();
+    let rank = built.with_file_name("examples").join("faulty-rank");
+    for (from, name) in [(&built, "lcsl"), (&rank, "lcsl-rank")] {
+        let place = folder.join(name);
+        let _ = std::fs::remove_file(&place); // of another build
+        std::fs::hard_link(from, &place)
+            .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+    folder
+}
+
 pub(crate) fn lcsl(arguments: &[&str]) -> Output {
     Command::new(program()).args(arguments).output().unwrap()
 }

@@ -44,7 +44,7 @@ impl Scene {
             for &(rank, step, phase) in told {
                 (self.facts.ranks[rank].step, self.facts.ranks[rank].phase) = (step, Some(phase));
                 self.watchdog.heard(now, rank);
-                self.watchdog.told(now, rank, (step, phase));
+                self.watchdog.told(now, rank, (step, phase), self.facts.ranks[rank].done);
             }
             let finding = self.watchdog.look(now, &self.facts);
             found.extend(finding.map(|finding| (self.second, finding)));
@@ -123,6 +123,23 @@ fn what_is_done_for_the_first_time_and_what_takes_long_by_nature_has_more_time()
         let times: Vec<u64> = found.iter().map(|(at, _)| at - 1).collect();
         assert_eq!(times, [100, 600], "{phase}");
     }
+}
+
+/// Story: measuring 50,000 large images on a CPU takes an hour. The run was ended after ten minutes, a rank that had
+/// finished its share and waited for the others first.
+#[test]
+fn an_evaluation_takes_as_long_as_its_batches_come() {
+    let mut scene = Scene::of(2);
+    scene.work(2);
+    for batch in 0..60 {
+        scene.facts.ranks[1].done = batch;
+        assert_eq!(scene.pass(60, &[(0, 4, Phase::Counts), (1, 4, Phase::Evaluation)]), []);
+    }
+    let found = scene.pass(700, &[(0, 4, Phase::Counts), (1, 4, Phase::Evaluation)]);
+    assert_eq!(
+        said(&found.last().unwrap().1),
+        "rank 1 on host h1 makes no progress since 600 s at step 4 while evaluating (59 batches done)"
+    );
 }
 
 #[test]

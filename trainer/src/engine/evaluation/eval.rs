@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use lcsl_collective::Communicator;
+use lcsl_collective::control::HeartbeatCell;
 use lcsl_config::RunConfig;
 use lcsl_run_dir::result::Evaluated;
 use tch::Device;
@@ -76,11 +77,13 @@ impl OpenedRun {
     }
 
     /// Measures the model again; the figures are the same at any world size. Collective; rank 0 writes the predictions.
+    /// Batches that are done are told through `heartbeat`.
     pub fn measure(
         self,
         world: &mut dyn Communicator,
         config: &RunConfig,
         options: EvalOptions<'_>,
+        heartbeat: &HeartbeatCell,
     ) -> Result<Evaluated, SavedModelError> {
         let Self { mut network, data_module, admitted, tau, device } = self;
         let tau = options.tau.unwrap_or(tau);
@@ -96,7 +99,7 @@ impl OpenedRun {
             EvalSplit::Validation => eval_sets.selection(&data_module),
         };
         let mirrored = options.mirrored;
-        let measured = evaluate(&network, world, EvalSet { mirrored, ..eval_set })?;
+        let measured = evaluate(&network, world, EvalSet { mirrored, ..eval_set }, heartbeat)?;
         if let Some(path) = options.predictions {
             let predictions = measured.all_predictions(world)?;
             if world.rank() == 0 {

@@ -1,5 +1,6 @@
 //! Measuring a model on held-out images, shared among all ranks.
 
+use lcsl_collective::control::{HeartbeatCell, Phase};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use lcsl_data::DataError;
 use lcsl_run_dir::result::Evaluated;
@@ -81,13 +82,15 @@ pub enum EvaluateError {
 }
 
 /// Measures `network`. Collective: every rank calls it with the same images and gets the sum over
-/// all.
+/// all. Batches that are done are told through `heartbeat`.
 pub fn evaluate(
     network: &Network,
     world: &mut dyn Communicator,
     eval_set: EvalSet<'_>,
+    heartbeat: &HeartbeatCell,
 ) -> Result<Measured, EvaluateError> {
-    let [measured] = evaluate_classifiers(network, world, eval_set, [network.classifier_weight()])?;
+    let classifiers = [network.classifier_weight()];
+    let [measured] = evaluate_classifiers(network, world, eval_set, heartbeat, classifiers)?;
     Ok(measured)
 }
 
@@ -97,6 +100,7 @@ pub fn evaluate_classifiers<const N: usize>(
     network: &Network,
     world: &mut dyn Communicator,
     eval_set: EvalSet<'_>,
+    heartbeat: &HeartbeatCell,
     classifiers: [&Tensor; N],
 ) -> Result<[Measured; N], EvaluateError> {
     let mut measured = [(); N].map(|()| Measured::default());
@@ -104,8 +108,10 @@ pub fn evaluate_classifiers<const N: usize>(
     let folded = Folded::of(network);
     let mut batches = EvalBatches::new(eval_set, rank, size);
     let mut corrupt = 0;
+    heartbeat.enter(Phase::Evaluation);
     while let Some(batch) = batches.next().map_err(Box::new)? {
         corrupt += batch.skipped;
+        heartbeat.progress();
         if batch.labels.is_empty() {
             continue;
         }
@@ -115,6 +121,8 @@ pub fn evaluate_classifiers<const N: usize>(
             measured.record(&batch, &logits);
         }
     }
+    // Who has looked at its images waits for the others here, however long they take.
+    heartbeat.enter(Phase::Counts);
     world.all_reduce_sum(Values::U64(std::slice::from_mut(&mut corrupt)))?;
     for part in &mut measured {
         part.sum_over_ranks(world)?;

@@ -1,6 +1,7 @@
 //! The figures of a run that has made all its steps.
 
 use lcsl_collective::Communicator;
+use lcsl_collective::control::HeartbeatCell;
 use lcsl_config::Protocol;
 
 use super::evaluate::{EvaluateError, Measured, evaluate_classifiers};
@@ -29,13 +30,15 @@ pub(crate) struct FinalFigures {
 /// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
 /// the classifier stays as trained. Collective.
 ///
-/// Each class had so many pseudo-labels `admitted`; `tau` is the exponent of the normalised classifier.
+/// Each class had so many pseudo-labels `admitted`; `tau` is the exponent of the normalised classifier; batches that
+/// are done are told through `heartbeat`.
 pub(crate) fn final_figures(
     network: &Network,
     world: &mut dyn Communicator,
     (eval_sets, data_module): (&EvalSets, &DataModule),
     (protocol, tau): (Protocol, f64),
     admitted: &[u64],
+    heartbeat: &HeartbeatCell,
 ) -> Result<FinalFigures, EvaluateError> {
     let counts = &data_module.train_counts;
     let normalised = tau_normalise(network.classifier_weight(), tau);
@@ -46,13 +49,15 @@ pub(crate) fn final_figures(
     if protocol == Protocol::Honest {
         let (validation, _) = eval_sets.selection(data_module);
         let validation = EvalSet { mirrored: eval_set.mirrored, ..validation };
-        let [plain, normalised] = evaluate_classifiers(network, world, validation, classifiers)?;
+        let [plain, normalised] =
+            evaluate_classifiers(network, world, validation, heartbeat, classifiers)?;
         let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
         normalised_is_better = score(&normalised) > score(&plain);
         corrupt_validation = plain.corrupt;
     }
 
-    let [plain, normalised] = evaluate_classifiers(network, world, eval_set, classifiers)?;
+    let [plain, normalised] =
+        evaluate_classifiers(network, world, eval_set, heartbeat, classifiers)?;
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
         accuracy: report::accuracy(&measured.confusion, counts),

@@ -33,7 +33,7 @@ use crate::engine::run::restored;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::{StepContext, Task};
 use crate::engine::step::teacher::Teacher;
-use crate::injection::Injection;
+use crate::faults::Faults;
 use crate::objective::Objective;
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
@@ -69,8 +69,8 @@ pub struct Run<'a> {
     pub corrupt: Vec<u64>,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,
-    /// A fault that a test has asked for.
-    pub injection: Option<Injection>,
+    /// What is to go wrong; nothing, but in a test.
+    pub faults: Faults,
     /// Where reports go.
     pub recorders: Recorders,
     /// Writes checkpoints.
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
             admission_digest: AdmissionDigest::default(),
-            injection: Injection::from_environment(),
+            faults: Faults::NONE,
             recorders: Recorders::default(),
             writer: CheckpointWriter::new(run_dir, config.checkpoint.keep_last),
             saved_at: Instant::now(),

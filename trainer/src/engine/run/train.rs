@@ -85,9 +85,7 @@ impl Run<'_> {
         let began = Instant::now();
         self.context.wants_checkpoint = self.minutes_are_over();
         let Position { epoch, step_in_epoch, step } = self.position;
-        if let Some(injection) = self.injection {
-            injection.strike(self.context.world.rank(), step);
-        }
+        (self.faults.before_step)(self.context.world.rank(), step);
         let rate = self.objective.learning_rate(epoch);
         let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan().steps() };
         let report = global_step(&mut self.context, &mut self.batches, index, rate)
@@ -133,7 +131,9 @@ impl Run<'_> {
         self.context.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
         let (eval_set, split) = self.eval_sets.selection(&self.data_module);
-        let measured = evaluate(&self.context.student, self.context.world.as_mut(), eval_set)
+        let StepContext { student, world, clock, .. } = &mut self.context;
+        let heartbeat = clock.control().heartbeat();
+        let measured = evaluate(student, world.as_mut(), eval_set, heartbeat)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
         let classes = self.data_module.class_names.len();
         let accuracy = measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
@@ -241,6 +241,7 @@ impl Run<'_> {
             (&self.eval_sets, &self.data_module),
             (self.config.train.protocol, self.config.evaluation.tau_norm),
             &self.context.ledger.total,
+            self.context.clock.control().heartbeat(),
         )
         .map_err(|source| TrainError::Evaluate { epoch, source })?;
         self.totals.seconds += began.elapsed().as_secs_f64();

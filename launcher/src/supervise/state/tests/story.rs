@@ -112,7 +112,7 @@ pub(super) fn hello(rank: usize, world_size: usize) -> Hello {
 }
 
 pub(super) fn beat(step: u64, phase: Phase) -> FromRank {
-    FromRank::Heartbeat { epoch: 0, step, phase, calls: Vec::new() }
+    FromRank::Heartbeat { epoch: 0, step, phase, done: 0, calls: Vec::new() }
 }
 
 pub(super) fn failed(what: &str, bystander: bool) -> FromRank {
