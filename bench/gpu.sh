@@ -115,6 +115,7 @@ step golden_float64 60 golden_step float64
 step golden_float32 60 env NVIDIA_TF32_OVERRIDE=0 golden_step float32
 step golden_tf32 60 env NVIDIA_TF32_OVERRIDE=1 golden_step float32
 step networks 40 engine networks
+step precision 40 engine precision
 step nccl 30 nccl
 step smoke 60 bash -c smoke
 step shards 30 bash -c shards

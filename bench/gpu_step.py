@@ -25,10 +25,10 @@ CASES = [("resnet32", 64), ("resnet32", 128), ("resnet34_cifar", 64), ("resnet34
 STEPS, ROUNDS = 30, 3
 
 
-def lcsl(model, batch_size):
+def lcsl(model, batch_size, precision):
     command = [
         "lcsl", "bench", "step", "--json", "--gpu=0", f"--model={model}", "--image_size=32",
-        f"--batch_size={batch_size}", f"--steps={STEPS}",
+        f"--batch_size={batch_size}", f"--steps={STEPS}", f"--precision={precision}",
     ]  # fmt: skip
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     return json.loads(output)["seconds_per_step"]
@@ -81,7 +81,9 @@ def measure(out):
             "lean bf16": OnCard(model, batch_size, lean=True, autocast=True),
             "lean compiled": OnCard(model, batch_size, lean=True, compiled=True),
         }
-        runs = {"lcsl": lambda: lcsl(model, batch_size)}
+        runs = {"lcsl": lambda: lcsl(model, batch_size, "fp32")}
+        runs["lcsl tf32"] = lambda: lcsl(model, batch_size, "tf32")
+        runs["lcsl bf16"] = lambda: lcsl(model, batch_size, "bf16")
         runs |= {name: peer.seconds for name, peer in peers.items()}
         seconds = {name: [] for name in runs}
         for _ in range(ROUNDS):

@@ -154,6 +154,7 @@ def main():
     published, lean = Peer(arguments, lean=False), Peer(arguments, lean=True)
     runs = {
         "lcsl fp32": lambda: ours(arguments, "fp32"),
+        "lcsl bf16": lambda: ours(arguments, "bf16"),
         "published": lambda: published.median(arguments.steps),
         "lean": lambda: lean.median(arguments.steps),
     }

@@ -5,7 +5,7 @@ mod published;
 
 use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
-use crate::run_config::{DatasetName, MixingName, RunConfig, SamplerName};
+use crate::run_config::{DatasetName, Devices, MixingName, Precision, RunConfig, SamplerName};
 
 /// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
 /// in n is mixed with itself.
@@ -43,6 +43,9 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
     }
     if written("data.stage") && !config.data.stage.is_empty() && !name.lies_in_shards() {
         notes.push(format!("stage is recorded only: {name} has no shards that could be copied"));
+    }
+    if config.train.precision == Precision::Tf32 && config.run.gpu == Devices::Cpu {
+        notes.push("tf32 is arithmetic of GPUs: on the CPU it is fp32".into());
     }
     if config.run.min_ranks > 0 && (config.run.max_restarts == 0 || config.run.hosts.is_empty()) {
         notes.push(

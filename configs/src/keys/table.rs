@@ -315,7 +315,8 @@ pub const KEYS: &[Key] = &[
         "train.precision",
         KeyKind::Choice(Precision::WORDS),
         "Arithmetic of the forward and backward passes",
-    ),
+    )
+    .flags(&["precision"]),
     Key::new("loss.focal_gamma", FROM_0, "Gamma of focal"),
     Key::new(
         "loss.class_balanced_beta",

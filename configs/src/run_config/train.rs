@@ -171,6 +171,11 @@ choice! {
     Precision {
         /// IEEE single precision throughout.
         Fp32 = "fp32",
+        /// The same, but a GPU rounds the factors of convolutions and matrix products to 10 bits of mantissa.
+        Tf32 = "tf32",
+        /// The backbone computes in bfloat16; master weights, normalisation's parameters and statistics, classifier,
+        /// loss and optimiser are in single precision.
+        Bf16 = "bf16",
     }
 }
 

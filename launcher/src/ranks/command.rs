@@ -272,6 +272,14 @@ mod tests {
         assert!(text.contains("mpirun -np 2 "), "{text}");
     }
 
+    #[test]
+    fn cublas_is_deterministic_where_the_run_is() {
+        let flags = ["--gpu=0", "--run_dir=r", "--deterministic"];
+        let text = shown(&flags, |_| ());
+        assert!(text.contains("\nCUBLAS_WORKSPACE_CONFIG=:4096:8\n"), "{text}");
+        assert!(!shown(&flags[..2], |_| ()).contains("CUBLAS"));
+    }
+
     /// Story: the launcher's own `CUDA_VISIBLE_DEVICES` was forced onto all hosts. Where Slurm had granted GPU 1 on
     /// the one and GPU 0 on the other, both got 1.
     #[test]

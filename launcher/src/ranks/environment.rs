@@ -130,6 +130,10 @@ pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variabl
     if config.run.threads > 1 && !on.inherited.has_wait_policy {
         environment.push((SPINS, "3000".into()));
     }
+    if config.run.deterministic && config.run.gpu != Devices::Cpu {
+        // With other workspaces cuBLAS adds in an order that changes from run to run.
+        environment.push(("CUBLAS_WORKSPACE_CONFIG", ":4096:8".into()));
+    }
     // What a scheduler has granted may have another number on every host, so there each rank looks for itself.
     let alone = config.run.hosts.is_empty();
     if let Devices::Gpus(ordinals) = &config.run.gpu

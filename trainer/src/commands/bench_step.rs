@@ -37,7 +37,7 @@ pub(crate) fn run(asked: &BenchStep) -> ExitCode {
         Ok(command) => command.config,
         Err(stop) => return refuse(&stop, None, USAGE),
     };
-    build::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(&config);
     let measured =
         join_world(&config).map_err(anyhow::Error::from).and_then(|(world, local_rank)| {
             let is_first = world.rank() == 0;

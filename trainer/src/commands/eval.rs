@@ -72,7 +72,7 @@ pub(crate) fn run(asked: Eval) -> ExitCode {
     config.run.nproc = asked.nproc;
     config.run.gpu = asked.gpu.unwrap_or(config.run.gpu);
     config.run.threads = asked.threads.unwrap_or(config.run.threads);
-    build::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(&config);
     let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
         Err(error) => return refuse_start(&error, error.hint().map(str::to_owned), USAGE),

@@ -20,7 +20,7 @@ use super::refusal::{WORLD_SIZE, refuse_start};
 /// Reads the configuration and sets libtorch up for it.
 pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
     let config = read(run_dir)?;
-    build::set_up_libtorch(config.run.threads);
+    build::set_up_libtorch(&config);
     Ok(config)
 }
 

@@ -6,6 +6,7 @@
 mod device;
 mod networks;
 mod overlap;
+mod precision;
 mod resume;
 mod sync_bn;
 #[cfg(feature = "winograd")]

@@ -65,6 +65,7 @@ const UNSAFE: &[&str] = &[
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
     "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
+    "trainer/src/engine/native/arithmetic.rs", // the shim beside libtorch is C++
     "trainer/src/engine/native/ffi.rs",     // the shim beside libtorch is C++
     "trainer/src/engine/native/gradients.rs", // the shim again
     "trainer/src/engine/native/memory.rs",  // and again

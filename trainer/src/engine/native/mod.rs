@@ -3,10 +3,12 @@
 //! * [`gradients`]: hooks of the backward pass, and the optimiser's loop.
 //! * [`normalisation`]: batch normalisation over all ranks.
 //! * [`keep_freed_memory`]: a setting of the allocator.
+//! * [`arithmetic`]: how exactly a GPU computes.
 //! * `winograd` (cargo feature): faster 3×3 convolutions on CPUs.
 //!
 //! Only these files call C++; `ffi` is how tensors and messages get there and back.
 
+pub mod arithmetic;
 mod ffi;
 pub mod gradients;
 mod memory;

@@ -3,6 +3,7 @@
 // No exception leaves this file: a function that can fail returns a message to be released with
 // `lcsl_release_message`, or null when all went well.
 
+#include <ATen/Context.h>
 #include <malloc.h>
 
 #include <cstdlib>
@@ -23,6 +24,25 @@ void lcsl_release_message(char* message) { std::free(message); }
 bool lcsl_keep_freed_memory() {
   // The largest values that glibc takes.
   return mallopt(M_MMAP_THRESHOLD, 32 << 20) != 0 && mallopt(M_TRIM_THRESHOLD, 1 << 30) != 0;
+}
+
+void lcsl_set_arithmetic(bool tf32, bool deterministic) {
+  auto& context = at::globalContext();
+  context.setAllowTF32CuDNN(tf32);
+  context.setAllowTF32CuBLAS(tf32);
+  context.setDeterministicCuDNN(deterministic);
+  context.setBenchmarkCuDNN(false);
+  // Where libtorch has no deterministic kernel, it says so in the log: better than to end the run.
+  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+  // New memory need not be filled: nobody reads it before it is written.
+  context.setDeterministicFillUninitializedMemory(false);
+}
+
+uint8_t lcsl_arithmetic() {
+  const auto& context = at::globalContext();
+  const bool tf32 = context.allowTF32CuDNN() || context.allowTF32CuBLAS();
+  const bool deterministic = context.deterministicCuDNN() && context.deterministicAlgorithms();
+  return uint8_t(tf32) | uint8_t(deterministic) << 1;
 }
 
 char* lcsl_hooks_new(const at::Tensor* const* leaves, const at::Tensor* const* slots, size_t count,

@@ -1,6 +1,6 @@
 //! Networks as a configuration describes them.
 
-use lcsl_config::{Head, RunConfig};
+use lcsl_config::{Head, Precision, RunConfig};
 use tch::{Device, Kind};
 
 use super::weights::{self, Role};
@@ -15,6 +15,9 @@ pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role:
     let architecture = zoo::architecture(config.model.name, classes as i64).with_head(head);
     let trains = role == Role::Student;
     let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
+    if config.train.precision == Precision::Bf16 {
+        network.compute_in(Kind::BFloat16);
+    }
     let initialisation = config.model.name.entry().initialisation(config.train.protocol);
     weights::initialise(&mut network, initialisation, config.run.seed, role);
     network

@@ -4,7 +4,7 @@
 //! into the convolution's weight, the shift becomes its bias, and bias, shortcut and `ReLU` are applied
 //! while a result is written (Jacob et al., CVPR 2018, section 3.2).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::backbones::Backbone;
 use super::backbones::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
@@ -18,6 +18,8 @@ pub struct Folded {
     stem: Layer,
     entrance: Stem,
     blocks: Vec<FoldedBlock>,
+    /// The type in which it computes, and that of the features.
+    kinds: [Kind; 2],
 }
 
 /// A convolution and its normalisation.
@@ -67,13 +69,15 @@ impl Folded {
             stem: layer(&net.stem),
             entrance: net.entrance,
             blocks: net.blocks.iter().map(block).collect(),
+            kinds: [network.compute, network.parameters.buffer.kind()],
         }
     }
 
     /// What the classifier sees (images × features) of images given as (N, H, W, C).
     pub fn features(&self, images: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let x = self.stem.apply(&images.permute([0, 3, 1, 2]), None, true);
+        let [compute, outside] = self.kinds;
+        let x = self.stem.apply(&images.to_kind(compute).permute([0, 3, 1, 2]), None, true);
         let mut x = entered(x, self.entrance);
         for FoldedBlock { body, skip } in &self.blocks {
             let skipped = match skip {
@@ -86,7 +90,7 @@ impl Folded {
                 x = layer.apply(&x, residual, true);
             }
         }
-        x.mean_dim([2_i64, 3].as_slice(), false, None)
+        x.mean_dim([2_i64, 3].as_slice(), false, outside)
     }
 }
 
@@ -96,7 +100,8 @@ impl Layer {
             (network.parameters.views(), network.running_statistics.views());
         let (scale, shift) = normalisation.folded(parameters, running_statistics);
         let weight = &parameters[convolution.weight] * scale.view([-1, 1, 1, 1]);
-        Self { convolution: convolution.clone(), weight: Weight::of(convolution, weight, shift) }
+        let weight = Weight::of(convolution, &weight, &shift, network.compute);
+        Self { convolution: convolution.clone(), weight }
     }
 
     /// (N, C, H, W) → (N, C′, H′, W′), then `residual` added where there is one, then `ReLU` if
@@ -116,21 +121,21 @@ impl Layer {
 }
 
 impl Weight {
-    /// Of a layer whose normalisation is already in `weight` and `bias`.
+    /// Of a layer whose normalisation is already in `weight` and `bias`, for images of this type.
     #[cfg_attr(not(feature = "winograd"), allow(unused_variables))] // libtorch takes every weight
-    fn of(convolution: &Convolution, weight: Tensor, bias: Tensor) -> Self {
+    fn of(convolution: &Convolution, weight: &Tensor, bias: &Tensor, compute: Kind) -> Self {
         #[cfg(feature = "winograd")]
-        if convolution.suits_winograd(&weight) {
-            return Self::Transformed(FoldedKernel::new(&weight, &bias));
+        if convolution.suits_winograd(weight, compute) {
+            return Self::Transformed(FoldedKernel::new(weight, bias));
         }
-        Self::Plain(weight, bias)
+        Self::Plain(weight.to_kind(compute), bias.to_kind(compute))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use lcsl_config::Initialisation;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};

@@ -56,6 +56,8 @@ pub struct Network {
     /// Slots of the parameters that move in training, neighbours in the flat buffer.
     trainable: Range<usize>,
     backbone: Backbone,
+    /// The type in which the backbone computes.
+    compute: Kind,
     head: Head,
     across: Arc<OnceLock<SyncBatchNorm>>,
 }
@@ -75,6 +77,7 @@ impl Network {
             num_batches_tracked: Tensor::from(0_i64),
             trainable,
             backbone,
+            compute: kind,
             head,
             across: slots.across,
         }
@@ -102,7 +105,14 @@ impl Network {
         let (kind, device) = (self.parameters.buffer.kind(), self.parameters.buffer.device());
         let mut copy = Self::zeros(&self.architecture, kind, device, false);
         copy.copy_from(self);
+        copy.compute = self.compute;
         copy
+    }
+
+    /// From now on the backbone computes in this type, and so do copies; parameters, statistics, features and logits
+    /// stay what they are.
+    pub fn compute_in(&mut self, kind: Kind) {
+        self.compute = kind;
     }
 
     /// Overwrites all state with that of a network of the same architecture.
@@ -161,7 +171,9 @@ impl Network {
     /// What the head sees (images × features) of images given as (N, H, W, C).
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
         let parameters = self.parameters.views();
-        self.backbone.features(images, parameters, self.running_statistics.views(), mode)
+        let (statistics, images) = (self.running_statistics.views(), images.to_kind(self.compute));
+        let features = self.backbone.features(&images, parameters, statistics, mode);
+        features.to_kind(self.parameters.buffer.kind())
     }
 
     /// Logits (images × classes) of features, with this weight (classes × features) in place of the

@@ -8,7 +8,7 @@ use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
-use lcsl_config::{Admission, Devices, Protocol, QuotaRate, RunConfig};
+use lcsl_config::{Admission, Devices, Precision, Protocol, QuotaRate, RunConfig};
 use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
@@ -22,7 +22,7 @@ use crate::engine::data::train_batches::DatasetBatches;
 use crate::engine::data::train_loader::{Decoding, TrainLoader};
 use crate::engine::gradients::overlapped::BucketSettings;
 use crate::engine::gradients::reducer::Reducer;
-use crate::engine::native;
+use crate::engine::native::{self, arithmetic::Arithmetic};
 use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
@@ -81,14 +81,17 @@ pub struct Run<'a> {
     pub(super) stall_seconds: f64,
 }
 
-/// Sets how many threads libtorch uses in this process, whose own default is all cores, and lets it
-/// keep the memory that it frees between two steps.
-pub fn set_up_libtorch(threads: usize) {
+/// Sets how many threads libtorch uses in this process, whose own default is all cores, lets it keep the memory that it
+/// frees between two steps, and says how exactly a GPU has to compute.
+pub fn set_up_libtorch(config: &RunConfig) {
     if !native::keep_freed_memory() {
         tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
     }
-    tch::set_num_threads(threads as i32);
+    tch::set_num_threads(config.run.threads as i32);
     tch::set_num_interop_threads(1);
+    // On a CPU this would cost something and change nothing: only GPUs have other algorithms.
+    let deterministic = config.run.deterministic && config.run.gpu != Devices::Cpu;
+    Arithmetic { tf32: config.train.precision == Precision::Tf32, deterministic }.set();
 }
 
 /// The device of a rank: its GPU among those that this process sees.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::engine::native::normalisation::SyncBatchNorm;
 #[cfg(feature = "winograd")]
@@ -93,21 +93,22 @@ impl Convolution {
 
     /// (N, C, H, W) → (N, C′, H′, W′).
     ///
-    /// Most layers are 3×3 in multiples of 16 channels: Winograd's method then halves the time.
+    /// Computes in the type of `x`. Most layers are 3×3 in multiples of 16 channels: in float32 on the CPU, Winograd's
+    /// method then halves the time.
     pub fn forward(&self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
         let weight = &parameters[self.weight];
         #[cfg(feature = "winograd")]
-        if self.suits_winograd(weight) {
+        if self.suits_winograd(weight, x.kind()) {
             return winograd::convolution(x, weight);
         }
-        self.direct(x, weight, None)
+        self.direct(x, &weight.to_kind(x.kind()), None)
     }
 
-    /// Whether there is a faster way for a weight like this one.
+    /// Whether there is a faster way for a weight like this one, and images of this type.
     #[cfg(feature = "winograd")]
-    pub(in crate::engine::network) fn suits_winograd(&self, weight: &Tensor) -> bool {
+    pub(in crate::engine::network) fn suits_winograd(&self, weight: &Tensor, images: Kind) -> bool {
         self.kernel.groups == 1
-            && winograd::suits(&weight.size(), self.kernel.stride, weight.kind(), weight.device())
+            && winograd::suits(&weight.size(), self.kernel.stride, images, weight.device())
     }
 
     /// libtorch's own convolution.
@@ -175,13 +176,14 @@ impl Normalisation {
     ) -> Tensor {
         if let (Mode::Train, Some(across)) = (mode, self.across.get()) {
             let (weight, bias) = (&parameters[self.weight], &parameters[self.bias]);
-            let made = across.batch_norm(x, weight, bias, EPSILON);
+            // The sums over ranks know one type.
+            let made = across.batch_norm(&x.to_kind(weight.kind()), weight, bias, EPSILON);
             let _guard = tch::no_grad_guard();
             for (running, new) in [(self.mean, made.mean), (self.variance, made.variance)] {
                 let mut running = running_statistics[running].shallow_clone();
                 let _ = running.lerp_(&new.to_kind(running.kind()), MOMENTUM);
             }
-            return made.result;
+            return made.result.to_kind(x.kind());
         }
         x.batch_norm(
             Some(&parameters[self.weight]),

@@ -146,6 +146,6 @@ impl ResNet {
         for block in &self.blocks {
             x = block.forward(&x, parameters, running_statistics, mode);
         }
-        x.mean_dim([2_i64, 3].as_slice(), false, None)
+        x.mean_dim([2_i64, 3].as_slice(), false, parameters[0].kind())
     }
 }

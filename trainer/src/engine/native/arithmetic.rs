@@ -1,0 +1,35 @@
+//! How libtorch computes on a GPU, where it may choose.
+
+#![allow(unsafe_code)] // the shim is C++
+
+unsafe extern "C" {
+    fn lcsl_set_arithmetic(tf32: bool, deterministic: bool);
+    fn lcsl_arithmetic() -> u8;
+}
+
+/// What libtorch may do on a GPU. On the CPU neither changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// Round the factors of convolutions and matrix products to 10 bits of mantissa. Left alone, libtorch does that in
+    /// convolutions.
+    pub tf32: bool,
+    /// Take only algorithms that give the same bits every time, in cuDNN and in libtorch's own kernels; where there is
+    /// none, libtorch warns.
+    pub deterministic: bool,
+}
+
+impl Arithmetic {
+    /// From now on, in the whole process.
+    pub fn set(self) {
+        // SAFETY: sets plain members of libtorch's global context; no other thread computes yet.
+        unsafe { lcsl_set_arithmetic(self.tf32, self.deterministic) }
+    }
+
+    /// What holds at present: TF32 where either convolutions or products may use it, deterministic where everything has
+    /// to be.
+    pub fn now() -> Self {
+        // SAFETY: reads plain members of libtorch's global context.
+        let bits = unsafe { lcsl_arithmetic() };
+        Self { tf32: bits & 1 != 0, deterministic: bits & 2 != 0 }
+    }
+}
