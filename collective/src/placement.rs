@@ -8,6 +8,8 @@
 //! Hosts may differ in how many GPUs they have, but two processes on one GPU would share its memory
 //! and its time, and NCCL refuses them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::communicator::{CollectiveError, Communicator};
@@ -70,14 +72,24 @@ pub struct RankPlacement {
     pub host: String,
     /// GPUs that this rank sees, or why it cannot use any.
     pub gpus: Result<usize, String>,
+    /// What names the one that it will use, wherever it is seen from; none where nobody knows.
+    pub uuid: Option<String>,
 }
 
-/// Compares ranks with GPUs on every host. Collective.
+/// Set where ranks may share a GPU all the same: for tests whose NCCL allows it.
+pub const SHARING_VARIABLE: &str = "LCSL_SHARED_GPUS";
+
+/// Compares ranks with GPUs on every host: enough of them, and none that two ranks would share, unless they
+/// `may_share`. Collective.
 ///
 /// # Errors
-/// [`CollectiveError::Unsupported`] names every host that has too few, or cannot use them; else what
-/// the world reports.
-pub fn check(world: &mut dyn Communicator, mine: &RankPlacement) -> Result<(), CollectiveError> {
+/// [`CollectiveError::Unsupported`] names every host that has too few, or cannot use them, and every GPU that several
+/// ranks would use; else what the world reports.
+pub fn check(
+    world: &mut dyn Communicator,
+    mine: &RankPlacement,
+    may_share: bool,
+) -> Result<(), CollectiveError> {
     let message = serde_json::to_string(mine).expect("plain values become JSON");
     let everyone = world.all_gather(message.as_bytes())?;
     let placements = everyone.iter().enumerate().map(|(rank, bytes)| {
@@ -87,12 +99,12 @@ pub fn check(world: &mut dyn Communicator, mine: &RankPlacement) -> Result<(), C
             expected: "its number of GPUs and its host".to_owned(),
         })
     });
-    verdict(&placements.collect::<Result<Vec<_>, _>>()?)
+    verdict(&placements.collect::<Result<Vec<_>, _>>()?, may_share)
 }
 
 /// A host has as many GPUs as one of its ranks sees; where a scheduler shows each rank one GPU of
 /// its own, that is one GPU a rank, and enough.
-fn verdict(placements: &[RankPlacement]) -> Result<(), CollectiveError> {
+fn verdict(placements: &[RankPlacement], may_share: bool) -> Result<(), CollectiveError> {
     let mut hosts: Vec<Host> = Vec::new();
     for placement in placements {
         let at = hosts.iter().position(|host| host.name == placement.host).unwrap_or_else(|| {
@@ -106,11 +118,30 @@ fn verdict(placements: &[RankPlacement]) -> Result<(), CollectiveError> {
             Err(trouble) => host.trouble = Some(trouble),
         }
     }
-    let poor: Vec<String> = hosts.iter().filter_map(Host::verdict).collect();
+    let mut poor: Vec<String> = hosts.iter().filter_map(Host::verdict).collect();
+    if poor.is_empty() && !may_share {
+        poor = shared(placements);
+    }
     if poor.is_empty() {
         return Ok(());
     }
     Err(CollectiveError::Unsupported { what: poor.join("; ") })
+}
+
+/// Every GPU that several ranks would use, with these. One GPU may look like several: a list that names it twice, or a
+/// scheduler that shows two ranks the same one.
+fn shared(placements: &[RankPlacement]) -> Vec<String> {
+    let mut gpus: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for (rank, placement) in placements.iter().enumerate() {
+        if let Some(uuid) = &placement.uuid {
+            gpus.entry((&placement.host, uuid)).or_default().push(rank.to_string());
+        }
+    }
+    let several = gpus.iter().filter(|(_, ranks)| ranks.len() > 1);
+    let said = several.map(|((host, uuid), ranks)| {
+        format!("host {host}: ranks {} would share one GPU, {uuid}", ranks.join(", "))
+    });
+    said.collect()
 }
 
 /// What the ranks of one host say.
@@ -147,15 +178,17 @@ mod tests {
 
     fn placements(hosts: &[(&str, usize, usize)]) -> Vec<RankPlacement> {
         let placements = hosts.iter().flat_map(|(host, ranks, gpus)| {
-            vec![RankPlacement { host: (*host).to_owned(), gpus: Ok(*gpus) }; *ranks]
+            let host = (*host).to_owned();
+            vec![RankPlacement { host, gpus: Ok(*gpus), uuid: None }; *ranks]
         });
         placements.collect()
     }
 
     #[test]
     fn hosts_may_differ_but_each_needs_a_gpu_per_rank() {
-        assert!(verdict(&placements(&[("a", 8, 8), ("b", 4, 4), ("c", 2, 8)])).is_ok());
-        let refused = verdict(&placements(&[("a", 4, 8), ("b", 4, 2), ("c", 1, 0)])).unwrap_err();
+        assert!(verdict(&placements(&[("a", 8, 8), ("b", 4, 4), ("c", 2, 8)]), false).is_ok());
+        let refused =
+            verdict(&placements(&[("a", 4, 8), ("b", 4, 2), ("c", 1, 0)]), false).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "host b has 2 GPUs for 4 ranks; host c has 0 GPUs for 1 rank"
@@ -166,13 +199,25 @@ mod tests {
     fn a_host_that_cannot_use_its_gpus_says_why() {
         let mut placements = placements(&[("a", 2, 2), ("b", 2, 2)]);
         placements[3].gpus = Err("NCCL cannot be loaded".to_owned());
-        let refused = verdict(&placements).unwrap_err().to_string();
+        let refused = verdict(&placements, false).unwrap_err().to_string();
         assert_eq!(refused, "host b: NCCL cannot be loaded");
     }
 
     #[test]
     fn a_scheduler_may_show_each_rank_its_own_gpu() {
-        assert!(verdict(&placements(&[("a", 4, 1)])).is_ok());
+        assert!(verdict(&placements(&[("a", 4, 1)]), false).is_ok());
+    }
+
+    /// Story: one GPU for two ranks passed as a scheduler's GPU for each rank, and NCCL refused it later, in its words.
+    #[test]
+    fn two_ranks_on_one_gpu_are_named() {
+        let mut placements = placements(&[("a", 2, 1), ("b", 2, 1)]);
+        for (placement, uuid) in placements.iter_mut().zip(["GPU-1", "GPU-2", "GPU-1", "GPU-1"]) {
+            placement.uuid = Some(uuid.to_owned());
+        }
+        let refused = verdict(&placements, false).unwrap_err().to_string();
+        assert_eq!(refused, "host b: ranks 2, 3 would share one GPU, GPU-1");
+        assert!(verdict(&placements, true).is_ok());
     }
 
     #[test]
@@ -180,8 +225,9 @@ mod tests {
         let ranks: Vec<_> = crate::threads::world(3)
             .into_iter()
             .map(|mut world| {
-                let mine = RankPlacement { host: "deep thought".to_owned(), gpus: Ok(2) };
-                std::thread::spawn(move || check(&mut world, &mine).unwrap_err().to_string())
+                let host = "deep thought".to_owned();
+                let mine = RankPlacement { host, gpus: Ok(2), uuid: None };
+                std::thread::spawn(move || check(&mut world, &mine, false).unwrap_err().to_string())
             })
             .collect();
         for rank in ranks {

@@ -10,10 +10,12 @@
 //! * [`result`]: `result.json`, and the answer of `lcsl eval`.
 //! * [`ranks`]: the records of `ranks.json`.
 //! * [`exit`]: with which codes a run ends.
+//! * [`gpu`]: how they say that a GPU has failed.
 //! * [`memory`]: how a rank's programs say that memory is out.
 
 pub mod event;
 pub mod exit;
+pub mod gpu;
 pub mod memory;
 pub mod names;
 pub mod ranks;

@@ -26,6 +26,17 @@ impl OutOfMemory {
                 rest.split_once("Tried to allocate ").and_then(|(_, rest)| rest.split_once(". "));
             return Some(Self { on_gpu: true, asked: asked.map(|(asked, _)| asked.to_owned()) });
         }
+        // The driver, cuBLAS, cuDNN and NCCL, which do not say how much.
+        let of_gpu = [
+            "CUDA error: out of memory",
+            "cuMemAlloc failed in the CUDA driver: out of memory",
+            "CUBLAS_STATUS_ALLOC_FAILED",
+            "CUDNN_STATUS_ALLOC_FAILED",
+            "Cuda failure 2 'out of memory'",
+        ];
+        if of_gpu.iter().any(|words| text.contains(words)) {
+            return Some(Self { on_gpu: true, asked: None });
+        }
         let number = |rest: &str| -> Option<u64> {
             let digits: String =
                 rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
@@ -82,6 +93,8 @@ mod tests {
             said(gpu).as_deref(),
             Some("the GPU is out of memory: 20.00 GiB were asked for at last")
         );
+        let driver = "a collective on the GPU failed in NCCL: unhandled cuda error (Cuda failure 2 'out of memory')";
+        assert_eq!(said(driver).as_deref(), Some("the GPU is out of memory"));
         let rust = "memory allocation of 3145728 bytes failed";
         assert_eq!(said(rust).as_deref(), Some("out of memory: 3 MiB were asked for at last"));
         let c = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc";

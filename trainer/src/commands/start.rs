@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use lcsl_backends::MpiWorld;
 use lcsl_collective::control::{ADDRESS_VARIABLE, Failure, Hello, SECRET_VARIABLE};
+use lcsl_collective::placement;
 use lcsl_collective::solo::Solo;
 use lcsl_collective::{Checked, CollectiveError, Communicator};
 use lcsl_config::{Devices, RunConfig};
@@ -66,8 +67,9 @@ pub(super) fn join_world(
     }
     let version = preflight::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
     preflight::compare_start(world.as_mut(), &version, config)?;
-    if config.run.gpu != Devices::Cpu {
-        cuda::check_placement(world.as_mut(), &host_name())?;
+    if let Devices::Gpus(listed) = &config.run.gpu {
+        let ordinal = |gpus| placement::ordinal(local_rank, listed, gpus, build::is_narrowed());
+        cuda::check_placement(world.as_mut(), &host_name(), ordinal)?;
     }
     Ok((world, local_rank))
 }

@@ -44,17 +44,32 @@ fn library(name: &CStr) -> Result<(), String> {
     Err(message.to_string_lossy().into_owned())
 }
 
-/// Whether every rank finds NCCL, and every host has a GPU for each of its ranks: asked before anything
-/// is trained, and answered alike on all ranks. Collective.
+/// Whether every rank finds NCCL, and every host has a GPU for each of its ranks, of its own: asked before anything
+/// is trained, and answered alike on all ranks. `ordinal` says which GPU a rank uses of so many that it sees.
+/// Collective.
 ///
 /// # Errors
 /// [`CollectiveError::Missing`] names each host that lacks something.
-pub fn check_placement(world: &mut dyn Communicator, host: &str) -> Result<(), CollectiveError> {
-    let gpus = Libraries::load().and_then(|libraries| libraries.device_count());
+pub fn check_placement(
+    world: &mut dyn Communicator,
+    host: &str,
+    ordinal: impl Fn(usize) -> Option<usize>,
+) -> Result<(), CollectiveError> {
+    let found = Libraries::load().and_then(|libraries| {
+        let gpus = libraries.device_count()?;
+        let used = ordinal(gpus).filter(|used| *used < gpus);
+        let uuid = used.map(|used| libraries.device_uuid(used)).transpose()?;
+        Ok((gpus, uuid))
+    });
+    let (gpus, uuid) = match found {
+        Ok((gpus, uuid)) => (Ok(gpus), uuid),
+        Err(error) => (Err(error), None),
+    };
     let hint = gpus.as_ref().err().and_then(CollectiveError::hint);
     let gpus = gpus.map_err(|error| error.to_string());
-    placement::check(world, &RankPlacement { host: host.to_owned(), gpus }).map_err(|error| {
-        match error {
+    let may_share = std::env::var_os(placement::SHARING_VARIABLE).is_some();
+    let mine = RankPlacement { host: host.to_owned(), gpus, uuid };
+    placement::check(world, &mine, may_share).map_err(|error| match error {
         CollectiveError::Unsupported { what } => CollectiveError::Missing {
             what,
             hint: hint.unwrap_or(
@@ -63,6 +78,5 @@ pub fn check_placement(world: &mut dyn Communicator, host: &str) -> Result<(), C
             ),
         },
         other => other,
-    }
     })
 }

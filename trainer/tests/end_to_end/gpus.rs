@@ -24,17 +24,24 @@ fn double(folder: &Path) -> PathBuf {
 #[test]
 fn a_host_without_enough_gpus_is_named_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(program())
-        .args(["train", "--dataset=synthetic", "--gpu=0,1", "--hosts=localhost:2"])
-        .arg(format!("--run_dir={}", folder.path().join("run").display()))
-        .env("LD_LIBRARY_PATH", double(folder.path()))
-        .env("DOUBLE_GPUS", "0")
-        .output()
-        .unwrap();
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    let refused = |gpus: &str| {
+        let output = Command::new(program())
+            .args(["train", "--dataset=synthetic", "--gpu=0,1", "--hosts=localhost:2"])
+            .arg(format!("--run_dir={}", folder.path().join(gpus).display()))
+            .env("LD_LIBRARY_PATH", double(folder.path()))
+            .env("DOUBLE_GPUS", gpus)
+            .output()
+            .unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        message
+    };
+    let message = refused("0");
     // Story: it was said by mpirun, 10 s later: "no rank ever reached the launcher".
     assert!(message.contains(" failed while starting: host "), "{message}");
     assert!(message.contains(" has 0 GPUs for 2 ranks"), "{message}");
     assert!(message.contains("--gpu=cpu"), "{message}");
+    let message = refused("1");
+    let shared = ": ranks 0, 1 would share one GPU, GPU-abababab-abab-abab-abab-ababababab00";
+    assert!(message.contains(shared), "{message}");
 }

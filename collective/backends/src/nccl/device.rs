@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // calls into the CUDA driver
 
 use std::ffi::{c_int, c_void};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::Arc;
@@ -61,6 +62,20 @@ impl Libraries {
         check_driver(&self.driver, "cuDeviceGetCount", code)?;
         Ok(count.max(0) as usize)
     }
+
+    /// What names the GPU of this ordinal, among those that the process sees, wherever it is seen from: as NVIDIA's own
+    /// tools write it, for example `GPU-8932f937-d72c-4106-c12f-20bd9faed9f6`. A part of a GPU (MIG) has its own.
+    pub fn device_uuid(&self, ordinal: usize) -> Result<String, CollectiveError> {
+        let (mut device, mut uuid) = (0, [0; 16]);
+        // SAFETY: the driver is started; writes one integer, and then 16 bytes.
+        unsafe {
+            let code = (self.driver.device_get)(&raw mut device, ordinal as c_int);
+            check_driver(&self.driver, "cuDeviceGet", code)?;
+            let code = (self.driver.device_uuid)(&raw mut uuid, device);
+            check_driver(&self.driver, "cuDeviceGetUuid", code)?;
+        }
+        Ok(uuid_text(uuid))
+    }
 }
 
 fn open_nccl(candidates: &[PathBuf]) -> Result<(Nccl, PathBuf), CollectiveError> {
@@ -93,6 +108,15 @@ fn accept_version(code: c_int, path: &Path) -> Result<(), CollectiveError> {
         hint: "install it with `pip install nvidia-nccl-cu13` beside torch, and look in \
                LD_LIBRARY_PATH for an older one",
     })
+}
+
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let mut text = "GPU".to_owned();
+    for (place, byte) in bytes.iter().enumerate() {
+        let dash = if [0, 4, 6, 8, 10].contains(&place) { "-" } else { "" };
+        let _ = write!(text, "{dash}{byte:02x}");
+    }
+    text
 }
 
 /// `22809` is 2.28.9; before 2.9 a code had one digit less.
@@ -258,6 +282,12 @@ mod tests {
         assert_eq!(version_text(22_809), "2.28.9");
         assert_eq!(version_text(21_703), "2.17.3");
         assert_eq!(version_text(2_708), "2.7.8");
+    }
+
+    #[test]
+    fn gpus_are_named_as_by_nvidias_tools() {
+        let bytes: [u8; 16] = std::array::from_fn(|place| place as u8 * 17);
+        assert_eq!(uuid_text(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
     }
 
     #[test]

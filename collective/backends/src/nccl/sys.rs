@@ -108,6 +108,7 @@ entry_points! {
         init = b"cuInit": fn(c_uint) -> c_int;
         device_count = b"cuDeviceGetCount": fn(*mut c_int) -> c_int;
         device_get = b"cuDeviceGet": fn(*mut c_int, c_int) -> c_int;
+        device_uuid = b"cuDeviceGetUuid_v2": fn(*mut [u8; 16], c_int) -> c_int;
         retain_context = b"cuDevicePrimaryCtxRetain": fn(*mut Context, c_int) -> c_int;
         release_context = b"cuDevicePrimaryCtxRelease_v2": fn(c_int) -> c_int;
         set_context = b"cuCtxSetCurrent": fn(Context) -> c_int;

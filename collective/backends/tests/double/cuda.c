@@ -44,6 +44,12 @@ int cuDeviceGet(int *device, int ordinal) {
     return ordinal >= 0 && ordinal < DEVICES ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
+int cuDeviceGetUuid_v2(unsigned char *uuid, int device) {
+    memset(uuid, 0xab, 15);
+    uuid[15] = (unsigned char)device;
+    return CUDA_SUCCESS;
+}
+
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     *context = (void *)(uintptr_t)(device + 1);
     return CUDA_SUCCESS;

@@ -119,7 +119,7 @@ pub fn device_name(config: &RunConfig, device: Device) -> String {
 }
 
 /// Whether a launcher has left this process only the GPUs listed.
-fn is_narrowed() -> bool {
+pub fn is_narrowed() -> bool {
     std::env::var_os(placement::NARROWED_VARIABLE).is_some()
 }
 

@@ -4,7 +4,9 @@ use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
 use lcsl_data::staging::StagingError;
-use lcsl_run_dir::exit::{BAD_DATA, DISK, RANK_FAILED, USAGE};
+use lcsl_run_dir::exit::{BAD_DATA, DISK, OUT_OF_MEMORY, RANK_FAILED, USAGE};
+use lcsl_run_dir::gpu::GpuFault;
+use lcsl_run_dir::memory::{self, OutOfMemory};
 
 use crate::data_module::DataModuleError;
 use crate::engine::evaluation::evaluate::EvaluateError;
@@ -102,8 +104,7 @@ fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
             let hint = "a lower --lr or a longer --warmup_epochs usually helps; metrics.jsonl shows where it began";
             (RANK_FAILED, Some(hint.to_owned()), !here)
         }
-        // Who waits in vain for another rank is not the one to name.
-        StepError::Collective(_) => (RANK_FAILED, None, true),
+        StepError::Collective(error) => of_collective(error),
         StepError::GradientNotFinite { .. } => {
             let hint = "a lower --lr or a longer --warmup_epochs usually helps";
             (RANK_FAILED, Some(hint.to_owned()), false)
@@ -116,6 +117,16 @@ fn of_step(error: &StepError) -> (u8, Option<String>, bool) {
         }
         StepError::Candidates(_) => (RANK_FAILED, None, false),
     }
+}
+
+/// Who waits in vain for another rank is not the one to name; whose own GPU or memory fails is.
+fn of_collective(error: &CollectiveError) -> (u8, Option<String>, bool) {
+    let CollectiveError::Library { message, .. } = error else { return (RANK_FAILED, None, true) };
+    if OutOfMemory::said_in(&error.to_string()).is_some() {
+        return (OUT_OF_MEMORY, Some(memory::HINT.to_owned()), false);
+    }
+    let fault = GpuFault::said_in(message);
+    (RANK_FAILED, fault.map(|fault| fault.hint().to_owned()), fault.is_none())
 }
 
 fn of_evaluation(error: &EvaluateError) -> (u8, Option<String>, bool) {
@@ -164,7 +175,24 @@ fn disk_hint(error: &DiskError) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::BAD_DATA;
+    use lcsl_collective::CollectiveError;
+
+    use super::{BAD_DATA, OUT_OF_MEMORY, of_collective};
+
+    /// Story: every error of a collective was another rank's, also where the own GPU had failed in it.
+    #[test]
+    fn a_gpu_that_fails_in_a_collective_is_the_one_to_name() {
+        let of = |library: &'static str, message: &str| {
+            let (operation, message) = ("cuMemAlloc", message.to_owned());
+            of_collective(&CollectiveError::Library { operation, library, message })
+        };
+        let (_, hint, bystander) = of("the CUDA driver", "uncorrectable ECC error encountered");
+        assert!(hint.is_some() && !bystander);
+        let (code, _, bystander) = of("the CUDA driver", "out of memory");
+        assert!(code == OUT_OF_MEMORY && !bystander);
+        let (_, hint, bystander) = of("NCCL", "remote process exited or there was a network error");
+        assert!(hint.is_none() && bystander);
+    }
 
     /// The crate of datasets ends the process by itself where a mapped file shrinks, and may not name the
     /// crate that has the codes.
