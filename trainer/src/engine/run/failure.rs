@@ -4,7 +4,7 @@ use lcsl_collective::CollectiveError;
 use lcsl_collective::control::Failure;
 use lcsl_data::DataError;
 use lcsl_data::staging::StagingError;
-use lcsl_run_dir::exit::{BAD_DATA, DISK, OUT_OF_MEMORY, RANK_FAILED, USAGE};
+use lcsl_run_dir::exit::{BAD_DATA, BUG, DISK, OUT_OF_MEMORY, RANK_FAILED, USAGE};
 use lcsl_run_dir::gpu::GpuFault;
 use lcsl_run_dir::memory::{self, OutOfMemory};
 
@@ -14,6 +14,9 @@ use crate::engine::evaluation::saved_model::SavedModelError;
 use crate::engine::run::error::TrainError;
 use crate::engine::step::error::StepError;
 use crate::run_dir::durable::DiskError;
+
+/// What libtorch puts between a sentence and its stack.
+const STACK: &str = "Exception raised from";
 
 /// What a rank says of an error that ends its training.
 pub fn of_training(error: &TrainError) -> Failure {
@@ -59,6 +62,31 @@ pub fn of_training(error: &TrainError) -> Failure {
         }
     };
     Failure { what: error.to_string(), hint, exit_code: exit_code.into(), bystander }
+}
+
+/// What is told of a panic that says `said`, and the code that the process ends with.
+pub fn of_panic(said: &str) -> (Failure, u8) {
+    if let Some(out_of_memory) = OutOfMemory::said_in(said) {
+        let (what, hint) = (out_of_memory.to_string(), Some(memory::HINT.to_owned()));
+        let failure = Failure { what, hint, exit_code: OUT_OF_MEMORY.into(), bystander: false };
+        return (failure, OUT_OF_MEMORY);
+    }
+    if let Some(fault) = GpuFault::said_in(said) {
+        let (what, hint) = (format!("{fault}: {}", words_of_cuda(said)), fault.hint().to_owned());
+        let exit_code = RANK_FAILED.into();
+        let failure = Failure { what, hint: Some(hint), exit_code, bystander: false };
+        return (failure, RANK_FAILED);
+    }
+    let sentence = said.split(STACK).next().unwrap_or_default();
+    let what = format!("internal error: {}", sentence.trim_end().trim_end_matches("\\n"));
+    let hint = Some("please report this, with logs/ of the run directory".to_owned());
+    (Failure { what, hint, exit_code: RANK_FAILED.into(), bystander: false }, BUG)
+}
+
+/// CUDA's own sentence in what libtorch says.
+fn words_of_cuda(said: &str) -> &str {
+    let from = said.find("CUDA error: ").map_or(said, |at| &said[at..]);
+    from.split(['\n', '\\']).next().unwrap_or_default().trim_end()
 }
 
 /// Exit code and remedy of an error of `eval` or `export`.
@@ -177,7 +205,7 @@ fn disk_hint(error: &DiskError) -> Option<String> {
 mod tests {
     use lcsl_collective::CollectiveError;
 
-    use super::{BAD_DATA, OUT_OF_MEMORY, of_collective};
+    use super::{BAD_DATA, BUG, OUT_OF_MEMORY, RANK_FAILED, of_collective, of_panic};
 
     /// Story: every error of a collective was another rank's, also where the own GPU had failed in it.
     #[test]
@@ -199,5 +227,29 @@ mod tests {
     #[test]
     fn a_shard_that_shrinks_ends_with_the_code_for_bad_data() {
         assert_eq!(lcsl_data::shard::sigbus::EXIT_BAD_DATA, i32::from(BAD_DATA));
+    }
+
+    /// Story: fifty lines of libtorch's stack stood on the terminal, and nobody saw the sentence above them.
+    #[test]
+    fn the_stack_of_a_library_stays_in_the_log() {
+        let text = r#"panicked at a.rs:7: called `unwrap()`: Torch("shapes differ\nException raised from add""#;
+        let (failure, code) = of_panic(text);
+        assert!(failure.what.ends_with("Torch(\"shapes differ"), "{}", failure.what);
+        assert_eq!((failure.exit_code, code), (4, BUG));
+    }
+
+    /// Story: a GPU whose memory is broken was called an internal error, to be reported.
+    #[test]
+    fn a_gpu_that_fails_is_no_bug_of_ours() {
+        let text = r#"panicked at a.rs:7: Torch("CUDA error: uncorrectable ECC error encountered\nCUDA kernel …")"#;
+        let (failure, code) = of_panic(text);
+        assert_eq!(
+            failure.what,
+            "the memory of the GPU has an error that cannot be corrected: CUDA error: uncorrectable ECC error \
+             encountered"
+        );
+        assert!(
+            failure.hint.is_some_and(|hint| hint.contains("nvidia-smi")) && code == RANK_FAILED
+        );
     }
 }
