@@ -13,7 +13,7 @@ use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::notes;
 use crate::origin::{Origin, Origins};
-use crate::presets::{DEFAULT, PRESETS};
+use crate::presets::PRESETS;
 use crate::problem::{Problem, Problems};
 use crate::resolve;
 use crate::run_config::RunConfig;
@@ -96,8 +96,7 @@ pub fn train_command(
 
 /// Defaults, then configurations, then flags, each in command-line order.
 fn lay(parsed: &TrainArguments, read: &dyn Fn(&Path) -> Result<String, String>) -> Layers {
-    let mut layers = Layers::default();
-    layers.lay_toml(DEFAULT, &|_| Origin::Default);
+    let mut layers = Layers::of_defaults();
     debug_assert!(layers.problems.is_empty(), "default.toml: {:?}", layers.problems);
     for name in &parsed.configs {
         lay_config(&mut layers, name, read);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::keys::{KEYS, Key};
+use crate::keys::{ADDED, KEYS, Key};
 use crate::layers::Layers;
 use crate::origin::{Origin, Origins};
 use crate::problem::{Problem, Problems};
@@ -85,11 +85,12 @@ fn value_in<'table>(table: &'table toml::Table, key: &Key) -> &'table toml::Valu
 }
 
 /// Reads what [`to_toml`] wrote; `path` is named in problems. Every key has to be there, and
-/// resolved.
+/// resolved; those that came later have their default where they are missing.
 pub fn from_toml(text: &str, path: &str) -> Result<RunConfig, Problems> {
     let mut layers = Layers::default();
     layers.lay_toml(text, &|line| Origin::File { path: path.into(), line });
     if !layers.incomplete {
+        layers.fill_in(&Layers::of_defaults(), ADDED);
         missing_and_unresolved(&mut layers, path);
     }
     if layers.problems.is_empty() {

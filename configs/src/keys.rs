@@ -132,6 +132,21 @@ impl fmt::Display for Range {
     }
 }
 
+/// Keys that came after runs had been made, whose default is what these runs did. Where the configuration of a run
+/// lacks them, they have their default, so that it can be gone on with.
+pub(crate) const ADDED: &[&str] = &[
+    "run.min_ranks",
+    "data.stage",
+    "train.nesterov",
+    "train.adam_beta1",
+    "train.adam_beta2",
+    "train.adam_epsilon",
+    "train.clip_grad_norm",
+    "train.schedule",
+    "train.decay_epochs",
+    "train.decay_rate",
+];
+
 /// The key at `path`.
 pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::keys::{self, KEYS, Key};
 use crate::origin::{Origin, Origins};
+use crate::presets::DEFAULT;
 use crate::problem::Problem;
 use crate::suggest;
 use crate::value::{self, Value, Wrong};
@@ -48,6 +49,22 @@ impl Layers {
             match keys::find(&path) {
                 Some(key) => self.put(key, value::from_toml(key, value, &text[span]), origin),
                 None => self.problems.push(unknown_key(&path, origin)),
+            }
+        }
+    }
+
+    /// The defaults alone.
+    pub(crate) fn of_defaults() -> Self {
+        let mut layers = Self::default();
+        layers.lay_toml(DEFAULT, &|_| Origin::Default);
+        layers
+    }
+
+    /// Takes the values at these paths from `other`, where nobody has written one here.
+    pub(crate) fn fill_in(&mut self, other: &Self, paths: &[&'static str]) {
+        for path in paths.iter().filter(|path| !self.bad.contains(*path)) {
+            if let Some(entry) = other.entries.get(path) {
+                self.entries.entry(path).or_insert_with(|| entry.clone());
             }
         }
     }

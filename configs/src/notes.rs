@@ -5,7 +5,9 @@ mod published;
 
 use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
-use crate::run_config::{DatasetName, Devices, MixingName, Precision, RunConfig, SamplerName};
+use crate::run_config::{
+    DatasetName, Devices, MixingName, Optimizer, Precision, RunConfig, SamplerName, ScheduleName,
+};
 
 /// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
 /// in n is mixed with itself.
@@ -64,8 +66,21 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
              classes more often, so here losses are larger and rare classes count twice"
         ));
     }
+    let train = &config.train;
+    let other_optimizer =
+        ["train.momentum"].into_iter().filter(|_| train.optimizer != Optimizer::Sgd);
+    let of_adam = ["train.adam_beta1", "train.adam_beta2", "train.adam_epsilon"].into_iter();
+    let other_optimizer =
+        other_optimizer.chain(of_adam.filter(|_| train.optimizer != Optimizer::AdamW));
+    for path in other_optimizer.filter(|path| written(path)) {
+        notes.push(format!("{path} is recorded only: {} has none", train.optimizer));
+    }
+    let of_step = ["train.decay_epochs", "train.decay_rate"].into_iter();
+    for path in of_step.filter(|path| train.schedule != ScheduleName::Step && written(path)) {
+        notes.push(format!("{path} is recorded only: it is of schedule step"));
+    }
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
-    if warmup >= epochs {
+    if warmup >= epochs && config.train.schedule != ScheduleName::Constant {
         notes.push(format!(
             "the warm-up of {warmup} epochs fills the whole run of {epochs}, so lr never falls"
         ));

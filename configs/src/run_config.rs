@@ -20,7 +20,9 @@ pub use loss::{AdmittedLoss, Loss};
 pub use model::{Head, Model, ModelName};
 pub use refit::{Refit, RefitMethod};
 pub use run::{Devices, Resume, Run};
-pub use train::{CriterionName, Method, MixingName, Optimizer, Precision, Protocol, Train};
+pub use train::{
+    CriterionName, Method, MixingName, Optimizer, Precision, Protocol, ScheduleName, Train,
+};
 
 /// Everything that one run needs to know, fully resolved: no `"auto"` is left, except
 /// `admission.quota_rate`, which depends on the class counts and is resolved where these are known.

@@ -8,7 +8,8 @@ use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
 use crate::run_config::{
-    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Protocol, Resume, RunConfig,
+    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Optimizer, Protocol, Resume,
+    RunConfig,
 };
 use crate::zoo::ZOO;
 
@@ -48,6 +49,7 @@ const RULES: &[Rule] = &[
         broken: shared_statistics_and_ranks,
     },
     Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
+    Rule { keys: &["train.nesterov", "train.momentum"], broken: nesterov_without_momentum },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
     Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
@@ -266,6 +268,17 @@ fn shared_statistics_in_order(config: &RunConfig) -> Option<Breach> {
         Breach::new(
             "train.sync_bn adds in an order that run.deterministic does not fix",
             "leave one of the two out",
+        )
+    })
+}
+
+fn nesterov_without_momentum(config: &RunConfig) -> Option<Breach> {
+    let train = &config.train;
+    let is_sgd = train.optimizer == Optimizer::Sgd;
+    (train.nesterov && !(is_sgd && train.momentum > 0.0)).then(|| {
+        Breach::new(
+            "train.nesterov looks ahead by the momentum of sgd, and there is none",
+            "leave nesterov out, or give --optimizer=sgd and a momentum",
         )
     })
 }

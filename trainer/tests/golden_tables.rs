@@ -12,7 +12,7 @@ use lcsl_trainer::admission::{
 };
 use lcsl_trainer::long_tail::{ShotGroup, minority, shot_groups};
 use lcsl_trainer::metrics::Calibration;
-use lcsl_trainer::schedule::learning_rate;
+use lcsl_trainer::schedule::{Shape, learning_rate};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
@@ -82,7 +82,7 @@ fn golden_learning_rates() {
     for Row { lr, epochs, warmup, values } in table("learning_rate") {
         assert_eq!(values.len() as u64, epochs);
         for (epoch, expected) in (0..).zip(values) {
-            let found = learning_rate(lr, epoch, epochs, warmup);
+            let found = learning_rate(Shape::Cosine, lr, epoch, epochs, warmup);
             assert!((found - expected).abs() <= 1e-15, "epoch {epoch}: {found} for {expected}");
         }
     }

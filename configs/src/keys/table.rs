@@ -6,7 +6,7 @@ use super::{Key, KeyKind, Range};
 use crate::run_config::{
     AdmittedLoss, CriterionName, DataAugmentation, DatasetName, Head, ImbalanceKind, Method,
     MixingName, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol,
-    RefitMethod, SamplerName,
+    RefitMethod, SamplerName, ScheduleName,
 };
 use crate::zoo::SMALLEST_IMAGE;
 
@@ -274,10 +274,31 @@ pub const KEYS: &[Key] = &[
     )
     .flags(&["accumulate_steps"]),
     Key::new("train.lr", ABOVE_0, "Learning rate at the end of the warm-up").flags(&["lr"]),
-    Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD"),
+    Key::new("train.momentum", FROM_0_BELOW_1, "Momentum of SGD").flags(&["momentum"]),
+    Key::new("train.nesterov", KeyKind::Switch, "SGD looks ahead by its momentum")
+        .flags(&["nesterov"]),
     Key::new("train.weight_decay", FROM_0, "L2 penalty on every parameter")
         .flags(&["weight_decay"]),
     Key::new("train.optimizer", KeyKind::Choice(Optimizer::WORDS), "Optimiser").flags(&["optimizer"]),
+    Key::new("train.adam_beta1", FROM_0_BELOW_1, "Of adamw's mean gradient, what stays at each step"),
+    Key::new("train.adam_beta2", FROM_0_BELOW_1, "Of adamw's mean square, what stays at each step"),
+    Key::new("train.adam_epsilon", ABOVE_0, "What adamw adds to the root of the mean square"),
+    Key::new("train.clip_grad_norm", FROM_0, "Longest gradient (L2 norm over all parameters); 0 is any")
+        .flags(&["clip_grad_norm"]),
+    Key::new(
+        "train.schedule",
+        KeyKind::Choice(ScheduleName::WORDS),
+        "How the learning rate goes after the warm-up",
+    )
+    .flags(&["schedule"]),
+    Key::new(
+        "train.decay_epochs",
+        KeyKind::Integer(1, 1_000_000),
+        "Epochs between two falls of schedule step",
+    )
+    .flags(&["decay_epochs"]),
+    Key::new("train.decay_rate", ABOVE_0_TO_1, "Factor of each fall of schedule step")
+        .flags(&["decay_rate"]),
     Key::new("train.warmup_epochs", KeyKind::Integer(0, 1_000_000), "Epochs of linear warm-up")
         .flags(&["warmup_epochs"]),
     Key::new("train.alpha", FROM_0, "Weight of the self-labelled term of the loss")

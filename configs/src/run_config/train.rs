@@ -27,10 +27,26 @@ pub struct Train {
     pub lr: f64,
     /// Momentum of SGD, in [0, 1).
     pub momentum: f64,
+    /// Whether SGD looks ahead by its momentum (Nesterov's form, as in PyTorch).
+    pub nesterov: bool,
     /// L2 penalty on every parameter, at least 0.
     pub weight_decay: f64,
     /// The optimiser.
     pub optimizer: Optimizer,
+    /// Share of `AdamW`'s mean gradient that stays at each step, in [0, 1).
+    pub adam_beta1: f64,
+    /// Share of `AdamW`'s mean squared gradient that stays at each step, in [0, 1).
+    pub adam_beta2: f64,
+    /// What `AdamW` adds to the root of the mean squared gradient, above 0.
+    pub adam_epsilon: f64,
+    /// The gradient is scaled down to this L2 norm where it is longer; 0 for never.
+    pub clip_grad_norm: f64,
+    /// How the learning rate goes after the warm-up.
+    pub schedule: ScheduleName,
+    /// Epochs after each of which schedule `step` multiplies the rate by `decay_rate`, at least 1.
+    pub decay_epochs: u64,
+    /// What schedule `step` multiplies the rate by, in (0, 1].
+    pub decay_rate: f64,
     /// Epochs of linear warm-up; 0 for none.
     pub warmup_epochs: u64,
     /// Weight of the self-labelled term of the loss, at least 0.
@@ -163,6 +179,22 @@ choice! {
     Optimizer {
         /// Stochastic gradient descent with momentum and weight decay on every parameter.
         Sgd = "sgd",
+        /// Adam with weight decay that is not part of the gradient (Loshchilov and Hutter, ICLR 2019).
+        AdamW = "adamw",
+    }
+}
+
+choice! {
+    /// How the learning rate goes after the warm-up.
+    ScheduleName {
+        /// Half a cosine, which never reaches 0.
+        Cosine = "cosine",
+        /// A straight line, which never reaches 0.
+        Linear = "linear",
+        /// Smaller by a factor every so many epochs.
+        Step = "step",
+        /// Not at all.
+        Constant = "constant",
     }
 }
 

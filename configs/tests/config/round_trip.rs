@@ -101,9 +101,9 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
       - train.momentum is 9, but must be in [0, 1)
         where: runs/a/config.toml, line 59
       - evaluation.tta is 1, but must be true or false
-        where: runs/a/config.toml, line 102
+        where: runs/a/config.toml, line 110
       - unknown key evaluation.ttta
-        where: runs/a/config.toml, line 103
+        where: runs/a/config.toml, line 111
         hint: did you mean evaluation.tta?
       - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6
@@ -112,6 +112,22 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
         where: runs/a/config.toml
         hint: let `lcsl train` write this file, and change settings on its command line
     ");
+}
+
+/// Story: each new key made the runs of older versions such that nobody could go on with them.
+#[test]
+fn keys_that_came_later_have_their_default_where_a_run_lacks_them() {
+    let command = good("--lr=0.125");
+    let text = to_toml(&command.config, &command.origins);
+    let older: Vec<&str> = text
+        .lines()
+        .filter(|line| !["schedule = ", "min_ranks = "].iter().any(|key| line.starts_with(key)))
+        .collect();
+    assert_eq!(older.len() + 2, text.lines().count());
+    assert_eq!(from_toml(&older.join("\n"), "config.toml").unwrap(), command.config);
+    let written = text.replace("schedule = \"cosine\"", "schedule = \"sine\"");
+    let refused = from_toml(&written, "config.toml").unwrap_err().to_string();
+    assert!(refused.contains("train.schedule is \"sine\""), "{refused}");
 }
 
 #[test]

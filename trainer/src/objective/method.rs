@@ -1,11 +1,15 @@
 //! What `--method` stands for.
 
-use lcsl_config::{AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName};
+use lcsl_config::{
+    AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName, ScheduleName,
+    Train,
+};
 
 use super::criterion::{Resolved, balanced_prior};
 use super::{
     Criterion, EmptyClasses, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable,
 };
+use crate::schedule::Shape;
 
 impl Objective {
     /// The objective of a configuration, with so many training images of each class. Class weights that come later
@@ -27,7 +31,7 @@ impl Objective {
             PseudoLabelling { alpha: train.alpha, temperature: config.admission.temperature };
         let whole = Stage {
             epochs: train.epochs,
-            schedule: Schedule::alone(train.lr, train.warmup_epochs, train.epochs),
+            schedule: Schedule::alone(train.lr, shape(train), train.warmup_epochs, train.epochs),
             from_best: false,
             restart_classifier: false,
             trainable: Trainable::All,
@@ -58,6 +62,16 @@ impl Objective {
     }
 }
 
+/// How the learning rate goes after the warm-up.
+fn shape(train: &Train) -> Shape {
+    match train.schedule {
+        ScheduleName::Cosine => Shape::Cosine,
+        ScheduleName::Linear => Shape::Linear,
+        ScheduleName::Step => Shape::Step { epochs: train.decay_epochs, factor: train.decay_rate },
+        ScheduleName::Constant => Shape::Constant,
+    }
+}
+
 /// The last stage, in which the classifier alone trains, where there is one: on images that are not mixed, and that
 /// have no labels but their own.
 fn refit(
@@ -73,7 +87,7 @@ fn refit(
     };
     Ok(Some(Stage {
         epochs,
-        schedule: Schedule::alone(lr, 0, epochs),
+        schedule: Schedule::alone(lr, Shape::Cosine, 0, epochs),
         from_best: true,
         restart_classifier: true,
         trainable: Trainable::Classifier,

@@ -3,7 +3,7 @@
 use lcsl_config::SamplerName;
 
 use super::{Criterion, Prior};
-use crate::schedule::learning_rate;
+use crate::schedule::{Shape, learning_rate};
 
 /// Stages, one after another.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,11 +42,13 @@ pub struct Stage {
     pub input: Input,
 }
 
-/// The learning rate over some epochs: linear warm-up, then half a cosine. Neighbouring stages may share one.
+/// The learning rate over some epochs: linear warm-up, then a shape. Neighbouring stages may share one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
     /// The highest rate.
     pub base: f64,
+    /// How it goes after the warm-up.
+    pub shape: Shape,
     /// Epochs of the warm-up.
     pub warmup_epochs: u64,
     /// Epochs from its beginning to its end, at least 1.
@@ -57,8 +59,8 @@ pub struct Schedule {
 
 impl Schedule {
     /// The schedule of a stage of its own.
-    pub fn alone(base: f64, warmup_epochs: u64, epochs: u64) -> Self {
-        Self { base, warmup_epochs, epochs, before: 0 }
+    pub fn alone(base: f64, shape: Shape, warmup_epochs: u64, epochs: u64) -> Self {
+        Self { base, shape, warmup_epochs, epochs, before: 0 }
     }
 }
 
@@ -137,8 +139,8 @@ impl Objective {
     /// The learning rate of an epoch, from 0.
     pub fn learning_rate(&self, epoch: u64) -> f64 {
         let (stage, before) = self.at(epoch);
-        let Schedule { base, warmup_epochs, epochs, before: earlier } = stage.schedule;
-        learning_rate(base, earlier + before, epochs, warmup_epochs)
+        let Schedule { base, shape, warmup_epochs, epochs, before: earlier } = stage.schedule;
+        learning_rate(shape, base, earlier + before, epochs, warmup_epochs)
     }
 
     /// Whether a stage begins with this epoch.
@@ -161,7 +163,7 @@ mod tests {
     fn stage(epochs: u64) -> Stage {
         Stage {
             epochs,
-            schedule: Schedule::alone(0.1, 1, epochs),
+            schedule: Schedule::alone(0.1, Shape::Cosine, 1, epochs),
             from_best: false,
             restart_classifier: false,
             trainable: Trainable::All,
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn deferred_reweighting_is_two_stages() {
         let weights = Some(vec![0.5, 1.5]);
-        let whole = Schedule::alone(0.1, 1, 5);
+        let whole = Schedule::alone(0.1, Shape::Cosine, 1, 5);
         let plain = Stage { schedule: whole, ..stage(3) };
         let schedule = Schedule { before: 3, ..whole };
         let reweighted = Stage { class_weights: weights.clone(), schedule, ..stage(2) };
@@ -192,7 +194,7 @@ mod tests {
                 [&objective, &one].map(|objective| objective.learning_rate(epoch).to_bits());
             assert_eq!(rates[0], rates[1], "epoch {epoch}");
         }
-        let apart = Stage { schedule: Schedule::alone(0.1, 1, 2), ..reweighted };
+        let apart = Stage { schedule: Schedule::alone(0.1, Shape::Cosine, 1, 2), ..reweighted };
         let objective = Objective::new(vec![plain, apart]);
         let weighted: Vec<bool> =
             (0..5).map(|epoch| objective.at(epoch).0.class_weights.is_some()).collect();

@@ -17,27 +17,27 @@ use tch::Device;
 
 /// Three epochs of 14 steps, the last of which is short, on two logical ranks. An untrained teacher gives every image
 /// the same label; with this seed often that of a minority class, so that there are admissions from the first step on.
-fn config(every_steps: u64) -> RunConfig {
+fn config(every_steps: u64, more: &str) -> RunConfig {
     let flags = format!(
         "--dataset=synthetic --set=data.synthetic_classes=5 --set=data.synthetic_largest=42 --imb_factor=0.2 \
                  --image_size=16 --model=resnet20 --protocol=paper --tau=0.02 --seed=11 --batch_size=8 --epochs=3 \
                  --gpu=cpu --deterministic --virtual_ranks=2 --set=checkpoint.every_steps={every_steps} \
-                 --set=checkpoint.keep_last=100 --set=run.compare_every_steps=0"
+                 --set=checkpoint.keep_last=100 --set=run.compare_every_steps=0 {more}"
     );
     let flags = flags.split_whitespace().map(Into::into).collect::<Vec<_>>();
     parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config
 }
 
-fn train(run_dir: &RunDir, world: Box<dyn Communicator>, every_steps: u64) {
-    let config = config(every_steps);
+fn train(run_dir: &RunDir, world: Box<dyn Communicator>, every_steps: u64, more: &str) {
+    let config = config(every_steps, more);
     let mut run = Run::open(&config, run_dir, world, Control::absent(), Device::Cpu).unwrap();
     assert_eq!(run.train().unwrap(), Ending::Finished);
 }
 
-fn train_in_a_world_of_two(run_dir: &RunDir) {
+fn train_in_a_world_of_two(run_dir: &RunDir, more: &str) {
     thread::scope(|scope| {
         for rank in threads::world(2) {
-            scope.spawn(|| train(run_dir, Box::new(rank), 0));
+            scope.spawn(|| train(run_dir, Box::new(rank), 0, more));
         }
     });
 }
@@ -77,7 +77,7 @@ fn it_goes_on_to_the_same_end_from_every_step_and_in_another_world() {
     let run_dir = |name: &str| RunDir::at(folder.path().join(name));
     let whole = run_dir("whole");
     fs::create_dir_all(whole.root()).unwrap();
-    train(&whole, Box::new(Solo), 1);
+    train(&whole, Box::new(Solo), 1, "");
     let expected = story(&whole);
     let steps = expected.0["steps"].as_u64().unwrap();
     assert!(steps >= 40, "{steps} steps");
@@ -95,13 +95,33 @@ fn it_goes_on_to_the_same_end_from_every_step_and_in_another_world() {
         let name = |world: &str| run_dir(&format!("{world}-{step}"));
         let alone = name("alone");
         cut_off_after(step, &whole, &alone);
-        train(&alone, Box::new(Solo), 0);
+        train(&alone, Box::new(Solo), 0, "");
         assert_eq!(story(&alone), expected, "from step {step}");
         if step % 8 == 5 {
             let in_two = name("two");
             cut_off_after(step, &whole, &in_two);
-            train_in_a_world_of_two(&in_two);
+            train_in_a_world_of_two(&in_two, "");
             assert_eq!(story(&in_two), expected, "from step {step}, in a world of two");
         }
+    }
+}
+
+/// What the other optimiser remembers, its count of steps among it, also over the beginning of a stage that forgets
+/// all of it; under other arithmetic, and with gradients that are cut short.
+#[test]
+fn it_goes_on_with_every_optimiser_and_in_every_stage() {
+    let more = "--optimizer=adamw --lr=0.002 --weight_decay=0.05 --clip_grad_norm=0.5 --schedule=step \
+                --set=train.decay_epochs=1 --precision=bf16 --epochs=2 --refit=crt --set=refit.epochs=1";
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = |name: &str| RunDir::at(folder.path().join(name));
+    let whole = run_dir("whole");
+    fs::create_dir_all(whole.root()).unwrap();
+    train(&whole, Box::new(Solo), 1, more);
+    let expected = story(&whole);
+    for step in [1, 14, 20, 28, 33] {
+        let cut = run_dir(&format!("cut-{step}"));
+        cut_off_after(step, &whole, &cut);
+        train_in_a_world_of_two(&cut, more);
+        assert_eq!(story(&cut), expected, "from step {step}");
     }
 }

@@ -6,6 +6,7 @@
 #[allow(dead_code)] // the tests of whole runs use the rest of it
 #[path = "../end_to_end/lcsl.rs"]
 mod lcsl;
+mod optimisers;
 mod pytorch;
 
 use libtest_mimic::{Arguments, Completion, Failed};

@@ -8,6 +8,7 @@ use libtest_mimic::{Completion, Trial};
 
 use crate::Need;
 use crate::lcsl::{FASHION_MNIST, lcsl, stderr};
+use crate::optimisers::make_the_steps_of_pytorch;
 
 /// A Python that has PyTorch: the one that `make pytorch` sets up, or else the system's.
 fn python() -> Option<PathBuf> {
@@ -26,12 +27,17 @@ const PYTORCH: Need = Need {
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let name = "pytorch_loads_an_export_strictly_and_predicts_the_same_labels";
-    vec![Trial::ignorable_test(name, || {
-        let Some(python) = python() else { return PYTORCH.is_missing() };
-        loads_and_predicts(&python);
-        Ok(Completion::Completed)
-    })]
+    let trial = |name: &str, run: fn(&Path)| {
+        Trial::ignorable_test(name, move || {
+            let Some(python) = python() else { return PYTORCH.is_missing() };
+            run(&python);
+            Ok(Completion::Completed)
+        })
+    };
+    vec![
+        trial("pytorch_loads_an_export_strictly_and_predicts_the_same_labels", loads_and_predicts),
+        trial("optimisers_make_the_steps_of_pytorch", make_the_steps_of_pytorch),
+    ]
 }
 
 fn loads_and_predicts(python: &Path) {

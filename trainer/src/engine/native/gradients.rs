@@ -32,6 +32,7 @@ unsafe extern "C" {
         momentum: f64,
         weight_decay: f64,
         learning_rate: f64,
+        nesterov: bool,
     ) -> *mut c_char;
 }
 
@@ -156,13 +157,14 @@ impl SharedMemory {
     }
 }
 
-/// v ← momentum·v + (g + `weight_decay`·w), w ← w − `learning_rate`·v, in one pass over three flat
-/// tensors of one kind and length on the CPU.
+/// v ← momentum·v + (g + `weight_decay`·w), w ← w − `learning_rate`·v, or with `nesterov` w ← w − `learning_rate`·(g +
+/// `weight_decay`·w + momentum·v), in one pass over three flat tensors of one kind and length on the CPU.
 pub fn sgd_step(
     parameters: &mut Tensor,
     velocity: &mut Tensor,
     gradient: &Tensor,
     [momentum, weight_decay, learning_rate]: [f64; 3],
+    nesterov: bool,
 ) {
     for tensor in [&*parameters, &*velocity, gradient] {
         assert!(tensor.is_contiguous() && tensor.device() == Device::Cpu, "flat memory on the CPU");
@@ -172,6 +174,14 @@ pub fn sgd_step(
         (pointer(parameters), pointer(velocity), pointer(gradient));
     // SAFETY: valid tensors, whose kinds, sizes and layouts were checked; two are borrowed mutably.
     checked_message(unsafe {
-        lcsl_sgd_step(parameters, velocity, gradient, momentum, weight_decay, learning_rate)
+        lcsl_sgd_step(
+            parameters,
+            velocity,
+            gradient,
+            momentum,
+            weight_decay,
+            learning_rate,
+            nesterov,
+        )
     });
 }

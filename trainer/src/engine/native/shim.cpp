@@ -81,9 +81,10 @@ char* lcsl_batch_norm_across(const at::Tensor* x, const at::Tensor* weight, cons
 
 char* lcsl_sgd_step(const at::Tensor* parameters, const at::Tensor* velocity,
                     const at::Tensor* gradient, double momentum, double weight_decay,
-                    double learning_rate) {
+                    double learning_rate, bool nesterov) {
   return guarded([&] {
-    lcsl::sgd_step(*parameters, *velocity, *gradient, momentum, weight_decay, learning_rate);
+    lcsl::sgd_step(*parameters, *velocity, *gradient, momentum, weight_decay, learning_rate,
+                   nesterov);
   });
 }
 

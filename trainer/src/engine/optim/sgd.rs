@@ -1,4 +1,4 @@
-//! The optimiser.
+//! Stochastic gradient descent.
 
 use std::ops::Range;
 
@@ -8,12 +8,14 @@ use crate::engine::native::gradients::sgd_step;
 use crate::engine::network::flat::Flat;
 
 /// Stochastic gradient descent with momentum and weight decay, over flat buffers: v ← μ·v + (g +
-/// wd·w), w ← w − lr·v, starting from v = 0. Weight decay covers batch-norm parameters and biases
-/// too, as published.
+/// wd·w), w ← w − lr·v, starting from v = 0. In Nesterov's form (as `torch.optim.SGD` has it) w ← w − lr·(g + wd·w +
+/// μ·v) with the new v. Weight decay covers batch-norm parameters and biases too, as published.
 #[derive(Debug)]
 pub struct Sgd {
     /// v, one element per parameter.
     pub velocity: Tensor,
+    /// Whether it looks ahead by its momentum.
+    pub nesterov: bool,
     momentum: f64,
     weight_decay: f64,
 }
@@ -21,12 +23,10 @@ pub struct Sgd {
 impl Sgd {
     /// A resting optimiser for parameters like these (flat).
     pub fn new(parameters: &Tensor, momentum: f64, weight_decay: f64) -> Self {
-        Self { velocity: parameters.zeros_like(), momentum, weight_decay }
+        Self { velocity: parameters.zeros_like(), nesterov: false, momentum, weight_decay }
     }
 
-    /// Moves the parameters of `slots`, neighbours in the flat buffer, in place; what else `parameters`
-    /// holds stays, and so does its velocity. `gradient` is laid out as the parameters. On the CPU in one
-    /// pass over memory.
+    /// See [`super::Optimiser::step`]. On the CPU in one pass over memory.
     pub fn step(
         &mut self,
         parameters: &mut Flat,
@@ -40,10 +40,11 @@ impl Sgd {
         let mut velocity = part(&self.velocity);
         if moved.device() == Device::Cpu {
             let numbers = [self.momentum, self.weight_decay, learning_rate];
-            return sgd_step(&mut moved, &mut velocity, &gradient, numbers);
+            return sgd_step(&mut moved, &mut velocity, &gradient, numbers, self.nesterov);
         }
         let direction = gradient + &moved * self.weight_decay;
         let _ = velocity.g_mul_scalar_(self.momentum).g_add_(&direction);
-        let _ = moved.g_sub_(&(velocity * learning_rate));
+        let ahead = if self.nesterov { direction + velocity * self.momentum } else { velocity };
+        let _ = moved.g_sub_(&(ahead * learning_rate));
     }
 }

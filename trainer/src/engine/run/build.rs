@@ -26,7 +26,7 @@ use crate::engine::native::{self, arithmetic::Arithmetic};
 use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
-use crate::engine::optim::sgd::Sgd;
+use crate::engine::optim::Optimiser;
 use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
 use crate::engine::run::restored;
@@ -279,7 +279,6 @@ pub(crate) fn context(
             config.model.fc_norm,
         )
     });
-    let (momentum, weight_decay) = (config.train.momentum, config.train.weight_decay);
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
     let ledger = Ledger::new(classes);
@@ -289,7 +288,8 @@ pub(crate) fn context(
     Ok(StepContext {
         reducer: reducer(config, &student, world.as_mut())?,
         world,
-        optimiser: Sgd::new(&student.parameters.buffer, momentum, weight_decay),
+        optimiser: Optimiser::of(&config.train, &student.parameters.buffer),
+        clip_grad_norm: config.train.clip_grad_norm,
         student,
         teacher,
         rules: Rules::new(&data_module.train_counts, settings(&config.admission)),

@@ -78,6 +78,7 @@ mod tests {
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
     use crate::engine::network::{Network, zoo};
+    use crate::engine::optim::Moments;
     use crate::engine::step::teacher::Teacher;
 
     fn network() -> Network {
@@ -99,7 +100,8 @@ mod tests {
                     spoil(rank, &mut student, &mut velocity, &mut ledger);
                     let (student, velocity) = (&student, &velocity);
                     let (best, teacher) = (Some(student), Some(&teacher));
-                    let state = TrainState { student, velocity, best, teacher };
+                    let moments = Moments { flat: vec![("momentum", velocity)], steps: None };
+                    let state = TrainState { student, moments, best, teacher };
                     let compared = compare(&mut world, &state, &ledger);
                     compared.map_or_else(|error| error.to_string(), |()| "all alike".to_owned())
                 })

@@ -27,8 +27,8 @@ impl Run<'_> {
         }
         if begins && stage.restart_classifier {
             weights::draw_classifier(&mut context.student, self.config.run.seed, epoch);
-            let (student, velocity) = (&context.student, &context.optimiser.velocity);
-            let _ = student.parameters.part_of(velocity, &student.classifier_slots()).zero_();
+            let student = &context.student;
+            context.optimiser.forget(&student.parameters, &student.classifier_slots());
         }
         let before = context.student.trainable();
         context.student.train_only(stage.trainable);
@@ -39,7 +39,7 @@ impl Run<'_> {
                 build::reducer(self.config, &context.student, world).map_err(TrainError::Join)?;
         }
         if begins && epoch > 0 && self.objective.at(epoch - 1).0.trainable != stage.trainable {
-            let _ = context.optimiser.velocity.zero_();
+            context.optimiser.forget_all();
         }
         let flat = &context.student.parameters.buffer;
         let admitted = context.ledger.admitted_before_epoch();

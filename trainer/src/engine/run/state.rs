@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::restored::Restored;
 use crate::engine::network::Network;
-use crate::engine::optim::sgd::Sgd;
+use crate::engine::optim::{Moments, Optimiser};
 use crate::engine::step::teacher::Teacher;
 use crate::run_dir::checkpoints::Best;
 
@@ -15,8 +15,8 @@ use crate::run_dir::checkpoints::Best;
 pub struct TrainState<'a> {
     /// The network that trains.
     pub student: &'a Network,
-    /// v of the optimiser (flat, laid out as the student's parameters).
-    pub velocity: &'a Tensor,
+    /// What the optimiser remembers (flat, laid out as the student's parameters).
+    pub moments: Moments<'a>,
     /// The best network so far, as trained.
     pub best: Option<&'a Network>,
     /// The network that labels. It is derived from the best one, or from the seed where there is none yet.
@@ -40,20 +40,24 @@ impl<'a> TrainState<'a> {
     /// Of a rank that holds these; all that a run keeps is found from here.
     pub fn of(
         student: &'a Network,
-        optimiser: &'a Sgd,
+        optimiser: &'a Optimiser,
         best: Option<&'a (Best, Network)>,
         teacher: Option<&'a Teacher>,
     ) -> Self {
         let best = best.map(|(_, network)| network);
-        Self { student, velocity: &optimiser.velocity, best, teacher }
+        Self { student, moments: optimiser.moments(), best, teacher }
     }
 
     /// All tensors, by ascending name within what is saved; derived ones follow.
     pub fn tensors(&self) -> Vec<StateTensor> {
         let mut tensors = member("student", self.student.state(), true);
-        let velocity = self.student.parameters.named_in(self.velocity);
-        let velocity = velocity.map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-        tensors.extend(member("momentum", velocity, true));
+        for (moment, flat) in &self.moments.flat {
+            let named = self.student.parameters.named_in(flat);
+            let named = named.map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+            tensors.extend(member(moment, named, true));
+        }
+        let steps = self.moments.steps.map(|it| ("steps".to_owned(), it.shallow_clone()));
+        tensors.extend(member("optimizer", steps.into_iter().collect(), true));
         tensors
             .extend(self.best.map(|best| member("best", best.state(), true)).unwrap_or_default());
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -139,7 +143,7 @@ mod tests {
         let teacher = Teacher::of(&best, true);
         let state = TrainState {
             student: &student,
-            velocity: &velocity,
+            moments: Moments { flat: vec![("momentum", &velocity)], steps: None },
             best: Some(&best),
             teacher: Some(&teacher),
         };
@@ -155,7 +159,7 @@ mod tests {
         let other_velocity = velocity.zeros_like();
         let same = TrainState {
             student: &other,
-            velocity: &other_velocity,
+            moments: Moments { flat: vec![("momentum", &other_velocity)], steps: None },
             best: Some(&other_best),
             teacher: None,
         };
@@ -166,8 +170,8 @@ mod tests {
 
         let larger = network(4, 0.0);
         let larger_velocity = larger.parameters.buffer.zeros_like();
-        let larger =
-            TrainState { student: &larger, velocity: &larger_velocity, best: None, teacher: None };
+        let moments = Moments { flat: vec![("momentum", &larger_velocity)], steps: None };
+        let larger = TrainState { student: &larger, moments, best: None, teacher: None };
         let problems = larger.restore(&stored).unwrap_err();
         let named = "student.fc.weight has shape [3, 16], expected [4, 16]";
         assert!(problems.contains(named) && problems.contains("momentum.fc.bias"), "{problems}");

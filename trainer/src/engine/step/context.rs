@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::{Folded, Network};
-use crate::engine::optim::sgd::Sgd;
+use crate::engine::optim::Optimiser;
 use crate::objective::{PseudoLabelling, Stage};
 
 /// Everything that a rank holds while it makes steps.
@@ -25,7 +25,9 @@ pub struct StepContext {
     /// methods without self-labelling.
     pub teacher: Option<Teacher>,
     /// The optimiser.
-    pub optimiser: Sgd,
+    pub optimiser: Optimiser,
+    /// A gradient that is longer is scaled down to this L2 norm; 0 is no limit.
+    pub clip_grad_norm: f64,
     /// Who is admitted.
     pub rules: Rules,
     /// What admission remembers.

@@ -13,6 +13,7 @@ use super::report::StepReport;
 use super::teacher::PseudoLabels;
 use crate::admission::{self, Admitted, Candidate, Rules, candidate};
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
+use crate::engine::optim::clip::clip_grad_norm;
 
 /// Makes one optimiser step. Collective: all ranks call it with the same `index` and
 /// `learning_rate`.
@@ -58,6 +59,8 @@ pub fn global_step(
     if report.images > 0 {
         let trainable = context.student.trainable();
         let parameters = &mut context.student.parameters;
+        let mut moving = parameters.part_of(&report.gradient, &trainable);
+        clip_grad_norm(&mut moving, context.clip_grad_norm);
         context.optimiser.step(parameters, &trainable, &report.gradient, learning_rate);
     }
     Ok(report)

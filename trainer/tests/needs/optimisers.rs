@@ -1,0 +1,62 @@
+//! Optimisers beside those of PyTorch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use lcsl_config::{Machine, Train, parse_train};
+use lcsl_trainer::engine::network::flat::{Flat, Slot};
+use lcsl_trainer::engine::optim::Optimiser;
+use lcsl_trainer::engine::optim::clip::clip_grad_norm;
+use tch::{Device, Kind, Tensor};
+
+use crate::lcsl::stderr;
+
+/// The steps that `tests/pytorch/optimisers.py` makes, and the parameters after each tenth.
+fn steps(train: &Train) -> Vec<Vec<f64>> {
+    let slot = Slot { name: "w".to_owned(), shape: vec![31] };
+    let mut parameters = Flat::zeros(vec![slot], Kind::Double, Device::Cpu, false);
+    parameters.copy_from(&Tensor::linspace(-1, 1, 31, (Kind::Double, Device::Cpu)));
+    let mut optimiser = Optimiser::of(train, &parameters.buffer);
+    let mut found = Vec::new();
+    for step in 0..100 {
+        let mut gradient = (&parameters.buffer * 3.0 + f64::from(step)).sin();
+        clip_grad_norm(&mut gradient, train.clip_grad_norm);
+        optimiser.step(&mut parameters, &(0..1), &gradient, 0.05 / f64::from(1 + step % 7));
+        if step % 10 == 9 {
+            found.push(Vec::<f64>::try_from(&parameters.buffer).unwrap());
+        }
+    }
+    found
+}
+
+/// Every optimiser makes the steps of its namesake, to the last digits of float64.
+pub(crate) fn make_the_steps_of_pytorch(python: &Path) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pytorch/optimisers.py");
+    let output = Command::new(python).arg(script).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let theirs: BTreeMap<String, Vec<Vec<f64>>> = serde_json::from_slice(&output.stdout).unwrap();
+    let flags = [
+        ("sgd", &[][..]),
+        ("nesterov", &["--nesterov"]),
+        (
+            "adamw",
+            &[
+                "--optimizer=adamw",
+                "--set=train.adam_beta1=0.8",
+                "--set=train.adam_beta2=0.99",
+                "--set=train.adam_epsilon=1e-7",
+                "--weight_decay=0.05",
+            ],
+        ),
+        ("clipped", &["--clip_grad_norm=0.7"]),
+    ];
+    for (name, flags) in flags {
+        let flags: Vec<_> = flags.iter().map(Into::into).collect();
+        let config = parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config;
+        let ours = steps(&config.train);
+        let pairs = ours.iter().flatten().zip(theirs[name].iter().flatten());
+        let off = pairs.map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
+        assert!(ours.len() == 10 && off < 1e-12, "{name}: {off}");
+    }
+}

@@ -1,0 +1,34 @@
+"""100 steps of torch.optim in float64, each from the gradient sin(3 w + step) of the parameters w as they are.
+
+Prints {name: [parameters after each tenth step]} as JSON; trainer/tests/needs/optimisers.rs makes the same steps.
+"""
+import json
+
+import torch
+
+
+def steps(make, clip):
+    w = torch.nn.Parameter(torch.linspace(-1, 1, 31, dtype=torch.float64))
+    optimiser = make([w])
+    found = []
+    for step in range(100):
+        optimiser.param_groups[0]["lr"] = 0.05 / (1 + step % 7)
+        w.grad = torch.sin(3 * w.detach() + step)
+        if clip:
+            torch.nn.utils.clip_grad_norm_([w], clip)
+        optimiser.step()
+        if step % 10 == 9:
+            found.append(w.detach().tolist())
+    return found
+
+
+print(
+    json.dumps(
+        {
+            "sgd": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0),
+            "nesterov": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3, nesterov=True), 0),
+            "adamw": steps(lambda w: torch.optim.AdamW(w, 0.05, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.05), 0),
+            "clipped": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0.7),
+        }
+    )
+)
