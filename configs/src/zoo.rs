@@ -41,22 +41,27 @@ pub(crate) const SMALLEST_IMAGE: usize = 8;
 /// Every network there is, in the order of [`ModelName::WORDS`].
 ///
 /// The published script draws its ResNet-34 and its ResNet-50 as PyTorch does, and takes ResNeXt-50
-/// from torchvision. It never trains the two small networks; they are drawn as the one that it trains in
-/// their place.
+/// from torchvision, as are those that it does not know. It never trains the two small networks; they are drawn as
+/// the one that it trains in their place.
 pub const ZOO: &[ModelEntry] = &[
     small(ModelName::Resnet20, 4, &[]),
     small(ModelName::Resnet32, 4, &[]),
     small(ModelName::Resnet34Cifar, 8, &[DatasetName::Cifar10, DatasetName::Cifar100]),
+    for_photographs(ModelName::Resnet18, &[], Initialisation::KaimingNormalFanOut),
+    for_photographs(ModelName::Resnet34, &[], Initialisation::KaimingNormalFanOut),
     for_photographs(
         ModelName::Resnet50,
         &[DatasetName::Inaturalist2018],
         Initialisation::PytorchDefault,
     ),
+    for_photographs(ModelName::Resnet101, &[], Initialisation::KaimingNormalFanOut),
+    for_photographs(ModelName::Resnet152, &[], Initialisation::KaimingNormalFanOut),
     for_photographs(
         ModelName::Resnext50,
         &[DatasetName::ImagenetLt],
         Initialisation::KaimingNormalFanOut,
     ),
+    for_photographs(ModelName::Resnext101, &[], Initialisation::KaimingNormalFanOut),
 ];
 
 /// A network whose first convolution keeps the size of the image.

@@ -41,11 +41,21 @@ choice! {
         /// ResNet-34 with a 3×3 first convolution, 21.3 M parameters: what the published code calls
         /// `ResNet32`.
         Resnet34Cifar = "resnet34_cifar",
+        /// ResNet-18 for photographs, 11.7 M parameters, as torchvision has it.
+        Resnet18 = "resnet18",
+        /// ResNet-34 for photographs, 21.8 M parameters, as torchvision has it.
+        Resnet34 = "resnet34",
         /// ResNet-50, 25.6 M parameters, as torchvision has it ("v1.5"): the published network for
         /// iNaturalist 2018.
         Resnet50 = "resnet50",
+        /// ResNet-101, 44.5 M parameters, as torchvision has it.
+        Resnet101 = "resnet101",
+        /// ResNet-152, 60.2 M parameters, as torchvision has it.
+        Resnet152 = "resnet152",
         /// ResNeXt-50 of 32 groups of 4 channels, 25.0 M parameters (Xie et al., CVPR 2017): the
         /// published network for ImageNet-LT.
         Resnext50 = "resnext50_32x4d",
+        /// ResNeXt-101 of 32 groups of 8 channels, 88.8 M parameters, as torchvision has it.
+        Resnext101 = "resnext101_32x8d",
     }
 }

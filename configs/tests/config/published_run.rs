@@ -149,8 +149,13 @@ fn first_weights_are_those_of_the_networks_source_under_paper_alone() {
     resnet20: PytorchDefault
     resnet32: PytorchDefault
     resnet34_cifar: PytorchDefault
+    resnet18: KaimingNormalFanOut
+    resnet34: KaimingNormalFanOut
     resnet50: PytorchDefault
+    resnet101: KaimingNormalFanOut
+    resnet152: KaimingNormalFanOut
     resnext50_32x4d: KaimingNormalFanOut
+    resnext101_32x8d: KaimingNormalFanOut
     ");
     let honest = drawn(Protocol::Honest);
     assert!(honest.lines().all(|line| line.ends_with(": KaimingNormalFanIn")), "{honest}");

@@ -15,8 +15,8 @@ fn parameters(name: ModelName, classes: i64) -> usize {
     Network::zeros(&architecture, Kind::Float, Device::Cpu, false).parameters.buffer.numel()
 }
 
-/// He et al., CVPR 2016, table 6: 0.27 and 0.46 million; the CIFAR ResNet-34 has 21.3 million; the last two
-/// are torchvision's counts.
+/// He et al., CVPR 2016, table 6: 0.27 and 0.46 million; the CIFAR ResNet-34 has 21.3 million; those for
+/// photographs are torchvision's counts.
 #[test]
 fn parameter_counts_are_those_of_the_literature() {
     assert_eq!(parameters(ModelName::Resnet20, 10), 269_722);
@@ -25,6 +25,11 @@ fn parameter_counts_are_those_of_the_literature() {
     assert_eq!(parameters(ModelName::Resnet34Cifar, 100), 21_328_292);
     assert_eq!(parameters(ModelName::Resnet50, 1000), 25_557_032);
     assert_eq!(parameters(ModelName::Resnext50, 1000), 25_028_904);
+    assert_eq!(parameters(ModelName::Resnet18, 1000), 11_689_512);
+    assert_eq!(parameters(ModelName::Resnet34, 1000), 21_797_672);
+    assert_eq!(parameters(ModelName::Resnet101, 1000), 44_549_160);
+    assert_eq!(parameters(ModelName::Resnet152, 1000), 60_192_808);
+    assert_eq!(parameters(ModelName::Resnext101, 1000), 88_791_336);
 }
 
 /// Stem, bottlenecks in groups and shortcuts of the networks for photographs, forward and backward, beside

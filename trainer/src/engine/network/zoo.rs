@@ -8,17 +8,24 @@ use super::backbones::resnet::{Architecture, BlockForm};
 
 /// The network of this name, for so many classes.
 pub fn architecture(name: ModelName, classes: i64) -> Architecture {
-    let photographs = |groups, group_width| {
-        let form = BlockForm::Bottleneck { groups, group_width };
-        Architecture::sixteen(Stem::Photograph, form, Shortcut::DOWNSAMPLE, classes)
+    let photographs = |form, blocks| {
+        let ways = (Stem::Photograph, Shortcut::DOWNSAMPLE);
+        Architecture::four_stages(ways, form, blocks, classes)
     };
+    let bottleneck = |groups, group_width| BlockForm::Bottleneck { groups, group_width };
     match name {
         ModelName::Resnet20 => Architecture::cifar(3, 16, Shortcut::Pad, classes),
         ModelName::Resnet32 => Architecture::cifar(5, 16, Shortcut::Pad, classes),
         ModelName::Resnet34Cifar => {
-            Architecture::sixteen(Stem::Small, BlockForm::Basic, Shortcut::SHORTCUT, classes)
+            let ways = (Stem::Small, Shortcut::SHORTCUT);
+            Architecture::four_stages(ways, BlockForm::Basic, [3, 4, 6, 3], classes)
         }
-        ModelName::Resnet50 => photographs(1, 64),
-        ModelName::Resnext50 => photographs(32, 4),
+        ModelName::Resnet18 => photographs(BlockForm::Basic, [2, 2, 2, 2]),
+        ModelName::Resnet34 => photographs(BlockForm::Basic, [3, 4, 6, 3]),
+        ModelName::Resnet50 => photographs(bottleneck(1, 64), [3, 4, 6, 3]),
+        ModelName::Resnet101 => photographs(bottleneck(1, 64), [3, 4, 23, 3]),
+        ModelName::Resnet152 => photographs(bottleneck(1, 64), [3, 8, 36, 3]),
+        ModelName::Resnext50 => photographs(bottleneck(32, 4), [3, 4, 6, 3]),
+        ModelName::Resnext101 => photographs(bottleneck(32, 8), [3, 4, 23, 3]),
     }
 }

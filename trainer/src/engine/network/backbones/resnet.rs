@@ -56,9 +56,14 @@ impl Architecture {
         Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes, head: HeadForm::Linear }
     }
 
-    /// Sixteen blocks in four stages.
-    pub fn sixteen(stem: Stem, form: BlockForm, shortcut: Shortcut, classes: i64) -> Self {
-        let (widths, blocks) = (vec![64, 128, 256, 512], vec![3, 4, 6, 3]);
+    /// Four stages of so many blocks.
+    pub fn four_stages(
+        (stem, shortcut): (Stem, Shortcut),
+        form: BlockForm,
+        blocks: [usize; 4],
+        classes: i64,
+    ) -> Self {
+        let (widths, blocks) = (vec![64, 128, 256, 512], blocks.to_vec());
         Self { stem, form, widths, blocks, shortcut, classes, head: HeadForm::Linear }
     }
 
