@@ -137,6 +137,8 @@ impl fmt::Display for Range {
 pub(crate) const ADDED: &[&str] = &[
     "run.min_ranks",
     "data.stage",
+    "model.init",
+    "train.trainable",
     "train.nesterov",
     "train.adam_beta1",
     "train.adam_beta2",

@@ -57,6 +57,6 @@ pub use run_config::{
     Admission, AdmittedLoss, Checkpoint, CriterionName, Data, DataAugmentation, DatasetName,
     Devices, Evaluation, Head, ImbalanceKind, Loss, Method, Millionths, MixingName, Model,
     ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol, QuotaRate,
-    Refit, RefitMethod, Resume, Run, RunConfig, SamplerName, ScheduleName, Train,
+    Refit, RefitMethod, Resume, Run, RunConfig, SamplerName, ScheduleName, Train, TrainableName,
 };
 pub use zoo::{Initialisation, ModelEntry, ZOO, network_listing, published_network};

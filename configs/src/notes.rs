@@ -7,6 +7,7 @@ use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
 use crate::run_config::{
     DatasetName, Devices, MixingName, Optimizer, Precision, RunConfig, SamplerName, ScheduleName,
+    TrainableName,
 };
 
 /// Images of a logical rank from which on mixing them with each other is worth its name: of n images, one
@@ -16,8 +17,9 @@ const MIXED_MIN: usize = 8;
 /// One note for each such setting that someone has written, and one for a command line of the published
 /// code whose run is another one here.
 pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArguments) -> Vec<String> {
-    let written =
-        |path| !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }));
+    let written = |path: &str| {
+        !matches!(origins.get(path), None | Some(Origin::Default | Origin::Auto { .. }))
+    };
     let difference =
         published::difference(config, origins, &parsed.given, !parsed.configs.is_empty());
     let mut notes: Vec<String> = difference.into_iter().collect();
@@ -66,7 +68,23 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
              classes more often, so here losses are larger and rare classes count twice"
         ));
     }
+    notes.extend(of_optimiser(config, &written));
+    let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
+    if warmup >= epochs && config.train.schedule != ScheduleName::Constant {
+        notes.push(format!(
+            "the warm-up of {warmup} epochs fills the whole run of {epochs}, so lr never falls"
+        ));
+    }
+    notes
+}
+
+/// What to say of the optimiser: settings that are of another one, and of a backbone that nobody trains.
+fn of_optimiser(config: &RunConfig, written: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut notes = Vec::new();
     let train = &config.train;
+    if train.trainable == TrainableName::Classifier && config.model.init.is_empty() {
+        notes.push("without --init the classifier is trained on features of random weights".into());
+    }
     let other_optimizer =
         ["train.momentum"].into_iter().filter(|_| train.optimizer != Optimizer::Sgd);
     let of_adam = ["train.adam_beta1", "train.adam_beta2", "train.adam_epsilon"].into_iter();
@@ -78,12 +96,6 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
     let of_step = ["train.decay_epochs", "train.decay_rate"].into_iter();
     for path in of_step.filter(|path| train.schedule != ScheduleName::Step && written(path)) {
         notes.push(format!("{path} is recorded only: it is of schedule step"));
-    }
-    let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
-    if warmup >= epochs && config.train.schedule != ScheduleName::Constant {
-        notes.push(format!(
-            "the warm-up of {warmup} epochs fills the whole run of {epochs}, so lr never falls"
-        ));
     }
     notes
 }

@@ -22,6 +22,7 @@ pub use refit::{Refit, RefitMethod};
 pub use run::{Devices, Resume, Run};
 pub use train::{
     CriterionName, Method, MixingName, Optimizer, Precision, Protocol, ScheduleName, Train,
+    TrainableName,
 };
 
 /// Everything that one run needs to know, fully resolved: no `"auto"` is left, except

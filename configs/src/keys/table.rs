@@ -6,7 +6,7 @@ use super::{Key, KeyKind, Range};
 use crate::run_config::{
     AdmittedLoss, CriterionName, DataAugmentation, DatasetName, Head, ImbalanceKind, Method,
     MixingName, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol,
-    RefitMethod, SamplerName, ScheduleName,
+    RefitMethod, SamplerName, ScheduleName, TrainableName,
 };
 use crate::zoo::SMALLEST_IMAGE;
 
@@ -237,6 +237,8 @@ pub const KEYS: &[Key] = &[
     .or_auto()
     .flags(&["head"]),
     Key::new("model.cosine_scale", ABOVE_0, "By what a cosine head multiplies its cosines"),
+    Key::new("model.init", KeyKind::Text, "Safetensors file with the first weights; empty draws them")
+        .flags(&["init"]),
     Key::new("train.method", KeyKind::Choice(Method::WORDS), "What is minimised").flags(&["method"]),
     Key::new(
         "train.criterion",
@@ -279,6 +281,12 @@ pub const KEYS: &[Key] = &[
         .flags(&["nesterov"]),
     Key::new("train.weight_decay", FROM_0, "L2 penalty on every parameter")
         .flags(&["weight_decay"]),
+    Key::new(
+        "train.trainable",
+        KeyKind::Choice(TrainableName::WORDS),
+        "Which parameters move, but for a refit",
+    )
+    .flags(&["trainable"]),
     Key::new("train.optimizer", KeyKind::Choice(Optimizer::WORDS), "Optimiser").flags(&["optimizer"]),
     Key::new("train.adam_beta1", FROM_0_BELOW_1, "Of adamw's mean gradient, what stays at each step"),
     Key::new("train.adam_beta2", FROM_0_BELOW_1, "Of adamw's mean square, what stays at each step"),

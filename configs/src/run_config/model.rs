@@ -17,6 +17,8 @@ pub struct Model {
     pub head: Head,
     /// By what a cosine head multiplies its cosines, above 0.
     pub cosine_scale: f64,
+    /// A safetensors file that the first weights are taken from; empty where they are drawn.
+    pub init: String,
 }
 
 choice! {

@@ -31,6 +31,8 @@ pub struct Train {
     pub nesterov: bool,
     /// L2 penalty on every parameter, at least 0.
     pub weight_decay: f64,
+    /// Which parameters move, but for a refit.
+    pub trainable: TrainableName,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Share of `AdamW`'s mean gradient that stays at each step, in [0, 1).
@@ -181,6 +183,16 @@ choice! {
         Sgd = "sgd",
         /// Adam with weight decay that is not part of the gradient (Loshchilov and Hutter, ICLR 2019).
         AdamW = "adamw",
+    }
+}
+
+choice! {
+    /// Which parameters of the student move.
+    TrainableName {
+        /// All.
+        All = "all",
+        /// The classifier alone, on features that stay as they are: a linear probe.
+        Classifier = "classifier",
     }
 }
 

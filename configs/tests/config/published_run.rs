@@ -30,6 +30,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.accumulate_steps", "1"),
     ("train.lr", "0.01"),
     ("train.momentum", "0.9"),
+    ("model.init", "\"\""),
+    ("train.trainable", "\"all\""),
     ("train.nesterov", "false"),
     ("train.clip_grad_norm", "0.0"),
     ("train.schedule", "\"cosine\""),

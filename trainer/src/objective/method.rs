@@ -2,7 +2,7 @@
 
 use lcsl_config::{
     AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName, ScheduleName,
-    Train,
+    Train, TrainableName,
 };
 
 use super::criterion::{Resolved, balanced_prior};
@@ -34,7 +34,10 @@ impl Objective {
             schedule: Schedule::alone(train.lr, shape(train), train.warmup_epochs, train.epochs),
             from_best: false,
             restart_classifier: false,
-            trainable: Trainable::All,
+            trainable: match train.trainable {
+                TrainableName::All => Trainable::All,
+                TrainableName::Classifier => Trainable::Classifier,
+            },
             sampler: config.data.sampler,
             mixing,
             pseudo_labels: labels.then_some(labelling),

@@ -4,6 +4,7 @@
 
 #[path = "../golden_step/device.rs"]
 mod device;
+mod initial_weights;
 mod networks;
 mod overlap;
 mod precision;

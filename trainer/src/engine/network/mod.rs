@@ -4,13 +4,14 @@
 //! * [`backbones`]: images to features; [`head`]: features to logits.
 //! * [`inference`]: the same network when it only answers, several times as fast.
 //! * [`flat`]: one buffer for all parameters.
-//! * [`weights`]: initial weights, from the run's own random streams.
+//! * [`weights`]: initial weights, from the run's own random streams; [`initial`]: from a file.
 
 pub mod backbones;
 pub mod build;
 pub mod flat;
 pub mod head;
 pub mod inference;
+pub mod initial;
 pub mod weights;
 pub mod zoo;
 

@@ -1,6 +1,7 @@
 //! A run from its configuration to a rank that is ready for its first step, or for the step after
 //! its checkpoint.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::{self, arithmetic::Arithmetic};
 use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
+use crate::engine::network::initial;
 use crate::engine::network::weights::Role;
 use crate::engine::optim::Optimiser;
 use crate::engine::run::error::TrainError;
@@ -173,14 +175,29 @@ impl<'a> Run<'a> {
             data_module,
         };
         let (marks, passed_over) = run.restore(classes)?;
+        let redrawn = run.begin_with_weights()?;
         let log_every_steps = config.train.log_every_steps as u64;
         if is_first {
             let checkpoint = run.state().largest_bytes();
             durable::require_room(run_dir.root(), checkpoint, "write a checkpoint to")?;
             run.recorders = Recorders::open(run_dir, control, log_every_steps, &marks)?;
             run.report_passed_over(&passed_over)?;
+            if let Some(text) = redrawn {
+                run.recorders.notice(run.totals.seconds, &text)?;
+            }
         }
         Ok(run)
+    }
+
+    /// Takes the first weights from a file, where that was asked for and no step was made; what a person should know of
+    /// them.
+    fn begin_with_weights(&mut self) -> Result<Option<String>, TrainError> {
+        let path = &self.config.model.init;
+        if path.is_empty() || self.position != Position::default() {
+            return Ok(None);
+        }
+        initial::load(Path::new(path), &mut self.context.student)
+            .map_err(|why| TrainError::InitialWeights { why })
     }
 
     /// Goes back to the newest whole checkpoint, if there is one. Returns how much of

@@ -24,6 +24,12 @@ pub enum TrainError {
     /// A step would leave batch normalisation a single value.
     #[error(transparent)]
     Normalisation(#[from] SingleValue),
+    /// The weights to begin with cannot be used.
+    #[error("{why}")]
+    InitialWeights {
+        /// A sentence.
+        why: String,
+    },
     /// A step failed.
     #[error("step {step} (epoch {epoch}): {source}")]
     Step {

@@ -32,6 +32,11 @@ pub fn of_training(error: &TrainError) -> Failure {
                         included, has two images or none for each logical rank";
             (USAGE, Some(hint.to_owned()), false)
         }
+        TrainError::InitialWeights { .. } => {
+            let hint = "--init takes what `lcsl export` writes, and torchvision's weights as safetensors, of the \
+                        network that --model names";
+            (BAD_DATA, Some(hint.to_owned()), false)
+        }
         TrainError::Step { source, .. } => of_step(source),
         TrainError::Evaluate { source: EvaluateError::Data(error), .. } => {
             (BAD_DATA, record_hint(error), false)
