@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::engine::native::normalisation::SyncBatchNorm;
 #[cfg(feature = "winograd")]
@@ -106,7 +106,11 @@ impl Convolution {
 
     /// Whether there is a faster way for a weight like this one, and images of this type.
     #[cfg(feature = "winograd")]
-    pub(in crate::engine::network) fn suits_winograd(&self, weight: &Tensor, images: Kind) -> bool {
+    pub(in crate::engine::network) fn suits_winograd(
+        &self,
+        weight: &Tensor,
+        images: tch::Kind,
+    ) -> bool {
         self.kernel.groups == 1
             && winograd::suits(&weight.size(), self.kernel.stride, images, weight.device())
     }
