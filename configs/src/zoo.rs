@@ -41,8 +41,8 @@ pub(crate) const SMALLEST_IMAGE: usize = 8;
 /// Every network there is, in the order of [`ModelName::WORDS`].
 ///
 /// The published script draws its ResNet-34 and its ResNet-50 as PyTorch does, and takes ResNeXt-50
-/// from torchvision, as are those that it does not know. It never trains the two small networks; they are drawn as
-/// the one that it trains in their place.
+/// from torchvision; networks for photographs that it does not know are drawn as torchvision does. It never trains the
+/// two small networks; they are drawn as the one that it trains in their place.
 pub const ZOO: &[ModelEntry] = &[
     small(ModelName::Resnet20, 4, &[]),
     small(ModelName::Resnet32, 4, &[]),

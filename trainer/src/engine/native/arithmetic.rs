@@ -21,7 +21,8 @@ pub struct Arithmetic {
 impl Arithmetic {
     /// From now on, in the whole process.
     pub fn set(self) {
-        // SAFETY: sets plain members of libtorch's global context; no other thread computes yet.
+        // SAFETY: sets flags of libtorch's global context, as Python's `torch.backends` does at any time: no memory
+        // depends on them. A pass that is under way may see either value, so this is called before the first.
         unsafe { lcsl_set_arithmetic(self.tf32, self.deterministic) }
     }
 

@@ -76,14 +76,6 @@ impl Optimiser {
         }
     }
 
-    /// Forgets what it remembers of these slots.
-    pub fn forget(&mut self, parameters: &Flat, slots: &Range<usize>) {
-        let _guard = tch::no_grad_guard();
-        for (_, moment) in self.moments().flat {
-            let _ = parameters.part_of(moment, slots).zero_();
-        }
-    }
-
     /// Begins anew.
     pub fn forget_all(&mut self) {
         let _guard = tch::no_grad_guard();

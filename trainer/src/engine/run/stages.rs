@@ -27,8 +27,8 @@ impl Run<'_> {
         }
         if begins && stage.restart_classifier {
             weights::draw_classifier(&mut context.student, self.config.run.seed, epoch);
-            let student = &context.student;
-            context.optimiser.forget(&student.parameters, &student.classifier_slots());
+            // Nothing but the classifier trains from here on. A count of steps would be of another one.
+            context.optimiser.forget_all();
         }
         let before = context.student.trainable();
         context.student.train_only(stage.trainable);
