@@ -137,6 +137,12 @@ impl fmt::Display for Range {
 pub(crate) const ADDED: &[&str] = &[
     "run.min_ranks",
     "data.stage",
+    "data.largest",
+    "data.unlabelled",
+    "data.unlabelled_ratio",
+    "data.unlabelled_largest",
+    "data.unlabelled_imb_factor",
+    "data.unlabelled_aug",
     "model.init",
     "train.trainable",
     "train.nesterov",
@@ -147,6 +153,10 @@ pub(crate) const ADDED: &[&str] = &[
     "train.schedule",
     "train.decay_epochs",
     "train.decay_rate",
+    "train.ema_decay",
+    "admission.classes",
+    "admission.mixed",
+    "admission.teacher",
 ];
 
 /// The key at `path`.

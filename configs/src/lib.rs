@@ -54,9 +54,10 @@ pub use presets::PRESETS;
 pub use problem::{Problem, Problems};
 pub use rim::{load, parse_train, parse_train_in};
 pub use run_config::{
-    Admission, AdmittedLoss, Checkpoint, CriterionName, Data, DataAugmentation, DatasetName,
-    Devices, Evaluation, Head, ImbalanceKind, Loss, Method, Millionths, MixingName, Model,
-    ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol, QuotaRate,
-    Refit, RefitMethod, Resume, Run, RunConfig, SamplerName, ScheduleName, Train, TrainableName,
+    Admission, AdmittedClasses, AdmittedLoss, Checkpoint, CriterionName, Data, DataAugmentation,
+    DatasetName, Devices, Evaluation, Head, ImbalanceKind, Loss, Method, Millionths, MixingName,
+    Model, ModelName, OnCorrupt, OnFailedCheckpoint, Optimizer, Policy, Precision, Protocol,
+    QuotaRate, Refit, RefitMethod, Resume, Run, RunConfig, SamplerName, ScheduleName,
+    StrongAugmentation, TeacherName, Train, TrainableName, Unlabelled,
 };
 pub use zoo::{Initialisation, ModelEntry, ZOO, network_listing, published_network};

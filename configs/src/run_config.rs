@@ -12,9 +12,12 @@ mod train;
 
 use serde::{Deserialize, Serialize};
 
-pub use admission::{Admission, Millionths, Policy, QuotaRate};
+pub use admission::{Admission, AdmittedClasses, Millionths, Policy, QuotaRate, TeacherName};
 pub use checkpoint::{Checkpoint, OnFailedCheckpoint};
-pub use data::{Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, SamplerName};
+pub use data::{
+    Data, DataAugmentation, DatasetName, ImbalanceKind, OnCorrupt, SamplerName, StrongAugmentation,
+    Unlabelled,
+};
 pub use evaluation::Evaluation;
 pub use loss::{AdmittedLoss, Loss};
 pub use model::{Head, Model, ModelName};

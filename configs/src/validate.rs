@@ -1,5 +1,7 @@
 //! What must hold between keys. What holds for one key alone is in the table of keys.
 
+mod unlabelled;
+
 use std::collections::BTreeSet;
 
 use crate::hosts::{host_list, host_slots};
@@ -57,6 +59,7 @@ const RULES: &[Rule] = &[
         keys: &[
             "data.imb_factor",
             "data.imb_type",
+            "data.largest",
             "data.name",
             "data.synthetic_classes",
             "data.synthetic_largest",
@@ -70,6 +73,13 @@ const RULES: &[Rule] = &[
     Rule { keys: &["train.method", "train.criterion"], broken: two_criteria },
     Rule { keys: &["train.method", "train.mixing"], broken: mixup_without_mixup },
     Rule { keys: &["train.criterion", "model.head"], broken: margins_without_cosines },
+    Rule { keys: &["data.unlabelled", "train.method"], broken: unlabelled::without_a_teacher },
+    Rule { keys: &["data.unlabelled", "data.unlabelled_aug"], broken: unlabelled::foreign_recipe },
+    Rule {
+        keys: &["admission.mixed", "data.unlabelled", "train.method"],
+        broken: unlabelled::no_candidates,
+    },
+    Rule { keys: &["admission.teacher", "train.ema_decay"], broken: unlabelled::no_average },
     Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
     Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
@@ -331,6 +341,7 @@ fn classes_without_an_image(config: &RunConfig) -> Option<Breach> {
             return None;
         }
     };
+    let largest = if data.largest > 0 { data.largest as usize } else { largest };
     let keeps = |exponent: f64| largest as f64 * data.imb_factor.powf(exponent) >= 1.0;
     let empty = match data.imb_type {
         ImbalanceKind::Balanced => 0,

@@ -33,6 +33,7 @@
 //! let request = split::SplitRequest {
 //!     targets: profile::counts(profile::ProfileShape::Exponential, classes, largest, 0.1),
 //!     validation_per_class: 10,
+//!     left: split::LeftOver::Unused,
 //!     order: split::SelectionOrder::First,
 //! };
 //! let split = split::split(dataset.train.labels(), classes, &request)?;

@@ -49,6 +49,8 @@ pub enum Purpose {
     Blocks = 21,
     /// In which order a resampling epoch draws the images of a class: (epoch, class, lap).
     Resampling = 22,
+    /// Seeds of the streams of unlabelled images: (0 for their order, 1 for the weak view, 2 for the strong one; 0, 0).
+    Unlabelled = 23,
 }
 
 /// A stream of random numbers; see the module's documentation for its exact definition.

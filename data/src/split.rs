@@ -12,7 +12,10 @@
 //! keeps 6,000   [ train 5,900                   | validation 100 ]
 //! ```
 //!
-//! No image is ever in both, and none is there twice.
+//! What is left behind them can be trained on without its labels: the next images of each class, as many as a profile
+//! of their own says, or all.
+//!
+//! No image is ever in two of them, and none is there twice.
 
 use std::ops::Range;
 
@@ -28,8 +31,21 @@ pub struct SplitRequest {
     pub targets: Vec<u64>,
     /// Validation images that each class gives; 0 for no validation at all.
     pub validation_per_class: usize,
+    /// What becomes of the images that are left.
+    pub left: LeftOver,
     /// The order of the images within a class.
     pub order: SelectionOrder,
+}
+
+/// What becomes of the images that neither the selection nor the validation takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOver {
+    /// Nothing.
+    Unused,
+    /// All of them are unlabelled images.
+    Unlabelled,
+    /// So many of each class are, in class order.
+    UnlabelledOf(Vec<u64>),
 }
 
 /// The order in which a class's images are kept.
@@ -48,6 +64,8 @@ pub struct SplitIndices {
     pub train: Vec<u32>,
     /// The validation images, ascending; none is a training image.
     pub validation: Vec<u32>,
+    /// The unlabelled images, ascending; none is a training or validation image.
+    pub unlabelled: Vec<u32>,
     /// Training images of each class: the real counts, after validation took its share.
     pub train_counts: Vec<u64>,
     /// Classes that have no validation image although validation was asked for: they are left out
@@ -86,6 +104,19 @@ pub enum SplitError {
         /// Images that it has.
         available: usize,
     },
+    /// A class has fewer images left than are to be unlabelled.
+    #[error(
+        "class {class} is to have {target} unlabelled images, but only {left} are left behind those that are learnt \
+         or held out"
+    )]
+    TooFewLeft {
+        /// The class.
+        class: usize,
+        /// Unlabelled images that were asked for.
+        target: u64,
+        /// Images that are left.
+        left: usize,
+    },
 }
 
 /// Splits the images that have these `labels` (one of `classes` each) as `request` says.
@@ -101,13 +132,20 @@ pub fn split(
     classes: usize,
     request: &SplitRequest,
 ) -> Result<SplitIndices, SplitError> {
-    if request.targets.len() != classes {
-        return Err(SplitError::Classes { targets: request.targets.len(), classes });
+    let unlabelled = match &request.left {
+        LeftOver::UnlabelledOf(targets) => Some(targets),
+        LeftOver::Unused | LeftOver::Unlabelled => None,
+    };
+    for targets in [Some(&request.targets), unlabelled].into_iter().flatten() {
+        if targets.len() != classes {
+            return Err(SplitError::Classes { targets: targets.len(), classes });
+        }
     }
     let members = members(labels, classes, request.order)?;
     let mut split = SplitIndices {
         train: Vec::new(),
         validation: Vec::new(),
+        unlabelled: Vec::new(),
         train_counts: Vec::with_capacity(classes),
         unscored: Vec::new(),
     };
@@ -124,11 +162,30 @@ pub fn split(
         if validation.is_empty() && request.validation_per_class > 0 {
             split.unscored.push(class as u32);
         }
+        let left = &images[validation.end..];
         split.validation.extend(&images[validation]);
+        split.unlabelled.extend(taken_of(left, class, &request.left)?);
     }
     split.train.sort_unstable();
     split.validation.sort_unstable();
+    split.unlabelled.sort_unstable();
     Ok(split)
+}
+
+/// Those of the images of a class that are `left` which become unlabelled ones.
+fn taken_of<'a>(
+    left: &'a [u32],
+    class: usize,
+    request: &LeftOver,
+) -> Result<&'a [u32], SplitError> {
+    let target = match request {
+        LeftOver::Unused => return Ok(&[]),
+        LeftOver::Unlabelled => return Ok(left),
+        LeftOver::UnlabelledOf(targets) => targets[class],
+    };
+    let count = usize::try_from(target).ok().filter(|&count| count <= left.len());
+    let count = count.ok_or(SplitError::TooFewLeft { class, target, left: left.len() })?;
+    Ok(&left[..count])
 }
 
 /// The places of the validation images in the order of a class that has `available` images and
@@ -171,7 +228,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(targets: Vec<u64>, validation_per_class: usize) -> SplitRequest {
-        SplitRequest { targets, validation_per_class, order: SelectionOrder::First }
+        let left = LeftOver::Unlabelled;
+        SplitRequest { targets, validation_per_class, left, order: SelectionOrder::First }
     }
 
     /// One class of `available` images: (training images, validation images).
@@ -225,6 +283,28 @@ mod tests {
         assert_eq!((split.train.as_slice(), split.unscored.as_slice()), (&[0, 1, 2][..], &[][..]));
     }
 
+    /// The cut of DARP and `CReST`: a long tail of labelled images and another one of unlabelled images.
+    #[test]
+    fn unlabelled_images_have_a_profile_of_their_own() {
+        let labels: Vec<u32> = (0..60_000).map(|index| index % 10).collect();
+        let profile = |largest| counts(ProfileShape::Exponential, 10, largest, 0.01);
+        let left = LeftOver::UnlabelledOf(profile(3_000));
+        let request = SplitRequest { left, ..request(profile(1_500), 100) };
+        let found = split(&labels, 10, &request).unwrap();
+        assert_eq!(found.train_counts, profile(1_500));
+        let of =
+            |class| found.unlabelled.iter().filter(|&&image| image % 10 == class).count() as u64;
+        assert_eq!((0..10).map(of).collect::<Vec<_>>(), profile(3_000));
+        let left = |left| SplitRequest { left, ..request.clone() };
+        assert!(split(&labels, 10, &left(LeftOver::Unused)).unwrap().unlabelled.is_empty());
+        let too_many =
+            split(&labels, 10, &left(LeftOver::UnlabelledOf(vec![4_401; 10]))).unwrap_err();
+        assert_eq!(
+            too_many.to_string(),
+            "class 0 is to have 4401 unlabelled images, but only 4400 are left behind those that are learnt or held out"
+        );
+    }
+
     #[test]
     fn a_seed_chooses_other_images_but_as_many() {
         let labels: Vec<u32> = (0..1_000).map(|index| index % 4).collect();
@@ -272,8 +352,14 @@ mod tests {
                 .map(|(&n, fraction)| (n as f64 * fraction) as u64)
                 .collect();
             let order = SelectionOrder::Seeded(seed);
-            let request = SplitRequest { targets, validation_per_class: requested, order };
+            let left = LeftOver::Unlabelled;
+            let request = SplitRequest { targets, validation_per_class: requested, left, order };
             let split = split(&labels, 6, &request).unwrap();
+
+            let mut all = [&split.train[..], &split.validation, &split.unlabelled].concat();
+            all.sort_unstable();
+            prop_assert_eq!(&all, &everything, "every image has one purpose");
+            prop_assert!(split.unlabelled.is_sorted_by(|a, b| a < b));
 
             prop_assert!(split.train.is_sorted_by(|a, b| a < b));
             prop_assert!(split.validation.is_sorted_by(|a, b| a < b));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lcsl_data::datasets::{DatasetId, DatasetOptions, open};
 use lcsl_data::profile::{ProfileShape, counts};
-use lcsl_data::split::{SelectionOrder, SplitRequest, split};
+use lcsl_data::split::{LeftOver, SelectionOrder, SplitRequest, split};
 
 #[test]
 fn the_installed_files_are_the_whole_dataset_and_can_be_split() {
@@ -27,6 +27,7 @@ fn the_installed_files_are_the_whole_dataset_and_can_be_split() {
     let request = SplitRequest {
         targets: counts(ProfileShape::Exponential, 10, 6_000, 0.01),
         validation_per_class: 100,
+        left: LeftOver::Unused,
         order: SelectionOrder::First,
     };
     let split = split(dataset.train.labels(), 10, &request).unwrap();

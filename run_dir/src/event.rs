@@ -17,6 +17,15 @@ pub struct BucketSpan {
     pub end: f64,
 }
 
+/// Unlabelled images that were admitted in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct UnlabelledEpoch<'a> {
+    /// How many, by the class of their label.
+    pub admitted: &'a [u64],
+    /// Those of them whose label is their true class; null where nobody knows.
+    pub right: Option<&'a [u64]>,
+}
+
 /// The events.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -91,6 +100,9 @@ pub enum Event<'a> {
         collapse: Option<u32>,
         /// Training images that were skipped because their records are corrupt, over all ranks.
         corrupt: u64,
+        /// Unlabelled images among the admitted, where there are unlabelled images.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unlabelled: Option<UnlabelledEpoch<'a>>,
     },
     /// Accuracy was measured.
     Evaluation {

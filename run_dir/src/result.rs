@@ -79,6 +79,17 @@ pub struct Variant {
     pub ece: f64,
 }
 
+/// Unlabelled images of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlabelledTotals {
+    /// How many there are.
+    pub images: u64,
+    /// How many were admitted, by the class of their label; one that was admitted in several epochs counts in each.
+    pub admitted: Vec<u64>,
+    /// Those of them whose label is their true class; null where nobody knows.
+    pub right: Option<Vec<u64>>,
+}
+
 /// All of `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -149,6 +160,9 @@ pub struct RunResult {
     pub last_weights_digest: String,
     /// Digest of every admission decision.
     pub admission_digest: String,
+    /// Unlabelled images; nothing where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<UnlabelledTotals>,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lcsl_config::Policy;
+use lcsl_config::{AdmittedClasses, Policy};
 use lcsl_data::random::{Purpose, Stream};
 use lcsl_trainer::admission::candidate::{from_ranks, to_bytes};
 use lcsl_trainer::admission::{
@@ -43,6 +43,7 @@ fn rules(policy: Policy, classes: usize) -> Rules {
     let counts: Vec<u64> = (0..classes).map(count).collect();
     let settings = AdmissionSettings {
         policy,
+        classes: AdmittedClasses::Minority,
         confidence: 0.5,
         quota_rate: None,
         burst_steps: 8,
@@ -54,7 +55,7 @@ fn rules(policy: Policy, classes: usize) -> Rules {
 
 /// Candidates that all pass the gate, many of equal confidence.
 fn candidates(rules: &Rules, count: usize, stream: &mut Stream) -> Vec<Candidate> {
-    let minority = rules.minority();
+    let minority = rules.classes();
     let one = |key| Candidate {
         key,
         label: minority[stream.below(minority.len() as u64) as usize],

@@ -1,7 +1,10 @@
 //! What a run learns from and is measured on: the dataset, cut as the configuration says.
 
+#[cfg(feature = "engine")]
+mod folder;
 mod recipes;
 mod shards;
+mod unlabelled;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ use lcsl_data::profile::{self, ProfileShape};
 use lcsl_data::sampler::{Sampler, SamplerKind};
 use lcsl_data::split::{self, SelectionOrder, SplitError, SplitRequest};
 use thiserror::Error;
+
+pub use unlabelled::UnlabelledImages;
 
 /// Some of the images of a set, in order.
 #[derive(Debug, Clone)]
@@ -47,6 +52,8 @@ pub struct DataModule {
     pub validation: Selection,
     /// Classes with no validation image.
     pub unscored: Vec<u32>,
+    /// Images whose labels nobody reads, where there are some.
+    pub unlabelled: Option<UnlabelledImages>,
     /// The test set.
     pub test: Selection,
     /// The size of the images that a network sees.
@@ -74,7 +81,7 @@ pub enum DataModuleError {
     Nothing {
         /// The dataset.
         name: String,
-        /// What for: `training`, `validation` or `test`.
+        /// What for: `training`, `validation`, `test` or `unlabelled`.
         purpose: &'static str,
     },
     /// The selection cannot be made.
@@ -90,11 +97,15 @@ pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
         }
         name => in_memory(name, config)?,
     };
+    #[cfg(feature = "engine")] // which reads images of every form
+    let data_module = data_module.with_folder(config)?;
     let paper = config.train.protocol == Protocol::Paper;
+    let unlabelled = data_module.unlabelled.as_ref();
     for (purpose, present) in [
         ("training", !data_module.train.indices.is_empty()),
         ("validation", paper || !data_module.validation.indices.is_empty()),
         ("test", !data_module.test.indices.is_empty()),
+        ("unlabelled", unlabelled.is_none_or(|it| !it.selection.indices.is_empty())),
     ] {
         if !present {
             return Err(DataModuleError::Nothing { name: config.data.name.to_string(), purpose });
@@ -115,6 +126,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
     let targets = profile(&config.data, dataset.classes(), dataset.largest_class());
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
     let images = ImageStore::Memory(dataset.train.clone());
+    let left = Selection { images: images.clone(), indices: split.unlabelled.into() };
     let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(DataModule {
@@ -124,6 +136,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
         train_counts: split.train_counts,
         validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
+        unlabelled: UnlabelledImages::held_back(config, left, dataset.recipe),
         test: Selection::whole(ImageStore::Memory(dataset.test)),
         shape: dataset.train.shape(),
         normalisation: if paper && name == DatasetId::Cifar100 {
@@ -139,18 +152,24 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
 
 /// Images of each class that the configuration's profile asks for.
 fn profile(data: &Data, classes: usize, largest: u64) -> Vec<u64> {
-    let kind = match data.imb_type {
+    let kind = shape(data.imb_type);
+    let largest = if data.largest > 0 { data.largest } else { largest };
+    profile::counts(kind, classes, largest, data.imb_factor)
+}
+
+fn shape(kind: ImbalanceKind) -> ProfileShape {
+    match kind {
         ImbalanceKind::Exp => ProfileShape::Exponential,
         ImbalanceKind::Step => ProfileShape::Step,
         ImbalanceKind::Balanced => ProfileShape::Balanced,
-    };
-    profile::counts(kind, classes, largest, data.imb_factor)
+    }
 }
 
 /// The split with these targets under the configuration's protocol.
 fn cut(config: &RunConfig, targets: Vec<u64>) -> SplitRequest {
     let paper = config.train.protocol == Protocol::Paper;
     SplitRequest {
+        left: unlabelled::left_over(&config.data, targets.len()),
         targets,
         validation_per_class: if paper { 0 } else { config.data.validation_per_class },
         order: if paper {

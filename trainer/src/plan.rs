@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use lcsl_config::{ModelName, RunConfig};
+use lcsl_data::batch::Piece;
 use lcsl_data::share;
 use thiserror::Error;
 
@@ -53,6 +54,52 @@ impl EpochPlan {
     /// logical ranks.
     pub fn positions_of(&self, step: u64, micro: usize, logical_rank: usize) -> Range<u64> {
         share_of(&self.micro_batch_at(step, micro), self.logical_ranks, logical_rank)
+    }
+}
+
+/// From here on keys are those of unlabelled images; positions of training images never come this far.
+pub const UNLABELLED_KEYS: u64 = 1 << 63;
+
+/// How a stream of unlabelled images goes beside the training images of an epoch: `ratio` for each position, from lap
+/// to lap over all of them, without a break where an epoch ends. A lap has each of them once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnlabelledPlan {
+    /// Unlabelled images, at least 1.
+    pub images: u64,
+    /// Unlabelled images for each training image.
+    pub ratio: u64,
+    /// Training images of an epoch.
+    pub epoch_images: u64,
+}
+
+impl UnlabelledPlan {
+    /// What comes beside these positions of an epoch: one piece for each lap that they touch, with its number in place
+    /// of the epoch's. None without positions.
+    pub fn laps(&self, epoch: u64, positions: &Range<u64>) -> Vec<Piece> {
+        let before = epoch * self.epoch_images;
+        let mut start = (before + positions.start) * self.ratio;
+        let end = (before + positions.end.max(positions.start)) * self.ratio;
+        let mut laps = Vec::new();
+        while start < end {
+            let (lap, at) = (start / self.images, start % self.images);
+            let count = (end - start).min(self.images - at);
+            laps.push(Piece { epoch: lap, positions: at..at + count });
+            start += count;
+        }
+        laps
+    }
+
+    /// The key of the image at position `at` of a lap, as a candidate of this epoch: its place in the epoch's stream,
+    /// behind [`UNLABELLED_KEYS`].
+    pub fn key(&self, epoch: u64, lap: u64, at: u64) -> u64 {
+        UNLABELLED_KEYS + lap * self.images + at - epoch * self.epoch_images * self.ratio
+    }
+
+    /// The lap and the position in it that a key of this epoch stands for; none for the key of a training image.
+    pub fn position_of(&self, epoch: u64, key: u64) -> Option<(u64, u64)> {
+        let in_epoch = key.checked_sub(UNLABELLED_KEYS)?;
+        let place = epoch * self.epoch_images * self.ratio + in_epoch;
+        Some((place / self.images, place % self.images))
     }
 }
 
@@ -161,6 +208,40 @@ mod tests {
             let before = drawn((worlds.0, per_rank.0), 0..cut);
             let positions: Vec<u64> = before.chain(drawn((worlds.1, per_rank.1), cut..steps)).collect();
             prop_assert_eq!(positions, (0..images).collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        /// Whatever the cut, the stream of unlabelled images is the same, and so are their keys: neither the world nor
+        /// a resume changes who labels what. Each lap has every image once.
+        #[test]
+        fn unlabelled_images_come_in_one_stream_whatever_the_cut(
+            images in 1_u64..60, ratio in 1_u64..8, epoch_images in 1_u64..60, batch in 1_u64..70, power in 0_u32..4
+        ) {
+            let plan = EpochPlan { images: epoch_images, batch, micro_batches: 1, logical_ranks: 1 << power };
+            let unlabelled = UnlabelledPlan { images, ratio, epoch_images };
+            let mut next = 0;
+            for epoch in 0..3 {
+                let mut key = UNLABELLED_KEYS;
+                for step in 0..plan.steps() {
+                    for logical in 0..plan.logical_ranks {
+                        for Piece { epoch: lap, positions } in
+                            unlabelled.laps(epoch, &plan.positions_of(step, 0, logical))
+                        {
+                            prop_assert!(positions.start < positions.end && positions.end <= images);
+                            for at in positions {
+                                prop_assert_eq!(lap * images + at, next);
+                                prop_assert_eq!(unlabelled.key(epoch, lap, at), key);
+                                prop_assert_eq!(unlabelled.position_of(epoch, key), Some((lap, at)));
+                                next += 1;
+                                key += 1;
+                            }
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(next, 3 * ratio * epoch_images);
+            prop_assert_eq!(unlabelled.position_of(0, epoch_images), None);
         }
     }
 

@@ -68,12 +68,13 @@ fn of_dataset(data_module: &DataModule) -> [u8; 32] {
         add_images(&mut hasher, set, &all);
     }
     hasher.update(&data_module.digest.unwrap_or_default());
-    for Selection { images, indices } in
-        [&data_module.train, &data_module.validation, &data_module.test]
-    {
+    let unlabelled = data_module.unlabelled.as_ref().map(|unlabelled| &unlabelled.selection);
+    let sets = [&data_module.train, &data_module.validation, &data_module.test];
+    for Selection { images, indices } in sets.into_iter().chain(unlabelled) {
         match images {
             ImageStore::Memory(set) => add_images(&mut hasher, set, indices),
-            ImageStore::Shards(_) => {
+            ImageStore::Shards(set) => {
+                hasher.update(&set.digest());
                 hasher.update(&(indices.len() as u64).to_le_bytes());
                 indices.iter().for_each(|index| {
                     hasher.update(&index.to_le_bytes());

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use lcsl_config::Policy;
+use lcsl_config::{AdmittedClasses, Policy};
 use lcsl_trainer::admission::{
     AdmissionSettings, AdmissionStep, Candidate, Ledger, Rules, auto_quota_rate, crest_rates,
 };
@@ -162,6 +162,7 @@ fn golden_admission_histories() {
         let rules = Rules::new(
             &history.counts,
             AdmissionSettings {
+                classes: AdmittedClasses::Minority,
                 policy: history.policy.parse::<Policy>().unwrap(),
                 confidence: history.conf,
                 quota_rate: Some(history.quota_rate),
@@ -228,6 +229,7 @@ fn replay(name: &str, sheet: &Value, steps: &Value, tensors: &SafeTensors<'_>) {
     let rules = Rules::new(
         &counts,
         AdmissionSettings {
+            classes: AdmittedClasses::Minority,
             policy: sheet["config"]["policy"].as_str().unwrap().parse().unwrap(),
             confidence: number("conf") as f32,
             quota_rate: Some(number("quota_rate") as u64),

@@ -11,6 +11,12 @@ use crate::choice::choice;
 pub struct Admission {
     /// How many of the confident candidates of a minority class are taken.
     pub policy: Policy,
+    /// Which labels can be admitted.
+    pub classes: AdmittedClasses,
+    /// Whether mixed training images are candidates; without unlabelled images they are the only ones.
+    pub mixed: bool,
+    /// Who labels, once a model was selected.
+    pub teacher: TeacherName,
     /// A candidate's confidence is at least this, in [0, 1]; the published `lambda_init`.
     #[serde(serialize_with = "shortest")]
     pub conf: f32,
@@ -38,6 +44,26 @@ choice! {
         Quota = "quota",
         /// The class's rate of Wei et al., CVPR 2021, section 3.3, with exact integer credit.
         Rate = "rate",
+    }
+}
+
+choice! {
+    /// Which labels can be admitted.
+    AdmittedClasses {
+        /// Those of classes with fewer training images than the mean.
+        Minority = "minority",
+        /// All, as in `FixMatch` (Sohn et al., NeurIPS 2020) and `CReST` (Wei et al., CVPR 2021).
+        All = "all",
+    }
+}
+
+choice! {
+    /// Who labels.
+    TeacherName {
+        /// The best model so far; it changes only at the end of an epoch.
+        Best = "best",
+        /// The moving average of the weights, as it is at each step (`train.ema_decay`).
+        Ema = "ema",
     }
 }
 

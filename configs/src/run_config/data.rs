@@ -1,5 +1,6 @@
 //! `[data]`: which images are learnt, and how they are selected.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Data {
     /// Smallest class over largest class, in (0, 1]; 0.01 is the "imbalance ratio 100" of the
     /// papers. ImageNet-LT and iNaturalist 2018 are long-tailed as published: nothing reads it there.
     pub imb_factor: f64,
+    /// Training images of the largest class, from which the profile falls; 0 for all that it has.
+    pub largest: u64,
     /// Height and width of an image in pixels.
     pub image_size: usize,
     /// What is done to a training image before it is mixed.
@@ -34,6 +37,16 @@ pub struct Data {
     pub loader_threads: usize,
     /// What happens when a record of a shard is corrupt.
     pub on_corrupt: OnCorrupt,
+    /// Images whose labels nobody reads, which the teacher labels besides the training images.
+    pub unlabelled: Unlabelled,
+    /// Unlabelled images of a step for each training image, at least 1.
+    pub unlabelled_ratio: u64,
+    /// Held-back images of the largest class, from which their profile falls; 0 for all images that are left.
+    pub unlabelled_largest: u64,
+    /// Smallest class over largest class among the held-back images, in (0, 1], where `unlabelled_largest` is not 0.
+    pub unlabelled_imb_factor: f64,
+    /// What is done to an unlabelled image before it is learnt; what the teacher sees goes by `data_aug`.
+    pub unlabelled_aug: StrongAugmentation,
     /// The seed that draws which images of a class are kept; apart from `run.seed`, so that runs
     /// share one selection.
     pub selection_seed: u64,
@@ -43,6 +56,45 @@ pub struct Data {
     pub synthetic_largest: usize,
     /// Test images per class of the synthetic dataset.
     pub synthetic_test_per_class: usize,
+}
+
+/// Images without labels. Written `none`, `held_back` or a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Unlabelled {
+    /// There are none.
+    None,
+    /// Training images of the dataset that neither the long-tailed selection nor the validation took. Their labels are
+    /// known, and serve to say how many admissions were right.
+    HeldBack,
+    /// The training images of a prepared set, or shards with an index, in this folder. Their labels are not looked at.
+    Folder(PathBuf),
+}
+
+impl fmt::Display for Unlabelled {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => formatter.write_str("none"),
+            Self::HeldBack => formatter.write_str("held_back"),
+            Self::Folder(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+impl From<String> for Unlabelled {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "none" => Self::None,
+            "held_back" | "held-back" => Self::HeldBack,
+            _ => Self::Folder(text.into()),
+        }
+    }
+}
+
+impl From<Unlabelled> for String {
+    fn from(unlabelled: Unlabelled) -> Self {
+        unlabelled.to_string()
+    }
 }
 
 choice! {
@@ -111,12 +163,56 @@ choice! {
         None = "none",
         /// With `AutoAugment`'s policy for CIFAR-10 and cutout.
         AutoAug = "autoaug",
+        /// With a black square in it.
+        Cutout = "cutout",
+        /// Turned and sheared, with a black square in it.
+        Affine = "affine",
         /// The views of contrastive learning: random colours, shades of grey, blur.
         SimAug = "sim_aug",
         /// With random colours and `RandAugment`.
         RandCls = "randcls",
         /// The image as it is; the square in the middle of a photograph.
         Off = "off",
+    }
+}
+
+choice! {
+    /// What is done to an unlabelled image before it is learnt.
+    StrongAugmentation {
+        /// `autoaug` for images of one size, `randcls` for photographs; `affine` for Fashion-MNIST, whose classes
+        /// `autoaug` makes hard to tell: its policy was found for colours.
+        Strong = "strong",
+        /// [`DataAugmentation::CropFlip`].
+        CropFlip = "crop_flip",
+        /// [`DataAugmentation::AutoAug`].
+        AutoAug = "autoaug",
+        /// [`DataAugmentation::Cutout`].
+        Cutout = "cutout",
+        /// [`DataAugmentation::Affine`].
+        Affine = "affine",
+        /// [`DataAugmentation::SimAug`].
+        SimAug = "sim_aug",
+        /// [`DataAugmentation::RandCls`].
+        RandCls = "randcls",
+        /// [`DataAugmentation::Off`].
+        Off = "off",
+    }
+}
+
+impl StrongAugmentation {
+    /// The recipe that it stands for with images of `dataset`.
+    pub fn recipe(self, dataset: DatasetName) -> DataAugmentation {
+        match self {
+            Self::Strong if dataset.lies_in_shards() => DataAugmentation::RandCls,
+            Self::Strong if dataset == DatasetName::FashionMnist => DataAugmentation::Affine,
+            Self::Affine => DataAugmentation::Affine,
+            Self::Cutout => DataAugmentation::Cutout,
+            Self::Strong | Self::AutoAug => DataAugmentation::AutoAug,
+            Self::CropFlip => DataAugmentation::CropFlip,
+            Self::SimAug => DataAugmentation::SimAug,
+            Self::RandCls => DataAugmentation::RandCls,
+            Self::Off => DataAugmentation::Off,
+        }
     }
 }
 
@@ -139,11 +235,11 @@ impl DatasetName {
 
     /// The recipes that a dataset has.
     pub fn recipes(self) -> &'static [DataAugmentation] {
-        use DataAugmentation::{AutoAug, CropFlip, None, Off, RandCls, SimAug};
+        use DataAugmentation::{Affine, AutoAug, CropFlip, Cutout, None, Off, RandCls, SimAug};
         if self.lies_in_shards() {
             &[CropFlip, None, SimAug, RandCls, Off]
         } else {
-            &[CropFlip, None, AutoAug, SimAug, Off]
+            &[CropFlip, None, AutoAug, Cutout, Affine, SimAug, Off]
         }
     }
 }

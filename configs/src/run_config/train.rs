@@ -51,6 +51,9 @@ pub struct Train {
     pub decay_rate: f64,
     /// Epochs of linear warm-up; 0 for none.
     pub warmup_epochs: u64,
+    /// What a moving average of the weights keeps at each step, in [0, 1); 0 for no average. Where there is one, it is
+    /// measured, selected and saved as the best model in place of the weights as they are.
+    pub ema_decay: f64,
     /// Weight of the self-labelled term of the loss, at least 0.
     pub alpha: f64,
     /// Recorded and never read: the published code declares this weight and never uses it.

@@ -9,6 +9,7 @@ mod problems;
 mod published;
 mod published_run;
 mod round_trip;
+mod unlabelled;
 
 use std::path::Path;
 

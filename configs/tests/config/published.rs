@@ -145,7 +145,7 @@ fn a_dataset_has_its_recipes_and_names_them() {
     the configuration has a problem
       - data.data_aug is randcls, a recipe that cifar100 does not have
         where: flag --data_aug and flag --dataset
-        hint: cifar100 has crop_flip, none, autoaug, sim_aug, off
+        hint: cifar100 has crop_flip, none, autoaug, cutout, affine, sim_aug, off
     ");
     insta::assert_snapshot!(bad("--dataset=imagenet --data_aug=autoaug"), @r"
     the configuration has a problem

@@ -16,6 +16,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("data.imb_factor", "0.01"),
     ("data.image_size", "32"),
     ("data.data_aug", "\"crop_flip\""), // there called none: a padded crop and a mirror image
+    ("data.largest", "0"),
+    ("data.unlabelled", "\"none\""),
     ("data.sampler", "\"random\""),
     ("data.validation_per_class", "0"),
     ("model.name", "\"resnet34_cifar\""), // there called ResNet32
@@ -38,6 +40,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.weight_decay", "0.005"),
     ("train.optimizer", "\"sgd\""),
     ("train.warmup_epochs", "10"),
+    ("train.ema_decay", "0.0"),
     ("train.alpha", "1.0"),
     ("train.beta", "1.0"),
     ("train.start_epoch", "1"),
@@ -46,6 +49,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("loss.admitted", "\"criterion\""), // which is cross-entropy
     ("refit.method", "\"none\""),
     ("admission.policy", "\"reference\""),
+    ("admission.classes", "\"minority\""),
+    ("admission.teacher", "\"best\""),
     ("admission.conf", "0.5"),
     ("admission.temperature", "1.0"),
     ("evaluation.tta", "true"),
@@ -79,6 +84,7 @@ const OF_OURS: &[&str] = &[
     "data.loader_threads",
     "data.on_corrupt",
     "data.selection_seed",
+    "data.unlabelled_",
     "data.synthetic_",
     "model.cosine_scale",
     "train.max_steps",
@@ -97,6 +103,7 @@ const OF_OURS: &[&str] = &[
     "admission.burst_steps",
     "admission.share",
     "admission.crest_alpha",
+    "admission.mixed", // without unlabelled images they are the only candidates
     "evaluation.batch_size",
 ];
 

@@ -99,11 +99,11 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
     insta::assert_snapshot!(from_toml(&text, "runs/a/config.toml").unwrap_err(), @r"
     the configuration has 5 problems
       - train.momentum is 9, but must be in [0, 1)
-        where: runs/a/config.toml, line 60
+        where: runs/a/config.toml, line 66
       - evaluation.tta is 1, but must be true or false
-        where: runs/a/config.toml, line 112
+        where: runs/a/config.toml, line 122
       - unknown key evaluation.ttta
-        where: runs/a/config.toml, line 113
+        where: runs/a/config.toml, line 123
         hint: did you mean evaluation.tta?
       - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6
@@ -138,7 +138,7 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     insta::assert_snapshot!(from_toml(&text, "config.toml").unwrap_err(), @r"
     the configuration has a problem
       - train.batch_size (64) is smaller than the 65 ranks
-        where: config.toml, line 57 and config.toml, line 7
+        where: config.toml, line 63 and config.toml, line 7
         hint: batch_size is global; give at least 65, or fewer ranks
     ");
 }

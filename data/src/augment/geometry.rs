@@ -118,6 +118,18 @@ pub fn rotate(canvas: &mut Canvas, degrees: f64, reading: Reading) {
     affine(canvas, [[cosine, sine, offset[0]], [-sine, cosine, offset[1]]], reading);
 }
 
+/// Shears along rows by `factor` about the centre, then turns by `degrees` about it, anticlockwise; pixels are read
+/// once.
+pub fn turn_sheared(canvas: &mut Canvas, degrees: f64, factor: f64, reading: Reading) {
+    let (sine, cosine) = libm::sincos(-degrees.to_radians());
+    let Shape { height, width, .. } = canvas.shape();
+    let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
+    // Where a pixel comes from: back by the turn, then back by the shear.
+    let rows = [[cosine - factor * sine, sine + factor * cosine], [-sine, cosine]];
+    let about_centre = |[a, b]: [f64; 2], middle: f64| [a, b, middle - a * x - b * y];
+    affine(canvas, [about_centre(rows[0], x), about_centre(rows[1], y)], reading);
+}
+
 fn translate(canvas: &mut Canvas, left: f64, up: f64, reading: Reading) {
     if reading.interpolation != Interpolation::Nearest {
         affine(canvas, [[1.0, 0.0, left], [0.0, 1.0, up]], reading);
@@ -252,6 +264,40 @@ mod tests {
                 rotate(&mut canvas, 90.0, Reading::nearest([9; 3]));
             }
             prop_assert_eq!(canvas.pixels(), &pixels[..]);
+        }
+    }
+
+    proptest! {
+        /// Without a shear it is [`rotate`], to a rounding; whatever it does, the middle stays where it is, and what is
+        /// sheared one way and back is where it was.
+        #[test]
+        fn turning_and_shearing_leave_the_middle_where_it_is(
+            (degrees, factor) in (-30.0..30.0_f64, -0.4..0.4_f64), side in 2_usize..9,
+        ) {
+            let side = 2 * side + 1;
+            let reading = Reading { interpolation: Interpolation::Bilinear, fill: [0; 3] };
+            let pixels: Vec<u8> = (0..side * side * 3).map(|i| (i * i / 7 % 251) as u8).collect();
+            let mut turned = [0, 1].map(|_| {
+                let mut canvas = Canvas::default();
+                canvas.load(side, side, &pixels);
+                canvas
+            });
+            rotate(&mut turned[0], degrees, reading);
+            turn_sheared(&mut turned[1], degrees, 0.0, reading);
+            for (a, b) in turned[0].pixels().iter().zip(turned[1].pixels()) {
+                prop_assert!(a.abs_diff(*b) <= 1);
+            }
+            let mut canvas = Canvas::default();
+            canvas.load(side, side, &pixels);
+            turn_sheared(&mut canvas, degrees, factor, reading);
+            let middle = side * side / 2 * 3;
+            prop_assert!(canvas.pixels()[middle].abs_diff(pixels[middle]) <= 1);
+            // The row above the middle is moved by the factor, and no row changes its place.
+            let mut canvas = Canvas::default();
+            canvas.load(side, side, &pixels);
+            turn_sheared(&mut canvas, 0.0, 1.0, reading);
+            let (row, at) = (side / 2 - 1, side / 2);
+            prop_assert_eq!(canvas.pixels()[(row * side + at) * 3], pixels[(row * side + at - 1) * 3]);
         }
     }
 

@@ -29,6 +29,16 @@ pub mod small {
     pub const AUTOAUG: Recipe =
         Recipe { steps: &[Step::AutoAugmentCifar10 { fill: [128; 3] }, Step::Cutout], ..CROP_FLIP };
 
+    /// `cutout`: [`CROP_FLIP`] and a black square half as high as the image.
+    pub const CUTOUT: Recipe = Recipe { steps: &[Step::Cutout], ..CROP_FLIP };
+
+    /// `affine`: turned by up to 15° and sheared by up to 0.2, then as [`CUTOUT`]. Ours: shapes change, and tones do
+    /// not, so that grey images stay what they are.
+    pub const AFFINE: Recipe = Recipe {
+        steps: &[Step::TurnAndShear { degrees: 15.0, factor: 0.2 }, Step::Cutout],
+        ..CROP_FLIP
+    };
+
     /// `sim_aug`: the views of contrastive learning, for CIFAR in `PaCo`'s program alone
     /// (`augmentation_sim_cifar` of `paco_cifar.py`).
     pub const SIM_AUG: Recipe = Recipe {
@@ -48,6 +58,8 @@ pub mod small {
         match name {
             "crop_flip" | "none" => Some(CROP_FLIP),
             "autoaug" => Some(AUTOAUG),
+            "cutout" => Some(CUTOUT),
+            "affine" => Some(AFFINE),
             "sim_aug" => Some(SIM_AUG),
             "off" => Some(Recipe::AS_IS),
             _ => None,

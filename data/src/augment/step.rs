@@ -1,7 +1,8 @@
 //! What a recipe is made of.
 
 use super::{
-    Canvas, ColourJitter, RandAugment, RgbPixel, autoaugment_cifar10, blur, colour, cutout::cutout,
+    Canvas, ColourJitter, Interpolation, RandAugment, Reading, RgbPixel, autoaugment_cifar10, blur,
+    colour, cutout::cutout, geometry,
 };
 use crate::images::Shape;
 use crate::random::Stream;
@@ -33,6 +34,14 @@ pub enum Step {
     AutoAugmentCifar10 {
         /// What comes from outside the image.
         fill: RgbPixel,
+    },
+    /// [`geometry::turn_sheared`], read by bilinear interpolation, with black outside; all angles and factors between
+    /// the two bounds are as likely.
+    TurnAndShear {
+        /// The largest angle, in degrees, either way.
+        degrees: f64,
+        /// The largest factor, either way.
+        factor: f64,
     },
     /// [`cutout`](mod@super::cutout) of a black square half as high as the image.
     Cutout,
@@ -66,6 +75,13 @@ impl Step {
                 }
             }
             Self::AutoAugmentCifar10 { fill } => autoaugment_cifar10(canvas, fill, stream),
+            Self::TurnAndShear { degrees, factor } => {
+                let either_way = |unit: f64| 2.0 * unit - 1.0;
+                let degrees = degrees * either_way(stream.unit());
+                let factor = factor * either_way(stream.unit());
+                let reading = Reading { interpolation: Interpolation::Bilinear, fill: [0; 3] };
+                geometry::turn_sheared(canvas, degrees, factor, reading);
+            }
             Self::Cutout => cutout(canvas, canvas.shape().height / 2, [0; 3], stream),
             Self::RandAugment { policy, fill } => policy.apply(canvas, fill, stream),
         }
@@ -125,6 +141,7 @@ mod tests {
             (Step::Jitter { probability: 1.0, jitter: HUE }, 2_000),
             (Step::Blur { probability: 0.5, deviation: (0.5, 2.0) }, 1_000),
             (Step::Cutout, 2_000),
+            (Step::TurnAndShear { degrees: 15.0, factor: 0.2 }, 2_000),
         ] {
             let changed = (0..2_000).filter(|&c| done(step, SHAPE, c) != as_it_is).count();
             // Standard deviations are 22 and less, and 0 where it always happens.

@@ -8,6 +8,8 @@ mod arrays;
 pub mod cifar;
 mod dataset;
 pub mod fashion_mnist;
+#[cfg(feature = "pictures")]
+pub mod images;
 mod open;
 pub mod prepared;
 pub mod synthetic;

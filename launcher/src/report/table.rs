@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lcsl_config::Method;
 use lcsl_run_dir::names::RESULT;
-use lcsl_run_dir::result::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult};
+use lcsl_run_dir::result::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult, UnlabelledTotals};
 
 /// More classes than this are not listed: the file with all of them is named instead.
 const CLASSES_LISTED_MAX: usize = 30;
@@ -43,7 +43,8 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
         ("run directory", run_dir.display().to_string()),
     ];
     let corrupt = corrupt(&result.corrupt).map(|value| ("corrupt, left out", value));
-    for (name, value) in corrupt.into_iter().chain(rows) {
+    let unlabelled = result.unlabelled.as_ref().map(|it| ("unlabelled", unlabelled(it)));
+    for (name, value) in corrupt.into_iter().chain(unlabelled).chain(rows) {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     text
@@ -64,6 +65,19 @@ fn corrupt(Corrupt { training, validation, test }: &Corrupt) -> Option<String> {
     };
     let (validation, test) = (grouped(*validation), grouped(*test));
     Some(format!("{range} of an epoch's images, {validation} of validation, {test} of test"))
+}
+
+/// Unlabelled images, and how often they were admitted; rightly, where somebody knows.
+fn unlabelled(UnlabelledTotals { images, admitted, right }: &UnlabelledTotals) -> String {
+    let admitted: u64 = admitted.iter().sum();
+    let text = format!("{}, admitted {}", counted(*images, "image"), counted(admitted, "time"));
+    match right {
+        Some(right) if admitted > 0 => {
+            let share = 100.0 * right.iter().sum::<u64>() as f64 / admitted as f64;
+            format!("{text}, {share:.1} % of them rightly")
+        }
+        _ => text,
+    }
 }
 
 /// The answer of `lcsl eval`; `source` says where all figures are when there are too many to list.
@@ -266,6 +280,7 @@ mod tests {
             weights_digest: "a".repeat(64),
             last_weights_digest: "b".repeat(64),
             admission_digest: "c".repeat(64),
+            unlabelled: None,
         }
     }
 
@@ -316,6 +331,22 @@ mod tests {
         let found = Corrupt { training: vec![2], ..Corrupt::default() };
         let table = of_run(&RunResult { corrupt: found, ..result() }, Path::new("runs/a"));
         assert!(table.contains("\ncorrupt, left out  2 of an epoch's images, 0 of"), "{table}");
+    }
+
+    #[test]
+    fn unlabelled_images_say_how_many_were_admitted_and_how_rightly() {
+        let said = |admitted: &[u64], right: Option<&[u64]>| {
+            let right = right.map(<[u64]>::to_vec);
+            let totals = UnlabelledTotals { images: 7_433, admitted: admitted.to_vec(), right };
+            let table =
+                of_run(&RunResult { unlabelled: Some(totals), ..result() }, Path::new("runs/a"));
+            let line = table.lines().find(|line| line.starts_with("unlabelled")).unwrap();
+            line["unlabelled".len()..].trim().to_owned()
+        };
+        let words = "7,433 images, admitted 2,000 times, 96.5 % of them rightly";
+        assert_eq!(said(&[1_000, 1_000], Some(&[990, 940])), words);
+        assert_eq!(said(&[1, 0], None), "7,433 images, admitted 1 time");
+        assert_eq!(said(&[0, 0], Some(&[0, 0])), "7,433 images, admitted 0 times");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::cmp::Reverse;
 
-use lcsl_config::Policy;
+use lcsl_config::{AdmittedClasses, Policy};
 
 use super::{Admitted, Candidate, Ledger, MILLION};
 use crate::long_tail::minority;
@@ -22,12 +22,13 @@ pub struct Rules {
     confidence: f32,
     burst_steps: u64,
     share: u64,
-    minority: Vec<u32>,
-    /// Index into `minority` by class, or `None` for a majority class.
+    /// The classes that can be admitted, ascending.
+    classes: Vec<u32>,
+    /// Index into `classes` by class, or `None` for one that cannot be admitted.
     place: Vec<Option<usize>>,
-    /// Admissions per epoch that policy `quota` grants, by place in `minority`.
+    /// Admissions per epoch that policy `quota` grants, by place in `classes`.
     budgets: Vec<u64>,
-    /// Millionths, by place in `minority`.
+    /// Millionths, by place in `classes`.
     rates: Vec<u64>,
 }
 
@@ -36,6 +37,8 @@ pub struct Rules {
 pub struct AdmissionSettings {
     /// The policy.
     pub policy: Policy,
+    /// Gate: which labels can be admitted.
+    pub classes: AdmittedClasses,
     /// Gate: a candidate needs at least this confidence, 0..1.
     pub confidence: f32,
     /// Policy `quota`: millionths of a class's deficit that it may admit per epoch; nothing for
@@ -67,14 +70,17 @@ pub struct AdmissionStep {
 impl Rules {
     /// Prepares the rules for training counts per class.
     pub fn new(counts: &[u64], settings: AdmissionSettings) -> Self {
-        let minority = minority(counts);
+        let classes = match settings.classes {
+            AdmittedClasses::Minority => minority(counts),
+            AdmittedClasses::All => (0..counts.len() as u32).collect(),
+        };
         let mut place = vec![None; counts.len()];
-        for (at, class) in minority.iter().enumerate() {
+        for (at, class) in classes.iter().enumerate() {
             place[*class as usize] = Some(at);
         }
         let largest = counts.iter().copied().max().unwrap_or(0);
         let quota_rate = settings.quota_rate.unwrap_or_else(|| auto_quota_rate(counts));
-        let of_minority = |values: &[u64]| minority.iter().map(|c| values[*c as usize]).collect();
+        let of_classes = |values: &[u64]| classes.iter().map(|c| values[*c as usize]).collect();
         let budgets: Vec<u64> =
             counts.iter().map(|count| quota_rate * (largest - count) / MILLION).collect();
         Self {
@@ -83,18 +89,18 @@ impl Rules {
             burst_steps: settings.burst_steps,
             share: settings.share,
             place,
-            budgets: of_minority(&budgets),
-            rates: of_minority(&crest_rates(counts, settings.crest_alpha)),
-            minority,
+            budgets: of_classes(&budgets),
+            rates: of_classes(&crest_rates(counts, settings.crest_alpha)),
+            classes,
         }
     }
 
     /// The classes that can be admitted, ascending.
-    pub fn minority(&self) -> &[u32] {
-        &self.minority
+    pub fn classes(&self) -> &[u32] {
+        &self.classes
     }
 
-    /// Whether a candidate can be admitted at all: confident, and of a minority class. Ranks send
+    /// Whether a candidate can be admitted at all: confident, and of a class that can be admitted. Ranks send
     /// only those that pass.
     pub fn passes_gate(&self, candidate: &Candidate) -> bool {
         candidate.confidence >= self.confidence
@@ -122,7 +128,7 @@ impl Rules {
             if granted > 0 && granted < rows.len() {
                 rows.select_nth_unstable_by_key(granted - 1, most_confident_first);
             }
-            let class = self.minority[place];
+            let class = self.classes[place];
             admitted.extend(rows[..granted].iter().map(|c| Admitted { key: c.key, label: class }));
             ledger.epoch[class as usize] += granted as u64;
             ledger.total[class as usize] += granted as u64;
@@ -131,13 +137,13 @@ impl Rules {
         admitted
     }
 
-    /// Candidates that pass the gate, grouped by class in the order of `minority`, and where each
+    /// Candidates that pass the gate, grouped by class in the order of `classes`, and where each
     /// group ends: a counting sort, so that the cost grows with candidates plus classes.
     fn by_class(&self, candidates: &[Candidate]) -> (Vec<Candidate>, Vec<usize>) {
         let place = |c: &Candidate| {
             if self.passes_gate(c) { self.place[c.label as usize] } else { None }
         };
-        let mut ends = vec![0; self.minority.len()];
+        let mut ends = vec![0; self.classes.len()];
         for at in candidates.iter().filter_map(place) {
             ends[at] += 1;
         }
@@ -158,14 +164,14 @@ impl Rules {
 
     /// How many of `candidates` the class at `place` may take now.
     fn grant(&self, place: usize, candidates: u64, ledger: &mut Ledger, at: AdmissionStep) -> u64 {
-        let class = self.minority[place] as usize;
+        let class = self.classes[place] as usize;
         match self.policy {
             Policy::Reference => candidates,
             Policy::Quota => {
                 let due = |steps: u64| (self.budgets[place] * steps).div_ceil(at.steps);
                 let refill = due(at.step + 1) - due(at.step);
                 let capacity = due(self.burst_steps * at.rounds).max(1);
-                let even = self.share * at.batch / (MILLION * self.minority.len() as u64);
+                let even = self.share * at.batch / (MILLION * self.classes.len() as u64);
                 let tokens = (ledger.tokens[class] + refill).min(capacity);
                 let granted = candidates.min(tokens).min(even.max(1));
                 ledger.tokens[class] = tokens - granted;
@@ -205,4 +211,46 @@ pub fn crest_rates(counts: &[u64], alpha: f64) -> Vec<u64> {
         rates[*class] = (ratio.powf(alpha) * MILLION as f64 + 0.5).floor() as u64;
     }
     rates
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::Policy;
+
+    use super::*;
+
+    /// `FixMatch` and `CReST` admit labels of every class; `CReST`'s rate is 1 for the smallest and falls to that of
+    /// the largest.
+    #[test]
+    fn all_classes_can_be_admitted_where_that_is_wanted() {
+        let admitted = |classes, policy| {
+            let settings = AdmissionSettings {
+                policy,
+                classes,
+                confidence: 0.5,
+                quota_rate: None,
+                burst_steps: 8,
+                share: MILLION,
+                crest_alpha: 0.5,
+            };
+            let rules = Rules::new(&[100, 25, 4], settings);
+            let of_class = |label| {
+                (0..20_u64).map(move |at| Candidate {
+                    key: 100 * u64::from(label) + at,
+                    label,
+                    confidence: 0.9,
+                })
+            };
+            let candidates: Vec<Candidate> = (0..3).flat_map(of_class).collect();
+            let mut ledger = Ledger::new(3);
+            let at = AdmissionStep { step: 0, steps: 1, batch: 60, rounds: 1 };
+            let _ = rules.admit(&candidates, &mut ledger, at);
+            ledger.total
+        };
+        assert_eq!(admitted(AdmittedClasses::Minority, Policy::Reference), [0, 20, 20]);
+        assert_eq!(admitted(AdmittedClasses::All, Policy::Reference), [20, 20, 20]);
+        assert_eq!(admitted(AdmittedClasses::All, Policy::Rate), [4, 10, 20]);
+        // The largest class has no deficit that a quota would fill.
+        assert_eq!(admitted(AdmittedClasses::All, Policy::Quota)[0], 0);
+    }
 }

@@ -2,13 +2,16 @@
 
 use lcsl_config::{Protocol, RunConfig};
 use lcsl_data::DataError;
+use lcsl_data::augment::recipes::photographs;
 use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::DatasetId;
 use lcsl_data::datasets::prepared::{self, Prepared, PreparedSplit};
 use lcsl_data::images::Shape;
 use lcsl_data::split;
 
-use super::{DataModule, DataModuleError, Selection, cut, profile, recipes, sampler_of};
+use super::{
+    DataModule, DataModuleError, Selection, UnlabelledImages, cut, profile, recipes, sampler_of,
+};
 
 /// Opens a prepared dataset and selects. Where it has validation images of its own they are used;
 /// elsewhere images are held out from the training set.
@@ -25,6 +28,7 @@ pub(super) fn open(name: DatasetId, config: &RunConfig) -> Result<DataModule, Da
         train_counts: train.counts,
         validation: train.validation,
         unscored: train.unscored,
+        unlabelled: UnlabelledImages::held_back(config, train.left, photographs::CROP_FLIP),
         test: whole(&dataset.test),
         shape: Shape { height: side, width: side, channels: 3 },
         normalisation: dataset.normalisation,
@@ -57,6 +61,7 @@ struct Selected {
     counts: Vec<u64>,
     validation: Selection,
     unscored: Vec<u32>,
+    left: Selection,
 }
 
 fn select(
@@ -73,9 +78,9 @@ fn select(
     let images = || ImageStore::Shards(dataset.train.images.clone());
     let is_whole = request.validation_per_class == 0 && request.targets == dataset.train.counts;
     let mut selected = if is_whole {
-        let validation = Selection { images: images(), indices: [].into() };
+        let none = Selection { images: images(), indices: [].into() };
         let (train, counts) = (whole(&dataset.train), request.targets);
-        Selected { train, counts, validation, unscored: Vec::new() }
+        Selected { train, counts, validation: none.clone(), unscored: Vec::new(), left: none }
     } else {
         let split = split::split(&labels(&dataset.train)?, dataset.class_names.len(), &request)?;
         Selected {
@@ -83,6 +88,7 @@ fn select(
             counts: split.train_counts,
             validation: Selection { images: images(), indices: split.validation.into() },
             unscored: split.unscored,
+            left: Selection { images: images(), indices: split.unlabelled.into() },
         }
     };
     if let Some(split) = official {

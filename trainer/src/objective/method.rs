@@ -2,7 +2,7 @@
 
 use lcsl_config::{
     AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName, ScheduleName,
-    Train, TrainableName,
+    TeacherName, Train, TrainableName, Unlabelled,
 };
 
 use super::criterion::{Resolved, balanced_prior};
@@ -27,8 +27,14 @@ impl Objective {
         let labels = train.method == Method::Lcsl;
         let Resolved { criterion, prior, class_weights, deferred_weights } =
             Resolved::of(config, counts)?;
-        let labelling =
-            PseudoLabelling { alpha: train.alpha, temperature: config.admission.temperature };
+        let unlabelled = config.data.unlabelled != Unlabelled::None;
+        let labelling = PseudoLabelling {
+            alpha: train.alpha,
+            temperature: config.admission.temperature,
+            mixed: config.admission.mixed,
+            unlabelled_ratio: if unlabelled { config.data.unlabelled_ratio } else { 0 },
+            by_average: config.admission.teacher == TeacherName::Ema,
+        };
         let whole = Stage {
             epochs: train.epochs,
             schedule: Schedule::alone(train.lr, shape(train), train.warmup_epochs, train.epochs),
@@ -132,7 +138,13 @@ mod tests {
         let [ce, mixup, lcsl] = ["ce", "mixup", "lcsl"].map(stage);
         assert_eq!((ce.mixing, ce.pseudo_labels), (Mixing::None, None));
         assert_eq!(mixup, Stage { mixing: Mixing::Mixup, ..ce });
-        let labelling = PseudoLabelling { alpha: 0.5, temperature: 2.0 };
+        let labelling = PseudoLabelling {
+            alpha: 0.5,
+            temperature: 2.0,
+            mixed: true,
+            unlabelled_ratio: 0,
+            by_average: false,
+        };
         assert_eq!(lcsl, Stage { pseudo_labels: Some(labelling), ..mixup });
     }
 

@@ -92,6 +92,19 @@ pub struct PseudoLabelling {
     pub alpha: f64,
     /// The teacher's logits are divided by this before the softmax.
     pub temperature: f64,
+    /// Whether mixed training images are candidates.
+    pub mixed: bool,
+    /// Unlabelled images for each training image, which are candidates too; 0 without unlabelled images.
+    pub unlabelled_ratio: u64,
+    /// Whether the moving average of the weights labels, as it is at each step, and not the best model so far.
+    pub by_average: bool,
+}
+
+impl PseudoLabelling {
+    /// Candidates for each training image of a step, before the gate.
+    pub fn candidates_per_image(&self) -> u64 {
+        u64::from(self.mixed) + self.unlabelled_ratio
+    }
 }
 
 /// What the trainable part of the network sees.

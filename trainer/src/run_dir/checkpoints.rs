@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use super::durable::{DiskContext, DiskError, sync_directory_of};
+use super::totals::{RunningTotals, UnlabelledCounts};
 use crate::admission::{AdmissionDigest, Ledger};
 
 /// Everything that a run needs to go on, besides tensors.
@@ -46,6 +47,9 @@ pub struct Manifest {
     /// Training images skipped because their records are corrupt, by epoch.
     #[serde(default)]
     pub corrupt: Vec<u64>,
+    /// How many unlabelled images were admitted.
+    #[serde(default, skip_serializing_if = "UnlabelledCounts::is_empty")]
+    pub unlabelled: UnlabelledCounts,
     /// Length of `metrics.jsonl` at this moment, bytes.
     pub metrics_bytes: u64,
     /// Lengths of other files to which events go.
@@ -95,21 +99,6 @@ pub struct Best {
     pub epoch: u64,
     /// Mean of its per-class accuracies on the images it was selected on, 0..1.
     pub accuracy: f64,
-}
-
-/// Sums over a run, over all its attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct RunningTotals {
-    /// Seconds since the first step, waits between attempts left out.
-    pub seconds: f64,
-    /// Seconds of them spent in optimiser steps.
-    pub step_seconds: f64,
-    /// Training images seen.
-    pub images: u64,
-    /// Sum over this epoch's steps of loss × images.
-    pub epoch_loss: f64,
-    /// Training images seen in this epoch.
-    pub epoch_images: u64,
 }
 
 /// A whole checkpoint.
@@ -314,6 +303,7 @@ pub(super) mod tests {
             best: None,
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
+            unlabelled: UnlabelledCounts::default(),
             metrics_bytes: 0,
             marks: Marks::default(),
             tensors_digest: String::new(),

@@ -9,5 +9,6 @@ pub mod checkpoint_writer;
 pub mod checkpoints;
 pub mod durable;
 pub mod metrics;
+pub mod totals;
 
 pub use lcsl_run_dir::RunDir;

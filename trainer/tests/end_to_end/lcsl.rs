@@ -86,3 +86,11 @@ pub(crate) fn metrics(run_dir: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// Everything of a result that a run's past must not change.
+pub(crate) fn lasting(mut result: Value) -> Value {
+    for differs in ["world_size", "images_per_second", "train_seconds"] {
+        result.as_object_mut().unwrap().remove(differs);
+    }
+    result
+}

@@ -14,3 +14,4 @@ mod published;
 mod runs;
 mod shards;
 mod sums;
+mod unlabelled;

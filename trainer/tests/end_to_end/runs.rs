@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::lcsl::{json, lcsl, metrics, stderr, stdout, train};
+use crate::lcsl::{json, lasting, lcsl, metrics, stderr, stdout, train};
 
 #[test]
 fn a_run_leaves_behind_what_it_promises_and_eval_measures_the_same() {
@@ -297,14 +297,6 @@ fn the_paper_protocol_labels_from_the_first_step_and_selects_on_the_test_set() {
     assert!(result["admitted_total"].as_u64().unwrap() > 0, "the random teacher admits nobody");
     // exp, 40 · 0.1^(c/9): nothing is held out for validation
     assert_eq!(result["train_images"], 159);
-}
-
-/// Everything of a result that a run's past must not change.
-fn lasting(mut result: Value) -> Value {
-    for differs in ["world_size", "images_per_second", "train_seconds"] {
-        result.as_object_mut().unwrap().remove(differs);
-    }
-    result
 }
 
 /// A run that is cut off in the middle of an epoch and goes on, in a world of another size, ends with

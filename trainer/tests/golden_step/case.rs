@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use lcsl_config::Policy;
+use lcsl_config::{AdmittedClasses, Policy};
 use lcsl_data::DataError;
 use lcsl_trainer::admission::AdmissionSettings;
 use lcsl_trainer::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
@@ -175,6 +175,7 @@ impl Case {
     pub(crate) fn settings(&self) -> AdmissionSettings {
         let config = &self.config;
         AdmissionSettings {
+            classes: AdmittedClasses::Minority,
             policy: config
                 .policy
                 .parse::<Policy>()
@@ -249,6 +250,7 @@ impl StoredBatches<'_> {
             keys: (first_key..).take(labels.size()[0] as usize).collect(),
             permutation: tensor("perm")?,
             patch: None,
+            unlabelled: None,
             mixing: mixing(tensor("lam")?.double_value(&[]), labels.size()[0], self.case.precision),
             labels,
         })

@@ -119,6 +119,7 @@ fn context(
     let (momentum, weight_decay) = (case.config.momentum, case.config.weight_decay);
     let reducer = Reducer::new(&student, world.as_mut(), reduction.order(), BUCKETS);
     Ok(StepContext {
+        average: None,
         world,
         reducer: reducer.map_err(|error| error.to_string())?,
         optimiser: Optimiser::Sgd(Sgd::new(&student.parameters.buffer, momentum, weight_decay)),
@@ -131,6 +132,9 @@ fn context(
             criterion: Loss::CrossEntropy,
             plain_admitted: false,
             pseudo_labels: Some(PseudoLabelling {
+                mixed: true,
+                unlabelled_ratio: 0,
+                by_average: false,
                 alpha: case.config.alpha,
                 temperature: case.config.temperature,
             }),

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use lcsl_config::{Machine, Train, parse_train};
 use lcsl_trainer::engine::network::flat::{Flat, Slot};
+use lcsl_trainer::engine::network::{Architecture, Network, Shortcut};
 use lcsl_trainer::engine::optim::Optimiser;
+use lcsl_trainer::engine::optim::average::WeightAverage;
 use lcsl_trainer::engine::optim::clip::clip_grad_norm;
 use tch::{Device, Kind, Tensor};
 
@@ -25,6 +27,25 @@ fn steps(train: &Train) -> Vec<Vec<f64>> {
         optimiser.step(&mut parameters, &(0..1), &gradient, 0.05 / f64::from(1 + step % 7));
         if step % 10 == 9 {
             found.push(Vec::<f64>::try_from(&parameters.buffer).unwrap());
+        }
+    }
+    found
+}
+
+/// The moving average of the weights that the script gives a model, after each tenth step.
+fn average() -> Vec<Vec<f64>> {
+    let architecture = Architecture::cifar(1, 4, Shortcut::Pad, 2);
+    let mut student = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
+    let mut average = WeightAverage::of(&student, 0.9);
+    let places =
+        Tensor::arange(student.parameters.buffer.numel() as i64, (Kind::Double, Device::Cpu));
+    let mut found = Vec::new();
+    for step in 0..100 {
+        student.parameters.copy_from(&(&places * 0.01 + f64::from(step)).sin());
+        average.update(&student);
+        if step % 10 == 9 {
+            let averaged = average.network().parameters.buffer.narrow(0, 0, 500);
+            found.push(Vec::<f64>::try_from(averaged).unwrap());
         }
     }
     found
@@ -51,12 +72,17 @@ pub(crate) fn make_the_steps_of_pytorch(python: &Path) {
         ),
         ("clipped", &["--clip_grad_norm=0.7"]),
     ];
+    let off = |ours: &[Vec<f64>], name: &str| {
+        let pairs = ours.iter().flatten().zip(theirs[name].iter().flatten());
+        pairs.map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max)
+    };
+    let average = average();
+    assert!(average.len() == 10 && off(&average, "average") < 1e-12);
     for (name, flags) in flags {
         let flags: Vec<_> = flags.iter().map(Into::into).collect();
         let config = parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config;
         let ours = steps(&config.train);
-        let pairs = ours.iter().flatten().zip(theirs[name].iter().flatten());
-        let off = pairs.map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max);
+        let off = off(&ours, name);
         assert!(ours.len() == 10 && off < 1e-12, "{name}: {off}");
     }
 }

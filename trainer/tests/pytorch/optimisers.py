@@ -1,6 +1,7 @@
 """100 steps of torch.optim in float64, each from the gradient sin(3 w + step) of the parameters w as they are.
 
-Prints {name: [parameters after each tenth step]} as JSON; trainer/tests/needs/optimisers.rs makes the same steps.
+Prints {name: [parameters after each tenth step]} as JSON; trainer/tests/needs/optimisers.rs makes the same steps. "average" is
+AveragedModel's moving average of the weights sin(step + 0.01 i).
 """
 import json
 
@@ -22,12 +23,26 @@ def steps(make, clip):
     return found
 
 
+def average():
+    model = torch.nn.Linear(1, 500, bias=False, dtype=torch.float64)
+    averaged = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
+    found = []
+    for step in range(100):
+        with torch.no_grad():
+            model.weight.copy_(torch.sin(step + 0.01 * torch.arange(500, dtype=torch.float64)).view(500, 1))
+        averaged.update_parameters(model)
+        if step % 10 == 9:
+            found.append(averaged.module.weight.flatten().tolist())
+    return found
+
+
 print(
     json.dumps(
         {
             "sgd": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0),
             "nesterov": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3, nesterov=True), 0),
             "adamw": steps(lambda w: torch.optim.AdamW(w, 0.05, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.05), 0),
+            "average": average(),
             "clipped": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0.7),
         }
     )

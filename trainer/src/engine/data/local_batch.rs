@@ -32,6 +32,19 @@ pub struct LogicalBatch {
     /// Keys of the images (N), ascending. They are positions in the epoch, and one is missing where an
     /// image was skipped.
     pub keys: Vec<u64>,
+    /// Unlabelled images beside them, where the stage at hand labels some.
+    pub unlabelled: Option<UnlabelledBatch>,
+}
+
+/// Unlabelled images beside those of a logical batch.
+#[derive(Debug)]
+pub struct UnlabelledBatch {
+    /// Normalised images (U, H, W, 3), as the teacher sees them.
+    pub weak: Tensor,
+    /// The same images as they are learnt (U, H, W, 3).
+    pub strong: Tensor,
+    /// Their keys (U), ascending, behind those of all training images (`plan::UNLABELLED_KEYS`).
+    pub keys: Vec<u64>,
 }
 
 impl LogicalBatch {
@@ -89,6 +102,7 @@ mod tests {
             mixing: Tensor::from_slice(&[0.5_f32; 4]).view([2, 2]),
             patch: Some(Patch { rows: 1..3, columns: 0..2 }),
             keys: vec![0, 1],
+            unlabelled: None,
         };
         let mixed = batch.mix();
         for (image, row, column) in

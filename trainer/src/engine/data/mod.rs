@@ -6,3 +6,4 @@ pub mod normaliser;
 pub mod pinned;
 pub mod train_batches;
 pub mod train_loader;
+pub mod unlabelled;

@@ -7,12 +7,17 @@ use tch::{Device, Tensor};
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader::TrainLoader;
+use crate::engine::data::unlabelled::UnlabelledLoader;
 use crate::objective::{Mixing, Patch};
 
 /// Supplies the logical ranks of one rank with augmented training images.
 pub struct DatasetBatches {
     /// Images in the order of an epoch.
     pub loader: TrainLoader,
+    /// Unlabelled images beside them, where there are some.
+    pub unlabelled: Option<UnlabelledLoader>,
+    /// Whether the stage at hand labels them.
+    pub labels_unlabelled: bool,
     /// How images are mixed.
     pub mixing: Mixing,
     /// Seed of the run.
@@ -28,6 +33,9 @@ impl DatasetBatches {
     fn logical_batch(&mut self, index: StepIndex, place: usize) -> Result<LogicalBatch, DataError> {
         let shape = self.loader.shape;
         let raw = self.loader.next_batch()?;
+        let unlabelled = self.unlabelled.as_mut().filter(|_| self.labels_unlabelled);
+        let unlabelled = unlabelled.map(|it| it.next_batch(&raw.piece, &self.normaliser));
+        let unlabelled = unlabelled.transpose()?;
         let (count, keys) = (raw.labels.len(), raw.positions);
         self.sent.clear();
         let device = self.normaliser.device;
@@ -56,7 +64,7 @@ impl DatasetBatches {
         let mixing = Tensor::from_slice(&vec![weights; count].concat()).view([count as i64, 2]);
         let mixing = send(mixing, device, &mut self.sent);
         let images = self.normaliser.apply(&raw.pixels, count, shape);
-        Ok(LogicalBatch { images, labels, permutation, mixing, patch, keys })
+        Ok(LogicalBatch { images, labels, permutation, mixing, patch, keys, unlabelled })
     }
 }
 
@@ -84,6 +92,10 @@ impl BatchSource for DatasetBatches {
     fn batches(&mut self, index: StepIndex, micro: usize) -> Result<Vec<LogicalBatch>, DataError> {
         if micro == 0 {
             self.loader.go_to(index);
+            if let Some(unlabelled) = self.unlabelled.as_mut().filter(|_| self.labels_unlabelled) {
+                let loader = &self.loader;
+                unlabelled.go_to(index, || loader.pieces_from(index), loader.sizes());
+            }
         }
         let first = micro * self.loader.plan.logical_ranks; // each permutation has a place of its own
         let block = self.loader.block.clone();

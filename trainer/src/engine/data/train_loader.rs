@@ -123,6 +123,16 @@ impl TrainLoader {
         }
     }
 
+    /// The logical batches of this rank from a step on, without end.
+    pub(super) fn pieces_from(&self, index: StepIndex) -> Pieces {
+        pieces(self.plan, self.block.clone(), index)
+    }
+
+    /// Images of the largest logical batch, and logical batches that are made before they are asked for.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.settings.batch_images, self.settings.ahead)
+    }
+
     /// The images of the next logical rank at this step. Corrupt ones are named in the log and skipped, where
     /// that is wanted.
     ///
@@ -152,7 +162,7 @@ pub(crate) fn log_skipped(log: &mut CorruptLog, scope: CorruptScope, skipped: &[
 }
 
 /// The step after this one.
-fn after(index: StepIndex) -> StepIndex {
+pub(super) fn after(index: StepIndex) -> StepIndex {
     let StepIndex { epoch, step, steps } = index;
     if step + 1 < steps {
         StepIndex { step: step + 1, ..index }

@@ -3,6 +3,7 @@
 //! Each works on flat buffers, of which the parameters that train are a part.
 
 pub mod adamw;
+pub mod average;
 pub mod clip;
 pub mod sgd;
 

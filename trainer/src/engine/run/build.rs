@@ -21,6 +21,7 @@ use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
 use crate::engine::data::train_batches::DatasetBatches;
 use crate::engine::data::train_loader::{Decoding, TrainLoader};
+use crate::engine::data::unlabelled::UnlabelledLoader;
 use crate::engine::gradients::overlapped::BucketSettings;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::{self, arithmetic::Arithmetic};
@@ -29,6 +30,7 @@ use crate::engine::network::build::initial_network;
 use crate::engine::network::initial;
 use crate::engine::network::weights::Role;
 use crate::engine::optim::Optimiser;
+use crate::engine::optim::average::WeightAverage;
 use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
 use crate::engine::run::restored;
@@ -40,8 +42,9 @@ use crate::objective::Objective;
 use crate::plan::{self, EpochPlan};
 use crate::run_dir::RunDir;
 use crate::run_dir::checkpoint_writer::CheckpointWriter;
-use crate::run_dir::checkpoints::{self, Best, Marks, Position, RunningTotals};
+use crate::run_dir::checkpoints::{self, Best, Marks, Position};
 use crate::run_dir::durable;
+use crate::run_dir::totals::{RunningTotals, UnlabelledCounts};
 
 /// Everything that one rank's training consists of.
 pub struct Run<'a> {
@@ -69,6 +72,8 @@ pub struct Run<'a> {
     pub totals: RunningTotals,
     /// Training images skipped because their records are corrupt, by epoch and over all ranks.
     pub corrupt: Vec<u64>,
+    /// How many unlabelled images were admitted.
+    pub unlabelled: UnlabelledCounts,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,
     /// What is to go wrong; nothing, but in a test.
@@ -165,6 +170,7 @@ impl<'a> Run<'a> {
             position: Position::default(),
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
+            unlabelled: UnlabelledCounts::default(),
             admission_digest: AdmissionDigest::default(),
             faults: Faults::NONE,
             recorders: Recorders::default(),
@@ -222,6 +228,9 @@ impl<'a> Run<'a> {
         let tensors = restored::read(&found).map_err(unusable)?;
         self.best = found.manifest.best.map(|best| (best, self.context.student.frozen_copy()));
         self.state().restore(&tensors).map_err(unusable)?;
+        if let Some(average) = &mut self.context.average {
+            average.go_on();
+        }
         if let Some((_, network)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
             self.context.teacher = Some(Teacher::of(network, self.config.model.fc_norm));
         }
@@ -230,6 +239,7 @@ impl<'a> Run<'a> {
         self.position = found.manifest.position;
         self.totals = found.manifest.totals;
         self.corrupt = found.manifest.corrupt;
+        self.unlabelled = found.manifest.unlabelled;
         self.admission_digest = found.manifest.admission_digest;
         Ok((marks, broken))
     }
@@ -243,8 +253,7 @@ impl Run<'_> {
 
     /// What checkpoints hold and ranks compare.
     pub fn state(&self) -> TrainState<'_> {
-        let StepContext { student, optimiser, teacher, .. } = &self.context;
-        TrainState::of(student, optimiser, self.best.as_ref(), teacher.as_ref())
+        TrainState::of(&self.context, self.best.as_ref())
     }
 }
 
@@ -267,6 +276,14 @@ pub(crate) fn batches(
     let (decoding, pinner) = (Decoding::of(&config.data), Pinner::of(device));
     DatasetBatches {
         loader: TrainLoader::new(data_module, plan, block, seed, decoding, pinner.as_ref()),
+        unlabelled: UnlabelledLoader::new(
+            data_module,
+            (config.data.unlabelled_ratio, images),
+            seed,
+            decoding,
+            pinner.as_ref(),
+        ),
+        labels_unlabelled: objective.at(0).0.pseudo_labels.is_some(),
         mixing: objective.at(0).0.mixing,
         seed,
         normaliser: normaliser(data_module, device, pinner),
@@ -307,6 +324,8 @@ pub(crate) fn context(
         world,
         optimiser: Optimiser::of(&config.train, &student.parameters.buffer),
         clip_grad_norm: config.train.clip_grad_norm,
+        average: (config.train.ema_decay > 0.0)
+            .then(|| WeightAverage::of(&student, config.train.ema_decay)),
         student,
         teacher,
         rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
@@ -335,6 +354,7 @@ pub(super) fn reducer(
 fn settings(admission: &Admission) -> AdmissionSettings {
     AdmissionSettings {
         policy: admission.policy,
+        classes: admission.classes,
         confidence: admission.conf,
         quota_rate: match admission.quota_rate {
             QuotaRate::Auto => None,

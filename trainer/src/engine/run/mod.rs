@@ -12,3 +12,4 @@ pub mod restored;
 mod stages;
 pub mod state;
 pub mod train;
+mod unlabelled;

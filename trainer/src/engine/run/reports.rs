@@ -3,6 +3,7 @@
 use super::build::Run;
 use super::error::TrainError;
 use super::recorder::{RunEvent, StepStatus};
+use super::unlabelled;
 use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::Event;
 
@@ -119,7 +120,7 @@ impl Run<'_> {
         self.recorders.flush()?;
         let at = self.totals.seconds;
         let Position { epoch, step, .. } = self.position;
-        let collapse = self.context.ledger.collapse(self.context.rules.minority());
+        let collapse = self.context.ledger.collapse(self.context.rules.classes());
         if let Some(class) = collapse {
             let name = &self.data_module.class_names[class as usize];
             let text = format!(
@@ -134,7 +135,15 @@ impl Run<'_> {
             let text = left_out(corrupt, self.plan().images as usize, "training");
             self.recorders.remark(at, text)?;
         }
-        let event = Event::Epoch { epoch, step, loss, admitted, collapse, corrupt };
+        let event = Event::Epoch {
+            epoch,
+            step,
+            loss,
+            admitted,
+            collapse,
+            corrupt,
+            unlabelled: unlabelled::of_epoch(&self.data_module, &self.unlabelled),
+        };
         Ok(self.recorders.line(at, event)?)
     }
 }

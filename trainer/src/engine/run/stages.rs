@@ -30,6 +30,9 @@ impl Run<'_> {
             // Nothing but the classifier trains from here on. A count of steps would be of another one.
             context.optimiser.forget_all();
         }
+        if let Some(average) = context.average.as_mut().filter(|_| begins) {
+            average.begin_anew(); // of weights that are another stage's, or drawn anew
+        }
         let before = context.student.trainable();
         context.student.train_only(stage.trainable);
         if context.student.trainable() != before {
@@ -53,6 +56,7 @@ impl Run<'_> {
             context.task.frozen = Some(Folded::of(&context.student));
         }
         self.batches.mixing = stage.mixing;
+        self.batches.labels_unlabelled = stage.pseudo_labels.is_some();
         if self.objective.stages().len() > 1 && (begins || !self.is_set_up) {
             let train = &self.data_module.train;
             let seed = self.config.run.seed;

@@ -1,13 +1,15 @@
 //! What a run is made of, as one list of named tensors.
 //!
 //! Checkpoints, resume and the comparison of ranks walk this list. A further member of the state (a
-//! moving average of the weights, a second moment) is a line in [`TrainState::tensors`].
+//! second moment, say) is a line in [`TrainState::tensors`].
 
 use tch::Tensor;
 
 use super::restored::Restored;
 use crate::engine::network::Network;
-use crate::engine::optim::{Moments, Optimiser};
+use crate::engine::optim::Moments;
+use crate::engine::optim::average::WeightAverage;
+use crate::engine::step::context::StepContext;
 use crate::engine::step::teacher::Teacher;
 use crate::run_dir::checkpoints::Best;
 
@@ -15,6 +17,8 @@ use crate::run_dir::checkpoints::Best;
 pub struct TrainState<'a> {
     /// The network that trains.
     pub student: &'a Network,
+    /// Its moving average, where there is one.
+    pub average: Option<&'a Network>,
     /// What the optimiser remembers (flat, laid out as the student's parameters).
     pub moments: Moments<'a>,
     /// The best network so far, as trained.
@@ -38,14 +42,14 @@ pub struct StateTensor {
 
 impl<'a> TrainState<'a> {
     /// Of a rank that holds these; all that a run keeps is found from here.
-    pub fn of(
-        student: &'a Network,
-        optimiser: &'a Optimiser,
-        best: Option<&'a (Best, Network)>,
-        teacher: Option<&'a Teacher>,
-    ) -> Self {
-        let best = best.map(|(_, network)| network);
-        Self { student, moments: optimiser.moments(), best, teacher }
+    pub fn of(context: &'a StepContext, best: Option<&'a (Best, Network)>) -> Self {
+        Self {
+            student: &context.student,
+            average: context.average.as_ref().map(WeightAverage::network),
+            moments: context.optimiser.moments(),
+            best: best.map(|(_, network)| network),
+            teacher: context.teacher.as_ref(),
+        }
     }
 
     /// All tensors, by ascending name within what is saved; derived ones follow.
@@ -58,6 +62,8 @@ impl<'a> TrainState<'a> {
         }
         let steps = self.moments.steps.map(|it| ("steps".to_owned(), it.shallow_clone()));
         tensors.extend(member("optimizer", steps.into_iter().collect(), true));
+        let average = self.average.map(|average| member("average", average.state(), true));
+        tensors.extend(average.unwrap_or_default());
         tensors
             .extend(self.best.map(|best| member("best", best.state(), true)).unwrap_or_default());
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -143,6 +149,7 @@ mod tests {
         let teacher = Teacher::of(&best, true);
         let state = TrainState {
             student: &student,
+            average: None,
             moments: Moments { flat: vec![("momentum", &velocity)], steps: None },
             best: Some(&best),
             teacher: Some(&teacher),
@@ -159,6 +166,7 @@ mod tests {
         let other_velocity = velocity.zeros_like();
         let same = TrainState {
             student: &other,
+            average: None,
             moments: Moments { flat: vec![("momentum", &other_velocity)], steps: None },
             best: Some(&other_best),
             teacher: None,
@@ -171,7 +179,8 @@ mod tests {
         let larger = network(4, 0.0);
         let larger_velocity = larger.parameters.buffer.zeros_like();
         let moments = Moments { flat: vec![("momentum", &larger_velocity)], steps: None };
-        let larger = TrainState { student: &larger, moments, best: None, teacher: None };
+        let larger =
+            TrainState { student: &larger, average: None, moments, best: None, teacher: None };
         let problems = larger.restore(&stored).unwrap_err();
         let named = "student.fc.weight has shape [3, 16], expected [4, 16]";
         assert!(problems.contains(named) && problems.contains("momentum.fc.bias"), "{problems}");

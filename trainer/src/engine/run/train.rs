@@ -11,6 +11,7 @@ use lcsl_run_dir::result::{Corrupt, RunResult};
 use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::evaluate::evaluate;
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
+use crate::engine::optim::average::WeightAverage;
 use crate::engine::run::build::Run;
 use crate::engine::run::checkpoint::Snapshot;
 use crate::engine::run::consistency::compare;
@@ -44,6 +45,7 @@ impl Run<'_> {
             let begins = self.position.step_in_epoch == 0;
             if begins {
                 self.context.ledger.begin_epoch();
+                self.unlabelled.begin_epoch();
             }
             if begins || !self.is_set_up {
                 self.set_up_epoch()?;
@@ -93,6 +95,7 @@ impl Run<'_> {
 
         let loss = report.loss(self.context.task.alpha());
         self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
+        self.count_unlabelled(epoch, &report.admitted)?;
         self.position.step_in_epoch += 1;
         self.position.step += 1;
         let seconds = began.elapsed().as_secs_f64();
@@ -131,7 +134,8 @@ impl Run<'_> {
         self.context.clock.enter(Phase::Evaluation);
         let epoch = self.position.epoch;
         let (eval_set, split) = self.eval_sets.selection(&self.data_module);
-        let StepContext { student, world, clock, .. } = &mut self.context;
+        let StepContext { student, average, world, clock, .. } = &mut self.context;
+        let student = average.as_ref().map_or(&*student, WeightAverage::network);
         let heartbeat = clock.control().heartbeat();
         let measured = evaluate(student, world.as_mut(), eval_set, heartbeat)
             .map_err(|source| TrainError::Evaluate { epoch, source })?;
@@ -142,7 +146,7 @@ impl Run<'_> {
             if paper { accuracy > best.accuracy } else { accuracy >= best.accuracy }
         });
         if selected {
-            let model = self.context.student.frozen_copy();
+            let model = self.context.measured().frozen_copy();
             if self.objective.labels_itself() {
                 self.context.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
             }
@@ -173,8 +177,15 @@ impl Run<'_> {
     fn compare(&mut self) -> Result<(), TrainError> {
         self.context.clock.enter(Phase::Compare);
         let step = self.position.step;
-        let StepContext { world, student, optimiser, teacher, ledger, .. } = &mut self.context;
-        let state = TrainState::of(student, optimiser, self.best.as_ref(), teacher.as_ref());
+        let StepContext { world, student, average, optimiser, teacher, ledger, .. } =
+            &mut self.context;
+        let state = TrainState {
+            student,
+            average: average.as_ref().map(WeightAverage::network),
+            moments: optimiser.moments(),
+            best: self.best.as_ref().map(|(_, network)| network),
+            teacher: teacher.as_ref(),
+        };
         compare(world.as_mut(), &state, ledger).map_err(|source| TrainError::Apart { step, source })
     }
 
@@ -202,6 +213,7 @@ impl Run<'_> {
             best: self.best.as_ref().map(|(best, _)| *best),
             totals: self.totals,
             corrupt: self.corrupt.clone(),
+            unlabelled: self.unlabelled.clone(),
             metrics_bytes: marks.remove(METRICS).unwrap_or(0),
             marks,
             tensors_digest: String::new(), // known once the tensors are on disk
@@ -304,6 +316,7 @@ impl Run<'_> {
             weights_digest: digest::weights(&selected),
             last_weights_digest: digest::weights(&self.context.student),
             admission_digest: self.admission_digest.to_hex(),
+            unlabelled: self.unlabelled_totals(),
         }
     }
 

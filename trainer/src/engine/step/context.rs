@@ -11,6 +11,7 @@ use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::{Folded, Network};
 use crate::engine::optim::Optimiser;
+use crate::engine::optim::average::WeightAverage;
 use crate::objective::{PseudoLabelling, Stage};
 
 /// Everything that a rank holds while it makes steps.
@@ -26,6 +27,8 @@ pub struct StepContext {
     pub teacher: Option<Teacher>,
     /// The optimiser.
     pub optimiser: Optimiser,
+    /// The moving average of the student, where there is one.
+    pub average: Option<WeightAverage>,
     /// A gradient that is longer is scaled down to this L2 norm; 0 is no limit.
     pub clip_grad_norm: f64,
     /// Who is admitted.
@@ -94,6 +97,18 @@ impl Task {
         self.frozen.is_some()
     }
 
+    /// Logits of the student as the criterion sees them: with the logarithm of the prior, where there is one.
+    pub(super) fn corrected(&self, logits: &Tensor) -> Tensor {
+        self.student_offsets
+            .as_ref()
+            .map_or_else(|| logits.shallow_clone(), |offsets| logits + offsets)
+    }
+
+    /// Unlabelled images for each training image.
+    pub(super) fn ratio(&self) -> u64 {
+        self.pseudo_labels.map_or(0, |labelling| labelling.unlabelled_ratio)
+    }
+
     /// Weight α of the admitted pseudo-labels; without self-labelling there are none to be weighed.
     pub fn alpha(&self) -> f64 {
         self.pseudo_labels.map_or(0.0, |labelling| labelling.alpha)
@@ -101,6 +116,19 @@ impl Task {
 }
 
 impl StepContext {
+    /// The network that is measured: the moving average of the student, where there is one.
+    pub fn measured(&self) -> &Network {
+        self.average.as_ref().map_or(&self.student, WeightAverage::network)
+    }
+
+    /// Lets the teacher be what the task says, where that changes from step to step.
+    pub(super) fn refresh_teacher(&mut self) {
+        let follows = self.task.pseudo_labels.is_some_and(|labelling| labelling.by_average);
+        if let (true, Some(teacher), Some(average)) = (follows, &mut self.teacher, &self.average) {
+            teacher.follow(average.network());
+        }
+    }
+
     /// Leaves the world, with all communicators, when every rank has nothing more to say. Collective.
     ///
     /// # Errors

@@ -18,6 +18,17 @@ pub struct LabelledBatch<'a> {
     pub pseudo: &'a Tensor,
     /// 1 for each image that was admitted, else 0 (N).
     pub mask: &'a Tensor,
+    /// The unlabelled images that were admitted, where there are unlabelled images.
+    pub unlabelled: Option<&'a AdmittedImages>,
+}
+
+/// Unlabelled images that were admitted.
+#[derive(Debug)]
+pub struct AdmittedImages {
+    /// As they are learnt (A, H, W, 3).
+    pub images: Tensor,
+    /// ŷ, under which they were admitted (A), i64.
+    pub labels: Tensor,
 }
 
 /// What a logical batch leaves besides its gradient.
@@ -31,7 +42,10 @@ pub struct LogicalOutput {
 
 /// Forward and backward pass of a logical batch: loss = Σ [λ·ℓ(out, y) + (1 − λ)·ℓ(out, y∘permutation) +
 /// α·mask·ℓ(out, ŷ)] / images, where ℓ is the task's criterion (Vu et al., 2024, eq. 8, with
-/// cross-entropy), or in the last term plain cross-entropy.
+/// cross-entropy), or in the last term plain cross-entropy. Admitted unlabelled images go through the network together
+/// with the mixed ones, so that batch normalisation sees both, and add α·Σ ℓ(out, ŷ) / (images · ratio), where ratio is
+/// the number of unlabelled images for each training image: the mean over all unlabelled images of the step, of which
+/// those that were not admitted count 0 (Sohn et al., `FixMatch`, NeurIPS 2020, eq. 4).
 ///
 /// `images` is the size of the whole step as planned, over all ranks and micro-batches: losses are sums
 /// divided by it, so that gradients simply add up. `backward` is given the loss. Leaves the student's
@@ -43,32 +57,28 @@ pub fn forward_backward(
     images: u64,
     backward: impl FnOnce(&Tensor),
 ) -> LogicalOutput {
-    let LabelledBatch { batch, mixed, pseudo, mask } = labelled;
+    let LabelledBatch { batch, mixed, pseudo, mask, unlabelled } = labelled;
     if task.clean_forward && !task.keeps_statistics() {
         let _guard = tch::no_grad_guard();
         let _ = student.forward(&batch.images, Mode::Train);
     }
-    let logits = match &task.frozen {
-        Some(backbone) => {
-            let features = tch::no_grad(|| backbone.features(mixed));
-            student.classify(&features, student.classifier_weight())
-        }
-        None => student.forward(mixed, Mode::Train),
-    };
+    let (logits, of_unlabelled) = logits(student, mixed, *unlabelled, task);
     let partner = batch.labels.index_select(0, &batch.permutation);
     let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
     let weights = Tensor::cat(&[&batch.mixing, &mask.unsqueeze(1)], 1);
     let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
-    let corrected = task.student_offsets.as_ref().map(|offsets| &logits + offsets);
-    let corrected = corrected.as_ref().unwrap_or(&logits);
-    let losses = task.criterion.losses(corrected, &targets) / images as f64 * weights;
+    let losses =
+        task.criterion.losses(&task.corrected(&logits), &targets) / images as f64 * weights;
     let [own, other, mut admitted] = [0, 1, 2].map(|column| losses.select(1, column));
     if task.plain_admitted {
         let plain = Loss::CrossEntropy.losses(&logits, &pseudo.unsqueeze(1)).select(1, 0);
         admitted = plain / images as f64 * *mask;
     }
     let mixture = (own + other).sum(None::<Kind>);
-    let admitted = admitted.sum(None::<Kind>);
+    let mut admitted = admitted.sum(None::<Kind>);
+    if let Some((logits, labels)) = of_unlabelled {
+        admitted += loss_of_admitted(&logits, labels, task) / (images * task.ratio()) as f64;
+    }
     let loss = &mixture + &admitted * task.alpha();
     backward(&loss);
     if batch.images() == 0 {
@@ -84,6 +94,42 @@ pub fn forward_backward(
     };
     let running_statistics = to_f64(&student.running_statistics.buffer);
     LogicalOutput { sums: StepSums { running_statistics, scalars }, logits: logits.detach() }
+}
+
+/// Logits of the mixed images, and of unlabelled ones that were admitted, with their labels: one forward pass of both.
+fn logits<'a>(
+    student: &Network,
+    mixed: &Tensor,
+    unlabelled: Option<&'a AdmittedImages>,
+    task: &Task,
+) -> (Tensor, Option<(Tensor, &'a Tensor)>) {
+    let forward = |images: &Tensor| match &task.frozen {
+        Some(backbone) => {
+            let features = tch::no_grad(|| backbone.features(images));
+            student.classify(&features, student.classifier_weight())
+        }
+        None => student.forward(images, Mode::Train),
+    };
+    let Some(AdmittedImages { images, labels }) = unlabelled.filter(|it| it.labels.numel() > 0)
+    else {
+        return (forward(mixed), None);
+    };
+    let logits = forward(&Tensor::cat(&[mixed, images], 0));
+    let (first, count) = (mixed.size()[0], images.size()[0]);
+    (logits.narrow(0, 0, first), Some((logits.narrow(0, first, count), labels)))
+}
+
+/// Σ ℓ(logits, label) over unlabelled images that were admitted, with the weights of their classes.
+fn loss_of_admitted(logits: &Tensor, labels: &Tensor, task: &Task) -> Tensor {
+    let targets = labels.unsqueeze(1);
+    let losses = if task.plain_admitted {
+        Loss::CrossEntropy.losses(logits, &targets)
+    } else {
+        let weights = targets.to_kind(logits.kind()).full_like(1.0);
+        let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
+        task.criterion.losses(&task.corrected(logits), &targets) * weights
+    };
+    losses.sum(None::<Kind>)
 }
 
 impl LogicalOutput {
@@ -104,4 +150,116 @@ fn to_f64(flat: &Tensor) -> Vec<f64> {
     let mut values = vec![0_f64; elements];
     flat.to_kind(Kind::Double).copy_data(&mut values, elements);
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Reduction};
+
+    use super::*;
+    use crate::engine::network::weights::{Role, initialise};
+    use crate::engine::network::{Architecture, Shortcut};
+    use crate::objective::PseudoLabelling;
+    use lcsl_config::Initialisation;
+
+    fn student() -> Network {
+        let architecture = Architecture::cifar(1, 4, Shortcut::Pad, 3);
+        let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, true);
+        initialise(&mut network, Initialisation::KaimingNormalFanIn, 1, Role::Student);
+        network
+    }
+
+    fn pictures(count: i64, seed: f64) -> Tensor {
+        let values = Tensor::arange(count * 8 * 8 * 3, (Kind::Double, Device::Cpu));
+        ((values * 0.37 + seed).sin()).view([count, 8, 8, 3])
+    }
+
+    fn gradient(network: &Network) -> Tensor {
+        let views = network.parameters.views();
+        Tensor::cat(&views.iter().map(|view| view.grad().view([-1])).collect::<Vec<_>>(), 0)
+    }
+
+    fn task(offsets: &Tensor, plain_admitted: bool) -> Task {
+        let labelling = PseudoLabelling {
+            alpha: 0.5,
+            temperature: 1.0,
+            mixed: false,
+            unlabelled_ratio: 2,
+            by_average: false,
+        };
+        Task {
+            criterion: Loss::CrossEntropy,
+            plain_admitted,
+            pseudo_labels: Some(labelling),
+            class_weights: None,
+            student_offsets: Some(offsets.shallow_clone()),
+            teacher_offsets: None,
+            clean_forward: false,
+            frozen: None,
+        }
+    }
+
+    /// The loss of admitted unlabelled images as one writes it down with libtorch's own cross-entropy: they are
+    /// normalised together with the mixed images, and their mean is over all unlabelled images of the step.
+    #[test]
+    fn admitted_unlabelled_images_add_their_mean_over_all_that_were_drawn() {
+        let batch = LogicalBatch {
+            images: pictures(4, 0.0),
+            labels: Tensor::from_slice(&[0_i64, 1, 2, 0]),
+            permutation: Tensor::from_slice(&[3_i64, 2, 1, 0]),
+            mixing: Tensor::from_slice(&[0.75_f64, 0.25]).expand([4, 2], false),
+            patch: None,
+            keys: (0..4).collect(),
+            unlabelled: None,
+        };
+        let mixed = batch.mix();
+        let unlabelled =
+            AdmittedImages { images: pictures(3, 1.0), labels: Tensor::from_slice(&[2_i64, 2, 1]) };
+        let none = AdmittedImages {
+            images: pictures(0, 0.0),
+            labels: Tensor::zeros([0], (Kind::Int64, Device::Cpu)),
+        };
+        let offsets = Tensor::from_slice(&[-0.3_f64, -1.0, -2.5]);
+        let (images, step) = (batch.images(), 10); // of the step, most of which other ranks have
+        for (admitted, plain) in [(&unlabelled, false), (&unlabelled, true), (&none, false)] {
+            let task = task(&offsets, plain);
+            let ours = student();
+            let (pseudo, mask) = (batch.labels.shallow_clone(), mixed.zeros_like().select(3, 0));
+            let mask = mask.select(2, 0).select(1, 0);
+            let labelled = LabelledBatch {
+                batch: &batch,
+                mixed: &mixed,
+                pseudo: &pseudo,
+                mask: &mask,
+                unlabelled: Some(admitted),
+            };
+            let output = forward_backward(&ours, &labelled, &task, step, Tensor::backward);
+
+            let theirs = student();
+            let logits = theirs.forward(&Tensor::cat(&[&mixed, &admitted.images], 0), Mode::Train);
+            let corrected = &logits + &offsets;
+            let rest = if plain { &logits } else { &corrected };
+            let sum = |logits: &Tensor, labels: &Tensor| {
+                logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0)
+            };
+            let first = corrected.narrow(0, 0, images as i64);
+            let partner = batch.labels.index_select(0, &batch.permutation);
+            let mixture = sum(&first, &batch.labels) * 0.75 + sum(&first, &partner) * 0.25;
+            let mixture = mixture / step as f64;
+            let count = admitted.labels.size()[0];
+            let drawn = (step * 2) as f64;
+            let own = sum(&rest.narrow(0, images as i64, count), &admitted.labels) / drawn;
+            (&mixture + &own * 0.5).backward();
+
+            let close =
+                |found: f64, expected: &Tensor| (found - expected.double_value(&[])).abs() < 1e-12;
+            assert!(close(output.sums.scalars.loss_mix, &mixture), "{plain}");
+            assert!(close(output.sums.scalars.loss_self, &own), "{plain}");
+            let off = (gradient(&ours) - gradient(&theirs)).abs().max().double_value(&[]);
+            assert!(off < 1e-12, "{plain}: {off}");
+            let statistics = &theirs.running_statistics.buffer;
+            assert!(ours.running_statistics.buffer.allclose(statistics, 1e-12, 1e-12, false));
+            assert!((output.sums.scalars.images - 4.0).abs() < 1e-12, "images are training images");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::context::StepContext;
 use super::error::StepError;
-use super::forward_backward::{LabelledBatch, LogicalOutput, forward_backward};
+use super::forward_backward::{AdmittedImages, LabelledBatch, LogicalOutput, forward_backward};
 use super::report::{LogicalReport, StepReport};
 use super::sums::{StepTotals, SumsOfRank, Wishes};
 use super::teacher::PseudoLabels;
@@ -24,6 +24,8 @@ pub struct MicroBatch {
     pub pseudo_labels: Vec<Option<PseudoLabels>>,
     /// Who was admitted.
     pub masks: Vec<Tensor>,
+    /// Which unlabelled images were.
+    pub unlabelled: Vec<Option<AdmittedImages>>,
 }
 
 /// What a pass leaves of batch normalisation's running statistics.
@@ -98,7 +100,8 @@ fn forward_backward_all(
         } else {
             context.student.running_statistics.copy_from(&start);
             let pseudo = labels.as_ref().map_or(&batch.labels, |labels| &labels.label);
-            let labelled = LabelledBatch { batch, mixed, pseudo, mask };
+            let unlabelled = micro_batch.unlabelled[index].as_ref();
+            let labelled = LabelledBatch { batch, mixed, pseudo, mask, unlabelled };
             let (student, reducer) = (&context.student, &mut context.reducer);
             let announces = is_last && last == Some(index);
             let backward = |loss: &Tensor| reducer.backward(loss, student, announces);
@@ -167,7 +170,8 @@ mod tests {
         let masks = batches.iter().map(|batch| batch.images.zeros_like().select(3, 0));
         let masks = masks.map(|it| it.select(2, 0).select(1, 0)).collect();
         let pseudo_labels = batches.iter().map(|_| None).collect();
-        let micro_batches = [MicroBatch { batches, mixed, pseudo_labels, masks }];
+        let unlabelled = batches.iter().map(|_| None).collect();
+        let micro_batches = [MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled }];
 
         let first = pass(&mut context, &micro_batches, 8, RunningStatistics::Move).unwrap();
         let gradient = first.gradient.copy();

@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use super::context::StepContext;
 use super::error::StepError;
+use super::forward_backward::AdmittedImages;
 use super::pass::{MicroBatch, RunningStatistics, pass};
 use super::report::StepReport;
 use super::teacher::PseudoLabels;
@@ -37,16 +38,19 @@ pub fn global_step(
         // mixup → teacher
         context.clock.enter(Phase::Teacher);
         let mixed: Vec<Tensor> = batches.iter().map(LogicalBatch::mix).collect();
-        let pseudo_labels = label(context, &mixed);
+        let labels = label(context, &batches, &mixed);
 
         // candidates → gather → admission
-        let candidates = candidates(&context.rules, &batches, &pseudo_labels);
+        let candidates = candidates(&context.rules, &batches, &labels);
         context.clock.enter(Phase::Gather);
         let decided = admit(context, &candidates, source, index, micro)?;
         let masks = batches.iter().map(|batch| mask(batch, &decided)).collect();
-        micro_batches.push(MicroBatch { batches, mixed, pseudo_labels, masks });
+        let unlabelled = batches.iter().map(|batch| admitted_images(batch, &decided)).collect();
+        let pseudo_labels = labels.into_iter().map(|labels| labels.mixed).collect();
+        micro_batches.push(MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled });
         admitted.extend(decided);
     }
+    admitted.sort_unstable(); // unlabelled images of one micro-batch come behind the mixed ones of all
 
     // loss → backward → buckets → all-reduce
     let mut report = pass(context, &micro_batches, planned, RunningStatistics::Move)?;
@@ -62,43 +66,59 @@ pub fn global_step(
         let mut moving = parameters.part_of(&report.gradient, &trainable);
         clip_grad_norm(&mut moving, context.clip_grad_norm);
         context.optimiser.step(parameters, &trainable, &report.gradient, learning_rate);
+        if let Some(average) = &mut context.average {
+            average.update(&context.student);
+        }
     }
     Ok(report)
 }
 
+/// What the teacher says of the images of a logical batch, as far as they are candidates.
+#[derive(Default)]
+struct Labels {
+    mixed: Option<PseudoLabels>,
+    unlabelled: Option<PseudoLabels>,
+}
+
 /// What the teacher says of each logical batch; nothing without a teacher, or in a stage without
 /// pseudo-labels.
-fn label(context: &StepContext, mixed: &[Tensor]) -> Vec<Option<PseudoLabels>> {
+fn label(context: &mut StepContext, batches: &[LogicalBatch], mixed: &[Tensor]) -> Vec<Labels> {
+    context.refresh_teacher();
     let task = &context.task;
-    let teacher = context.teacher.as_ref().zip(task.pseudo_labels);
-    let label = |mixed: &Tensor| {
-        teacher.map(|(teacher, labelling)| {
-            teacher.label(mixed, labelling.temperature, task.teacher_offsets.as_ref())
-        })
+    let Some((teacher, labelling)) = context.teacher.as_ref().zip(task.pseudo_labels) else {
+        return batches.iter().map(|_| Labels::default()).collect();
     };
-    mixed.iter().map(label).collect()
+    let label =
+        |images| teacher.label(images, labelling.temperature, task.teacher_offsets.as_ref());
+    let labels = batches.iter().zip(mixed).map(|(batch, mixed)| Labels {
+        mixed: labelling.mixed.then(|| label(mixed)),
+        unlabelled: batch.unlabelled.as_ref().map(|unlabelled| label(&unlabelled.weak)),
+    });
+    labels.collect()
 }
 
 /// The candidates of this rank's logical batches that pass the gate.
-fn candidates(
-    rules: &Rules,
-    batches: &[LogicalBatch],
-    pseudo_labels: &[Option<PseudoLabels>],
-) -> Vec<Candidate> {
+fn candidates(rules: &Rules, batches: &[LogicalBatch], labels: &[Labels]) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    for (batch, pseudo_labels) in batches.iter().zip(pseudo_labels) {
-        let Some(pseudo_labels) = pseudo_labels else { continue };
-        let count = batch.images() as usize;
-        let (mut labels, mut confidences) = (vec![0_i64; count], vec![0_f32; count]);
-        pseudo_labels.label.copy_data(&mut labels, count);
-        pseudo_labels.confidence.copy_data(&mut confidences, count);
-        let rows = batch.keys.iter().zip(labels.into_iter().zip(confidences));
+    let mut add = |keys: &[u64], labels: &PseudoLabels| {
+        let (mut classes, mut confidences) = (vec![0_i64; keys.len()], vec![0_f32; keys.len()]);
+        labels.label.copy_data(&mut classes, keys.len());
+        labels.confidence.copy_data(&mut confidences, keys.len());
+        let rows = keys.iter().zip(classes.into_iter().zip(confidences));
         let rows = rows.map(|(key, (label, confidence))| Candidate {
             key: *key,
             label: label as u32,
             confidence,
         });
         candidates.extend(rows.filter(|candidate| rules.passes_gate(candidate)));
+    };
+    for (batch, labels) in batches.iter().zip(labels) {
+        if let Some(mixed) = &labels.mixed {
+            add(&batch.keys, mixed);
+        }
+        if let Some((batch, labels)) = batch.unlabelled.as_ref().zip(labels.unlabelled.as_ref()) {
+            add(&batch.keys, labels);
+        }
     }
     candidates
 }
@@ -115,16 +135,16 @@ fn admit(
     index: StepIndex,
     micro: usize,
 ) -> Result<Vec<Admitted>, StepError> {
-    if context.teacher.is_none() || context.task.pseudo_labels.is_none() {
+    let Some(labelling) = context.task.pseudo_labels.filter(|_| context.teacher.is_some()) else {
         return Ok(Vec::new());
-    }
+    };
     let gathered = context.world.all_gather(&candidate::to_bytes(candidates))?;
     let everyone = candidate::from_ranks(&gathered)?;
     let micro_batches = source.micro_batches() as u64;
     let at = admission::AdmissionStep {
         step: index.step * micro_batches + micro as u64,
         steps: index.steps * micro_batches,
-        batch: source.global_images(index, micro),
+        batch: source.global_images(index, micro) * labelling.candidates_per_image(),
         rounds: micro_batches,
     };
     Ok(context.rules.admit(&everyone, &mut context.ledger, at))
@@ -138,9 +158,24 @@ fn mask(batch: &LogicalBatch, admitted: &[Admitted]) -> Tensor {
     Tensor::from_slice(&mask).to_kind(batch.images.kind()).to_device(batch.images.device())
 }
 
+/// The unlabelled images of the logical batch that were admitted, as they are learnt, with their labels.
+fn admitted_images(batch: &LogicalBatch, admitted: &[Admitted]) -> Option<AdmittedImages> {
+    let unlabelled = batch.unlabelled.as_ref()?;
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    for (row, key) in (0_i64..).zip(&unlabelled.keys) {
+        if let Ok(at) = admitted.binary_search_by_key(key, |one| one.key) {
+            rows.push(row);
+            labels.push(i64::from(admitted[at].label));
+        }
+    }
+    let on_device = |list: &[i64]| Tensor::from_slice(list).to_device(unlabelled.strong.device());
+    let images = unlabelled.strong.index_select(0, &on_device(&rows));
+    Some(AdmittedImages { images, labels: on_device(&labels) })
+}
+
 #[cfg(test)]
 mod tests {
-    use lcsl_config::Policy;
+    use lcsl_config::{AdmittedClasses, Policy};
     use tch::Kind;
 
     use super::*;
@@ -152,6 +187,7 @@ mod tests {
     fn candidates_and_admissions_keep_their_places_behind_an_image_that_was_skipped() {
         let settings = AdmissionSettings {
             policy: Policy::Reference,
+            classes: AdmittedClasses::Minority,
             confidence: 0.5,
             quota_rate: None,
             burst_steps: 1,
@@ -166,6 +202,7 @@ mod tests {
             mixing: Tensor::from_slice(&[1.0_f32, 0.0, 1.0, 0.0, 1.0, 0.0]).view([3, 2]),
             patch: None,
             keys: vec![3, 5, 9],
+            unlabelled: None,
         };
         let pseudo_labels = PseudoLabels {
             logits: Tensor::new(),
@@ -173,7 +210,8 @@ mod tests {
             confidence: Tensor::from_slice(&[0.9_f32, 0.9, 0.8]),
         };
         let batches = [batch];
-        let found = candidates(&rules, &batches, &[Some(pseudo_labels)]);
+        let labels = [Labels { mixed: Some(pseudo_labels), unlabelled: None }];
+        let found = candidates(&rules, &batches, &labels);
         assert_eq!(found.iter().map(|one| one.key).collect::<Vec<_>>(), [3, 9]);
         let admitted = [4, 9, 10].map(|key| Admitted { key, label: 1 });
         let mask = mask(&batches[0], &admitted);

@@ -13,6 +13,7 @@ use crate::engine::network::{Folded, Network};
 pub struct Teacher {
     labelling: Network,
     folded: Folded,
+    normalise: bool,
 }
 
 /// What the teacher thinks of the images of one logical batch.
@@ -42,7 +43,12 @@ impl Teacher {
         let tau = if normalise { 1.0 } else { 0.0 };
         let labelling = with_normalised_classifier(model, tau);
         let folded = Folded::of(&labelling);
-        Self { labelling, folded }
+        Self { labelling, folded, normalise }
+    }
+
+    /// From now on it is a copy of `model`, made as the first one was.
+    pub fn follow(&mut self, model: &Network) {
+        *self = Self::of(model, self.normalise);
     }
 
     /// The copy with the normalised classifier.

@@ -134,7 +134,12 @@ pub(super) fn select(plan: &mut PreparePlan, request: &PrepareRequest) -> Result
         targets = targets.into_iter().zip(profile).map(|(has, wants)| has.min(wants)).collect();
     }
     let order = SelectionOrder::Seeded(request.seed);
-    let wanted = split::SplitRequest { targets, validation_per_class: hold_out, order };
+    let wanted = split::SplitRequest {
+        targets,
+        validation_per_class: hold_out,
+        left: split::LeftOver::Unused,
+        order,
+    };
     let split = split::split(&labels, classes, &wanted).expect("no target is above its count");
     if let Some(class) = split.train_counts.iter().position(|&count| count == 0) {
         return Err(PrepareError::Usage {

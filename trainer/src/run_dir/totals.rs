@@ -1,0 +1,61 @@
+//! What a run adds up on its way, and a checkpoint remembers.
+
+use serde::{Deserialize, Serialize};
+
+/// Sums over a run, over all its attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct RunningTotals {
+    /// Seconds since the first step, waits between attempts left out.
+    pub seconds: f64,
+    /// Seconds of them spent in optimiser steps.
+    pub step_seconds: f64,
+    /// Training images seen.
+    pub images: u64,
+    /// Sum over this epoch's steps of loss × images.
+    pub epoch_loss: f64,
+    /// Training images seen in this epoch.
+    pub epoch_images: u64,
+}
+
+/// How many unlabelled images were admitted, by the class of their label; empty where there are none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnlabelledCounts {
+    /// Admitted in this epoch.
+    pub epoch: Vec<u64>,
+    /// Admitted since the run began.
+    pub total: Vec<u64>,
+    /// Of those of this epoch, those whose label is their true class.
+    pub right_in_epoch: Vec<u64>,
+    /// The same since the run began.
+    pub right: Vec<u64>,
+}
+
+impl UnlabelledCounts {
+    /// Whether nothing was counted yet.
+    pub fn is_empty(&self) -> bool {
+        self.total.is_empty()
+    }
+
+    /// Nothing of so many classes.
+    pub fn none(classes: usize) -> Self {
+        let zeros = || vec![0; classes];
+        Self { epoch: zeros(), total: zeros(), right_in_epoch: zeros(), right: zeros() }
+    }
+
+    /// Counts an image that was admitted under `label`; whether that is right is nothing where nobody knows.
+    pub fn count(&mut self, label: u32, is_right: Option<bool>) {
+        let class = label as usize;
+        self.epoch[class] += 1;
+        self.total[class] += 1;
+        let right = u64::from(is_right == Some(true));
+        self.right_in_epoch[class] += right;
+        self.right[class] += right;
+    }
+
+    /// Forgets the epoch.
+    pub fn begin_epoch(&mut self) {
+        self.epoch.fill(0);
+        self.right_in_epoch.fill(0);
+    }
+}

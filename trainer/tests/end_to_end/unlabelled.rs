@@ -1,0 +1,112 @@
+//! Unlabelled images beside the training images.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::lcsl::{json, lasting, lcsl, metrics, stderr, train};
+
+/// Ten classes of 40 images, of which the largest keeps 12: the rest is held back. The laps over the unlabelled images
+/// end in the middle of batches, and the moving average labels.
+const HELD_BACK: [&str; 11] = [
+    "--unlabelled=held_back",
+    "--set=data.largest=12",
+    "--set=data.unlabelled_ratio=3",
+    "--set=admission.classes=all",
+    "--policy=reference",
+    "--ema_decay=0.5",
+    "--teacher=ema",
+    "--lambda_init=0.2",
+    "--batch_size=21",
+    "--accumulate_steps=2",
+    "--epochs=4",
+];
+
+fn checkpoints(run_dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run_dir.join("checkpoints")).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Who is drawn, labelled and admitted belongs to the place in the stream, whatever the world, and however often the
+/// run was cut off on the way.
+#[test]
+fn neither_world_nor_a_resume_changes_what_unlabelled_images_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |run_dir: &Path, extra: &[&str]| {
+        let fixed = ["--deterministic", "--virtual_ranks=4", "--set=run.compare_every_steps=2"];
+        let saving = ["--set=checkpoint.every_steps=1", "--set=checkpoint.keep_last=100"];
+        lasting(train(run_dir, &[&HELD_BACK[..], &fixed, &saving, extra].concat()))
+    };
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let alone = run(&whole, &[]);
+    let unlabelled = &alone["unlabelled"];
+    let sum = |list: &Value| -> u64 {
+        list.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+    };
+    let (admitted, right) = (sum(&unlabelled["admitted"]), sum(&unlabelled["right"]));
+    assert!(admitted > 0 && right > 0 && right < admitted, "{unlabelled}");
+    assert!(
+        admitted < alone["admitted_total"].as_u64().unwrap(),
+        "mixed images were candidates too"
+    );
+    assert_eq!(run(&folder.path().join("two"), &["--nproc=2"]), alone);
+
+    // In the middle of the last epoch, behind a step that admitted.
+    run(&cut, &[]);
+    fs::remove_file(cut.join("result.json")).unwrap();
+    let names = checkpoints(&cut);
+    for name in &names[names.len() - 2..] {
+        fs::remove_dir_all(cut.join("checkpoints").join(name)).unwrap();
+    }
+    assert_eq!(run(&cut, &["--nproc=4", "--resume=auto"]), alone);
+    let epochs = |run_dir: &Path| -> Vec<Value> {
+        let mut events = metrics(run_dir);
+        events.retain(|line| line["event"] == "epoch");
+        events.into_iter().map(|mut line| line["unlabelled"].take()).collect()
+    };
+    assert_eq!(epochs(&cut), epochs(&whole));
+    assert_eq!(epochs(&whole).iter().map(|epoch| sum(&epoch["right"])).sum::<u64>(), right);
+}
+
+/// A prepared set has labels, which are not looked at: nobody says how many admissions were right.
+#[test]
+fn unlabelled_images_come_from_a_prepared_set_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (set, run) = (place("set"), folder.path().join("run"));
+    let output = lcsl(&[
+        "data",
+        "prepare",
+        "fashion_mnist",
+        "--root",
+        crate::lcsl::FASHION_MNIST,
+        "--out",
+        &set,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let from = format!("--unlabelled={set}");
+    let flags =
+        ["train", "--config=demo", "--epochs=1", "--max_steps=3", "--refit=none", "--nproc=1"];
+    let place = format!("--run_dir={}", run.display());
+    let output = lcsl(&[&flags[..], &[&from, &place]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let unlabelled = &json(&run.join("result.json"))["unlabelled"];
+    assert_eq!((&unlabelled["images"], &unlabelled["right"]), (&60_000.into(), &Value::Null));
+
+    let other = format!("--run_dir={}", folder.path().join("other").display());
+    let small = ["train", "--dataset=synthetic", "--gpu=cpu", "--epochs=1", &from, &other];
+    let output = lcsl(&small);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(
+        said.contains("holds grey images of 28 by 28 pixels, but synthetic has colour images of 32 by 32 pixels"),
+        "{said}"
+    );
+    let none = format!("--unlabelled={}", folder.path().join("none").display());
+    let output = lcsl(&["train", "--dataset=synthetic", "--gpu=cpu", "--epochs=1", &none, &other]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
