@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::lcsl::{json, lasting, lcsl, metrics, stderr, train};
+use crate::lcsl::{lasting, lcsl, metrics, stderr, train};
+use crate::shards;
 
 /// Ten classes of 40 images, of which the largest keeps 12: the rest is held back. The laps over the unlabelled images
 /// end in the middle of batches, and the moving average labels.
@@ -22,6 +23,10 @@ const HELD_BACK: [&str; 11] = [
     "--accumulate_steps=2",
     "--epochs=4",
 ];
+
+fn sum(list: &Value) -> u64 {
+    list.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+}
 
 fn checkpoints(run_dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(run_dir.join("checkpoints")).unwrap();
@@ -44,9 +49,6 @@ fn neither_world_nor_a_resume_changes_what_unlabelled_images_do() {
     let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
     let alone = run(&whole, &[]);
     let unlabelled = &alone["unlabelled"];
-    let sum = |list: &Value| -> u64 {
-        list.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
-    };
     let (admitted, right) = (sum(&unlabelled["admitted"]), sum(&unlabelled["right"]));
     assert!(admitted > 0 && right > 0 && right < admitted, "{unlabelled}");
     assert!(
@@ -72,41 +74,37 @@ fn neither_world_nor_a_resume_changes_what_unlabelled_images_do() {
     assert_eq!(epochs(&whole).iter().map(|epoch| sum(&epoch["right"])).sum::<u64>(), right);
 }
 
-/// A prepared set has labels, which are not looked at: nobody says how many admissions were right.
+/// A prepared set has labels, which are not looked at: nobody says how many admissions were right. Each image is
+/// decoded twice, by threads of their own.
 #[test]
-fn unlabelled_images_come_from_a_prepared_set_too() {
+fn unlabelled_images_come_from_shards_too() {
     let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (set, run) = (place("set"), folder.path().join("run"));
-    let output = lcsl(&[
-        "data",
-        "prepare",
-        "fashion_mnist",
-        "--root",
-        crate::lcsl::FASHION_MNIST,
-        "--out",
-        &set,
-    ]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let from = format!("--unlabelled={set}");
-    let flags =
-        ["train", "--config=demo", "--epochs=1", "--max_steps=3", "--refit=none", "--nproc=1"];
-    let place = format!("--run_dir={}", run.display());
-    let output = lcsl(&[&flags[..], &[&from, &place]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let unlabelled = &json(&run.join("result.json"))["unlabelled"];
-    assert_eq!((&unlabelled["images"], &unlabelled["right"]), (&60_000.into(), &Value::Null));
+    let root = shards::prepare(folder.path(), "data", &shards::EVALUATION_SPLITS);
+    let set = root.join("imagenet_lt");
+    let from = format!("--unlabelled={}", set.display());
+    let run = |name: &str, more: &[&str]| {
+        let fixed = ["--deterministic", "--virtual_ranks=2", "--set=admission.classes=all"];
+        let fixed = [&fixed[..], &["--policy=reference", &from]].concat();
+        shards::train(&root, &folder.path().join(name), &[&fixed[..], more].concat())
+    };
+    let alone = run("one", &[]);
+    let unlabelled = &alone["unlabelled"];
+    assert_eq!((&unlabelled["images"], &unlabelled["right"]), (&102.into(), &Value::Null));
+    assert!(sum(&unlabelled["admitted"]) > 0, "{unlabelled}");
+    assert_eq!(run("two", &["--nproc=2", "--set=data.loader_threads=3"]), alone);
 
-    let other = format!("--run_dir={}", folder.path().join("other").display());
-    let small = ["train", "--dataset=synthetic", "--gpu=cpu", "--epochs=1", &from, &other];
-    let output = lcsl(&small);
+    // What there is to learn from is looked at before anything is learnt.
+    let run_dir = folder.path().join("refused");
+    let output = shards::start(&root, &run_dir, &["--unlabelled=held_back"]);
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
-    assert!(
-        said.contains("holds grey images of 28 by 28 pixels, but synthetic has colour images of 32 by 32 pixels"),
-        "{said}"
-    );
-    let none = format!("--unlabelled={}", folder.path().join("none").display());
-    let output = lcsl(&["train", "--dataset=synthetic", "--gpu=cpu", "--epochs=1", &none, &other]);
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(said.contains("imagenet_lt has no unlabelled images left"), "{said}");
+    let place = format!("--run_dir={}", folder.path().join("grey").display());
+    let grey = ["train", "--dataset=fashion_mnist", "--gpu=cpu", "--epochs=1", &from, &place];
+    let output = lcsl(&grey);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    let sentence = "holds colour images of 28 by 28 pixels, \
+                    but fashion_mnist has grey images of 28 by 28 pixels";
+    assert!(said.contains(sentence), "{said}");
 }
