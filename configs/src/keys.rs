@@ -154,9 +154,11 @@ pub(crate) const ADDED: &[&str] = &[
     "train.decay_epochs",
     "train.decay_rate",
     "train.ema_decay",
+    "train.sam_rho",
     "admission.classes",
     "admission.mixed",
     "admission.teacher",
+    "evaluation.every_epochs",
 ];
 
 /// The key at `path`.

@@ -43,6 +43,8 @@ pub struct Train {
     pub adam_epsilon: f64,
     /// The gradient is scaled down to this L2 norm where it is longer; 0 for never.
     pub clip_grad_norm: f64,
+    /// How far sharpness-aware minimisation climbs before it looks for the gradient, at least 0; 0 for not at all.
+    pub sam_rho: f64,
     /// How the learning rate goes after the warm-up.
     pub schedule: ScheduleName,
     /// Epochs after each of which schedule `step` multiplies the rate by `decay_rate`, at least 1.

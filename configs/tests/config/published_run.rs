@@ -36,6 +36,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.trainable", "\"all\""),
     ("train.nesterov", "false"),
     ("train.clip_grad_norm", "0.0"),
+    ("train.sam_rho", "0.0"),
     ("train.schedule", "\"cosine\""),
     ("train.weight_decay", "0.005"),
     ("train.optimizer", "\"sgd\""),
@@ -55,6 +56,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("admission.temperature", "1.0"),
     ("evaluation.tta", "true"),
     ("evaluation.tau_norm", "1.9"),
+    ("evaluation.every_epochs", "1"),
 ];
 
 /// What differs on the other datasets.

@@ -124,6 +124,7 @@ fn context(
         reducer: reducer.map_err(|error| error.to_string())?,
         optimiser: Optimiser::Sgd(Sgd::new(&student.parameters.buffer, momentum, weight_decay)),
         clip_grad_norm: 0.0,
+        sam_rho: 0.0,
         student,
         teacher: Some(teacher),
         rules: Rules::new(&case.counts, case.settings()),

@@ -10,6 +10,7 @@ use lcsl_trainer::engine::network::{Architecture, Network, Shortcut};
 use lcsl_trainer::engine::optim::Optimiser;
 use lcsl_trainer::engine::optim::average::WeightAverage;
 use lcsl_trainer::engine::optim::clip::clip_grad_norm;
+use lcsl_trainer::engine::optim::sam;
 use tch::{Device, Kind, Tensor};
 
 use crate::lcsl::stderr;
@@ -23,6 +24,11 @@ fn steps(train: &Train) -> Vec<Vec<f64>> {
     let mut found = Vec::new();
     for step in 0..100 {
         let mut gradient = (&parameters.buffer * 3.0 + f64::from(step)).sin();
+        if train.sam_rho > 0.0 {
+            let before = sam::climb(&mut parameters, &(0..1), &gradient, train.sam_rho);
+            gradient = (&parameters.buffer * 3.0 + f64::from(step)).sin();
+            sam::descend(&mut parameters, &(0..1), &before);
+        }
         clip_grad_norm(&mut gradient, train.clip_grad_norm);
         optimiser.step(&mut parameters, &(0..1), &gradient, 0.05 / f64::from(1 + step % 7));
         if step % 10 == 9 {
@@ -71,6 +77,7 @@ pub(crate) fn make_the_steps_of_pytorch(python: &Path) {
             ],
         ),
         ("clipped", &["--clip_grad_norm=0.7"]),
+        ("sam", &["--sam_rho=0.3"]),
     ];
     let off = |ours: &[Vec<f64>], name: &str| {
         let pairs = ours.iter().flatten().zip(theirs[name].iter().flatten());

@@ -8,13 +8,15 @@ import json
 import torch
 
 
-def steps(make, clip):
+def steps(make, clip, rho=0):
     w = torch.nn.Parameter(torch.linspace(-1, 1, 31, dtype=torch.float64))
     optimiser = make([w])
     found = []
     for step in range(100):
         optimiser.param_groups[0]["lr"] = 0.05 / (1 + step % 7)
         w.grad = torch.sin(3 * w.detach() + step)
+        if rho:  # Foret et al., ICLR 2021, algorithm 1
+            w.grad = torch.sin(3 * (w.detach() + rho * w.grad / w.grad.norm()) + step)
         if clip:
             torch.nn.utils.clip_grad_norm_([w], clip)
         optimiser.step()
@@ -43,6 +45,7 @@ print(
             "nesterov": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3, nesterov=True), 0),
             "adamw": steps(lambda w: torch.optim.AdamW(w, 0.05, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.05), 0),
             "average": average(),
+            "sam": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0, rho=0.3),
             "clipped": steps(lambda w: torch.optim.SGD(w, 0.05, momentum=0.9, weight_decay=5e-3), 0.7),
         }
     )

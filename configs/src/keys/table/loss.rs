@@ -115,4 +115,9 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         FROM_0,
         "Exponent of the classifier's tau-normalisation at the end",
     ),
+    Key::new(
+        "evaluation.every_epochs",
+        KeyKind::Integer(1, LARGEST),
+        "Epochs between two evaluations, by which the best model and the teacher are chosen",
+    ),
 ];

@@ -87,6 +87,12 @@ pub(super) const MODEL_AND_TRAIN: &[Key] = &[
     Key::new("train.clip_grad_norm", FROM_0, "Longest gradient (L2 norm over all parameters); 0 is any")
         .flags(&["clip_grad_norm"]),
     Key::new(
+        "train.sam_rho",
+        FROM_0,
+        "Rho of sharpness-aware minimisation, such as 0.05, which costs a second pass; 0 is none",
+    )
+    .flags(&["sam_rho"]),
+    Key::new(
         "train.schedule",
         KeyKind::Choice(ScheduleName::WORDS),
         "How the learning rate goes after the warm-up",

@@ -5,6 +5,7 @@
 pub mod adamw;
 pub mod average;
 pub mod clip;
+pub mod sam;
 pub mod sgd;
 
 use std::ops::Range;

@@ -324,6 +324,7 @@ pub(crate) fn context(
         world,
         optimiser: Optimiser::of(&config.train, &student.parameters.buffer),
         clip_grad_norm: config.train.clip_grad_norm,
+        sam_rho: config.train.sam_rho,
         average: (config.train.ema_decay > 0.0)
             .then(|| WeightAverage::of(&student, config.train.ema_decay)),
         student,

@@ -118,12 +118,23 @@ impl Run<'_> {
     /// checkpoint.
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         self.report_epoch()?;
-        self.evaluate_and_select()?;
+        if self.evaluation_is_due() {
+            self.evaluate_and_select()?;
+        }
         self.position.epoch += 1;
         self.position.step_in_epoch = 0;
         self.totals.epoch_loss = 0.0;
         self.totals.epoch_images = 0;
         self.checkpoint()
+    }
+
+    /// Whether the epoch that ends is one after which the models are compared: every so many of a stage, and its last
+    /// one, so that a stage which begins with the best model knows it, and so does the end of the run.
+    fn evaluation_is_due(&self) -> bool {
+        let epoch = self.position.epoch;
+        let (stage, before) = self.objective.at(epoch);
+        let is_last = before + 1 == stage.epochs || self.out_of_steps();
+        is_last || (before + 1).is_multiple_of(self.config.evaluation.every_epochs)
     }
 
     /// Measures the student, and makes it the best model, and the teacher, when it is good enough:
@@ -394,6 +405,24 @@ mod tests {
         assert!(failures > 1, "{failures}");
         let (ending, _) = trained(warn, true);
         assert!(matches!(ending, Err(TrainError::Disk(_))), "{ending:?}");
+    }
+
+    /// On large sets an evaluation costs as much as a part of an epoch. Stages have a last one each, and so has a run
+    /// that is cut off by its steps.
+    #[test]
+    fn evaluations_come_every_so_many_epochs_and_at_the_end_of_each_stage() {
+        let evaluated = |extra: &str| -> Vec<u64> {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(&format!("--set=evaluation.every_epochs=3 {extra}"));
+            let run_dir = RunDir::at(folder.path());
+            open(&config, &run_dir).train().unwrap();
+            let of = |event: &Value| event["epoch"].as_u64().unwrap();
+            events(&run_dir, "evaluation").iter().map(of).collect()
+        };
+        assert_eq!(evaluated("--epochs=7"), [2, 5, 6]);
+        assert_eq!(evaluated("--epochs=4 --refit=balanced --set=refit.epochs=2"), [2, 3, 5]);
+        let steps = "--epochs=7 --max_steps=8"; // in the second epoch
+        assert_eq!(evaluated(steps), [1]);
     }
 
     #[test]

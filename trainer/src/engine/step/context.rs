@@ -31,6 +31,8 @@ pub struct StepContext {
     pub average: Option<WeightAverage>,
     /// A gradient that is longer is scaled down to this L2 norm; 0 is no limit.
     pub clip_grad_norm: f64,
+    /// ρ of sharpness-aware minimisation; 0 is the ordinary gradient.
+    pub sam_rho: f64,
     /// Who is admitted.
     pub rules: Rules,
     /// What admission remembers.

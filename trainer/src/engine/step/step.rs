@@ -15,6 +15,7 @@ use super::teacher::PseudoLabels;
 use crate::admission::{self, Admitted, Candidate, Rules, candidate};
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::optim::clip::clip_grad_norm;
+use crate::engine::optim::sam;
 
 /// Makes one optimiser step. Collective: all ranks call it with the same `index` and
 /// `learning_rate`.
@@ -55,6 +56,7 @@ pub fn global_step(
     // loss → backward → buckets → all-reduce
     let mut report = pass(context, &micro_batches, planned, RunningStatistics::Move)?;
     report.admitted = admitted;
+    climb_and_look_again(context, &micro_batches, planned, &report)?;
     report.rescale(planned);
     report.check_gradient()?;
 
@@ -71,6 +73,27 @@ pub fn global_step(
         }
     }
     Ok(report)
+}
+
+/// The second pass of sharpness-aware minimisation, where that is wanted: it leaves the gradient at the place that
+/// `first` points to, and the weights where they were. Losses, wishes and running statistics are those of the first
+/// pass.
+fn climb_and_look_again(
+    context: &mut StepContext,
+    micro_batches: &[MicroBatch],
+    planned: u64,
+    first: &StepReport,
+) -> Result<(), StepError> {
+    if context.sam_rho == 0.0 || first.images == 0 {
+        return Ok(());
+    }
+    first.check_gradient()?;
+    let slots = context.student.trainable();
+    let (parameters, rho) = (&mut context.student.parameters, context.sam_rho);
+    let before = sam::climb(parameters, &slots, &first.gradient, rho);
+    let second = pass(context, micro_batches, planned, RunningStatistics::Keep);
+    sam::descend(&mut context.student.parameters, &slots, &before);
+    second.map(|_| ())
 }
 
 /// What the teacher says of the images of a logical batch, as far as they are candidates.
@@ -175,11 +198,16 @@ fn admitted_images(batch: &LogicalBatch, admitted: &[Admitted]) -> Option<Admitt
 
 #[cfg(test)]
 mod tests {
-    use lcsl_config::{AdmittedClasses, Policy};
+    use lcsl_collective::control::Control;
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{AdmittedClasses, Machine, Policy, parse_train};
     use tch::Kind;
 
     use super::*;
     use crate::admission::AdmissionSettings;
+    use crate::data_module;
+    use crate::engine::run::build;
+    use crate::objective::Objective;
 
     /// Story: keys were counted up from the first one, which would have moved every admission behind an
     /// image that was skipped to its neighbour.
@@ -216,5 +244,62 @@ mod tests {
         let admitted = [4, 9, 10].map(|key| Admitted { key, label: 1 });
         let mask = mask(&batches[0], &admitted);
         assert_eq!(Vec::<f32>::try_from(mask).unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    /// The step of sharpness-aware minimisation beside its parts, one after the other (Foret et al., algorithm 1): the
+    /// gradient at the place that the first one points to moves the weights from where they were, and one of the two
+    /// passes moves the running statistics.
+    #[test]
+    fn a_sharpness_aware_step_takes_the_gradient_from_up_the_slope() {
+        let flags = ["--dataset=synthetic", "--method=mixup", "--batch_size=8", "--image_size=16"];
+        let made = |rho: f64| {
+            let machine = Machine { cores: 1, gpus: None };
+            let flags: Vec<_> =
+                flags.iter().map(Into::into).chain([format!("--sam_rho={rho}").into()]).collect();
+            let config = parse_train(&flags, &machine).unwrap().config;
+            let data_module = data_module::open(&config).unwrap();
+            let objective = Objective::of(&config, &data_module.train_counts).unwrap();
+            let cpu = tch::Device::Cpu;
+            let source = build::batches(&config, &objective, &data_module, &Solo, cpu);
+            let (world, control) = (Box::new(Solo), Control::absent());
+            let context =
+                build::context(&config, &objective, &data_module, world, control, cpu).unwrap();
+            (context, source)
+        };
+        let index = StepIndex { epoch: 0, step: 0, steps: 9 };
+        let state = |context: &StepContext| {
+            let (statistics, batches) = context.student.copy_running_statistics();
+            (context.student.parameters.buffer.copy(), statistics, batches)
+        };
+        let [sharp, plain] = [0.1, 0.0].map(|rho| {
+            let (mut context, mut source) = made(rho);
+            let report = global_step(&mut context, &mut source, index, 0.1).unwrap();
+            (state(&context), report.loss_mix.to_bits())
+        });
+        assert_eq!((&sharp.0.1, &sharp.0.2, sharp.1), (&plain.0.1, &plain.0.2, plain.1));
+        assert_ne!(sharp.0.0, plain.0.0);
+
+        let (mut context, mut source) = made(0.0);
+        let batches = source.batches(index, 0).unwrap();
+        let micro_batches = [MicroBatch {
+            mixed: batches.iter().map(LogicalBatch::mix).collect(),
+            pseudo_labels: vec![None],
+            masks: batches.iter().map(|batch| mask(batch, &[])).collect(),
+            unlabelled: vec![None],
+            batches,
+        }];
+        let first = pass(&mut context, &micro_batches, 8, RunningStatistics::Move).unwrap();
+        let mut weights = context.student.parameters.buffer.shallow_clone();
+        let before = weights.copy();
+        let length = f64::try_from(first.gradient.norm()).unwrap();
+        let _ = tch::no_grad(|| weights.g_add_(&(&first.gradient * (0.1 / length))));
+        let second = pass(&mut context, &micro_batches, 8, RunningStatistics::Keep).unwrap();
+        tch::no_grad(|| weights.copy_(&before));
+        let slots = context.student.trainable();
+        let parameters = &mut context.student.parameters;
+        context.optimiser.step(parameters, &slots, &second.gradient, 0.1);
+        let by_hand = state(&context);
+        assert!(by_hand.0.allclose(&sharp.0.0, 1e-5, 1e-7, false));
+        assert_eq!((by_hand.1, by_hand.2), (sharp.0.1, sharp.0.2));
     }
 }
