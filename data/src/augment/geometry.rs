@@ -268,8 +268,8 @@ mod tests {
     }
 
     proptest! {
-        /// Without a shear it is [`rotate`], to a rounding; whatever it does, the middle stays where it is, and what is
-        /// sheared one way and back is where it was.
+        /// Without a shear it is [`rotate`], to a rounding; whatever it does, the middle stays where it is, and a shear
+        /// by 1 moves the row above it by a pixel.
         #[test]
         fn turning_and_shearing_leave_the_middle_where_it_is(
             (degrees, factor) in (-30.0..30.0_f64, -0.4..0.4_f64), side in 2_usize..9,

@@ -1,10 +1,10 @@
-//! The policies.
+//! The policies. The classes that can be admitted are those of the minority, or all.
 //!
 //! * `reference`: all that pass the gate, as the published code does.
-//! * `quota`: a token bucket per minority class, refilled at every step whether or not it has
+//! * `quota`: a token bucket per such class, refilled at every step whether or not it has
 //!   candidates: the class's budget (`quota_rate` of its deficit to the largest class) spread
 //!   evenly over the epoch, holding at most `burst_steps` steps' worth; and never more in one step
-//!   than an even share of the batch among minority classes.
+//!   than an even share of the batch among these classes.
 //! * `rate`: CReST (Wei et al., CVPR 2021): the class's rate times its candidates, earned as exact
 //!   integer credit over steps, so that a class with one candidate a step is not always admitted.
 
@@ -46,7 +46,7 @@ pub struct AdmissionSettings {
     pub quota_rate: Option<u64>,
     /// Policy `quota`: how many steps' worth a bucket holds.
     pub burst_steps: u64,
-    /// Policy `quota`: millionths of the batch that all minority classes together may take in one
+    /// Policy `quota`: millionths of the batch that all these classes together may take in one
     /// step.
     pub share: u64,
     /// Policy `rate`: the exponent of the class rates.
