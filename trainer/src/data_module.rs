@@ -204,10 +204,7 @@ pub fn sampler(
         }
         SamplerName::Reversed => SamplerKind::Reversed,
     };
-    let label = |index: &u32| match &train.images {
-        ImageStore::Memory(set) => Ok(set.label(*index as usize)),
-        ImageStore::Shards(set) => set.label(*index as usize),
-    };
+    let label = |index: &u32| train.images.label(*index as usize);
     let labels = match kind {
         SamplerKind::Random | SamplerKind::QuasiRandom | SamplerKind::Sequential => {
             vec![0; count]

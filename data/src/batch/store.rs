@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::DataError;
 use crate::images::ImageSet;
 use crate::shard::ShardSet;
 
@@ -20,6 +21,20 @@ impl ImageStore {
         match self {
             Self::Memory(set) => set.len(),
             Self::Shards(set) => set.len(),
+        }
+    }
+
+    /// The class of image `index`.
+    ///
+    /// # Errors
+    /// When the index of its shard cannot be read.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn label(&self, index: usize) -> Result<u32, DataError> {
+        match self {
+            Self::Memory(set) => Ok(set.label(index)),
+            Self::Shards(set) => set.label(index),
         }
     }
 

@@ -3,7 +3,6 @@
 use lcsl_config::{Data, RunConfig, Unlabelled};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
-use lcsl_data::batch::ImageStore;
 use lcsl_data::profile;
 use lcsl_data::split::LeftOver;
 
@@ -36,11 +35,8 @@ impl UnlabelledImages {
         if !self.is_held_back {
             return Ok(None);
         }
-        let index = self.selection.indices[place] as usize;
-        match &self.selection.images {
-            ImageStore::Memory(set) => Ok(Some(set.label(index))),
-            ImageStore::Shards(set) => set.label(index).map(Some),
-        }
+        let Selection { images, indices } = &self.selection;
+        images.label(indices[place] as usize).map(Some)
     }
 }
 
