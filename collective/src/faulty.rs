@@ -9,6 +9,10 @@ pub enum Fault {
     Leaves,
     /// It sums one element less than it was asked for.
     MiscountsByOne,
+    /// It goes on as if a call had been made, which it has not.
+    LeavesOut,
+    /// It comes to a barrier instead.
+    CallsAnother,
 }
 
 /// A world whose rank commits one [`Fault`], once, when its `before` calls have gone well.
@@ -29,21 +33,28 @@ impl Faulty {
         Self { world: Some(world), rank, world_size, fault, before: Some(before) }
     }
 
-    /// The world for the next call, and whether that call is to be the wrong one.
-    fn next(&mut self) -> Result<(&mut dyn Communicator, bool), CollectiveError> {
-        let now = self.before == Some(0);
+    /// The world for the next call, and the fault that this call is to have.
+    fn next(&mut self) -> Result<(&mut dyn Communicator, Option<Fault>), CollectiveError> {
+        let fault = (self.before == Some(0)).then_some(self.fault);
         self.before = self.before.and_then(|before| before.checked_sub(1));
-        if now {
-            match self.fault {
-                Fault::Leaves => self.world = None,
-                Fault::MiscountsByOne => (),
-            }
+        if fault == Some(Fault::Leaves) {
+            self.world = None;
         }
         match &mut self.world {
-            Some(world) => Ok((world.as_mut(), now)),
+            Some(world) => Ok((world.as_mut(), fault)),
             None => Err(CollectiveError::Unsupported {
                 what: format!("rank {} has left on purpose", self.rank),
             }),
+        }
+    }
+
+    /// The world for a call that moves something, or nothing where that call is left out or another one was made.
+    fn for_call(&mut self) -> Result<Option<&mut dyn Communicator>, CollectiveError> {
+        let (world, fault) = self.next()?;
+        match fault {
+            Some(Fault::LeavesOut) => Ok(None),
+            Some(Fault::CallsAnother) => world.barrier().map(|()| None),
+            _ => Ok(Some(world)),
         }
     }
 }
@@ -58,10 +69,13 @@ impl Communicator for Faulty {
     }
 
     fn all_reduce_sum(&mut self, values: Values<'_>) -> Result<(), CollectiveError> {
-        let miscounts = self.fault == Fault::MiscountsByOne;
-        let (world, now) = self.next()?;
-        let less = usize::from(now && miscounts).min(values.len());
-        let count = values.len() - less;
+        let (world, fault) = self.next()?;
+        let count = match fault {
+            Some(Fault::LeavesOut) => return Ok(()),
+            Some(Fault::CallsAnother) => return world.barrier(),
+            Some(Fault::MiscountsByOne) => values.len().saturating_sub(1),
+            Some(Fault::Leaves) | None => values.len(),
+        };
         world.all_reduce_sum(match values {
             Values::F32(values) => Values::F32(&mut values[..count]),
             Values::F64(values) => Values::F64(&mut values[..count]),
@@ -70,7 +84,8 @@ impl Communicator for Faulty {
     }
 
     fn all_gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-        self.next()?.0.all_gather(mine)
+        let all = vec![mine.to_vec(); self.world_size];
+        self.for_call()?.map_or(Ok(all), |world| world.all_gather(mine))
     }
 
     fn exchange(
@@ -79,7 +94,7 @@ impl Communicator for Faulty {
         send: &[u8],
         receive: &mut [u8],
     ) -> Result<(), CollectiveError> {
-        self.next()?.0.exchange(peer, send, receive)
+        self.for_call()?.map_or(Ok(()), |world| world.exchange(peer, send, receive))
     }
 
     fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
@@ -87,7 +102,7 @@ impl Communicator for Faulty {
     }
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {
-        self.next()?.0.barrier()
+        self.for_call()?.map_or(Ok(()), Communicator::barrier)
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {

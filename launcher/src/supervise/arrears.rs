@@ -1,6 +1,6 @@
 //! Which collective call ranks wait in, and who has not come to it. Pure.
 
-use lcsl_collective::calls::CallStatus;
+use lcsl_collective::calls::{CallKind, CallStatus, Operation};
 
 use super::facts::{Facts, RankStatus};
 use super::start::listed;
@@ -34,4 +34,30 @@ pub(super) fn waiting_for(facts: &Facts, rank: usize) -> Vec<usize> {
     let late = &facts.ranks[rank];
     let waits = |other: &usize| *other != rank && missed(late, &facts.ranks[*other]).is_some();
     (0..facts.ranks.len()).filter(waits).collect()
+}
+
+/// Whether these ranks all wait in the call of one number on one communicator and have called for different things,
+/// which no time will mend.
+pub(super) fn contradict(facts: &Facts, ranks: &[usize]) -> bool {
+    let [first, others @ ..] = ranks else { return false };
+    facts.ranks[*first].calls.iter().filter(|call| call.waiting).any(|call| {
+        let same: Option<Vec<CallStatus>> = others
+            .iter()
+            .map(|other| {
+                let mut calls = facts.ranks[*other].calls.iter();
+                let is_same = |it: &&CallStatus| {
+                    it.waiting && (it.communicator, it.number) == (call.communicator, call.number)
+                };
+                calls.find(is_same).copied()
+            })
+            .collect();
+        same.is_some_and(|same| same.iter().any(|other| differ(other.kind, call.kind)))
+    })
+}
+
+/// Whether two ranks call for different things. In an exchange each pair has a length of its own.
+fn differ(one: CallKind, other: CallKind) -> bool {
+    let is_sum = one.operation == Operation::Sum;
+    (one.operation, one.element) != (other.operation, other.element)
+        || (is_sum && one.count != other.count)
 }

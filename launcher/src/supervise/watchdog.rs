@@ -2,7 +2,8 @@
 //!
 //! A rank beats every second, from a thread of its own: one that is not heard of is stopped, or its host is cut off.
 //! One that beats and stays where it is either works long, or hangs, or waits for another. Who waits in a collective is
-//! not the one to name as long as some rank has not come to it.
+//! not the one to name as long as some rank has not come to it. Where all wait, nobody works: what takes long by nature
+//! does not count then, and ranks that call for different things will never meet.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -145,15 +146,23 @@ impl Watchdog {
             let since = now.saturating_sub(self.ranks[rank].heard);
             return Some(Finding::End(silent(facts, rank, since)));
         }
-        let (waiting, working): (Vec<usize>, Vec<usize>) =
-            at_work.iter().partition(|rank| is_collective(self.ranks[**rank].at.1));
+        let waits = |rank: &&usize| {
+            is_collective(self.ranks[**rank].at.1)
+                || arrears::current(&facts.ranks[**rank]).is_some()
+        };
+        let (waiting, working): (Vec<usize>, Vec<usize>) = at_work.iter().partition(waits);
         // Who waits for others is judged only when there are no others.
         let judged = if working.is_empty() { &waiting } else { &working };
         let slowest = judged.iter().copied().min_by_key(|rank| self.ranks[*rank].moved)?;
         let stays = now.saturating_sub(self.ranks[slowest].moved);
-        let (warning, end) = self.deadlines(slowest);
+        let all_wait = working.is_empty() && at_work.len() > 1;
+        let (warning, mut end) = self.deadlines(slowest, all_wait);
+        if all_wait && !self.limits.silence.is_zero() && arrears::contradict(facts, &waiting) {
+            // As certain as silence: the heartbeat in which one of them has gone on would have come by then.
+            end = end.map(|end| end.min(self.limits.silence));
+        }
         if end.is_some_and(|end| stays >= end) {
-            let verdict = if working.is_empty() && at_work.len() > 1 {
+            let verdict = if all_wait {
                 self.all_wait(facts, &waiting, stays)
             } else {
                 hanging(facts, slowest, stays)
@@ -183,15 +192,19 @@ impl Watchdog {
     }
 
     /// After how long in its place a rank is warned of, and ended; none where there is no limit.
-    fn deadlines(&self, rank: usize) -> (Option<Duration>, Option<Duration>) {
+    fn deadlines(&self, rank: usize, all_wait: bool) -> (Option<Duration>, Option<Duration>) {
         let Progress { at: (_, phase), stepped, .. } = self.ranks[rank];
+        let hang = self.limits.hang;
+        if all_wait && matches!(phase, Phase::Evaluation | Phase::Checkpoint) && !hang.is_zero() {
+            return (Some(hang / WARNING), Some(hang));
+        }
         let first = self.durations[phase as usize].is_empty() && !(stepped && is_of_a_step(phase));
-        let limit = if first || is_long(phase) { self.limits.wait } else { self.limits.hang };
+        let limit = if first || is_long(phase) { self.limits.wait } else { hang };
         if limit.is_zero() {
             return (None, None);
         }
         let median = self.median(phase);
-        let warning = if first { limit / WARNING } else { self.limits.hang.min(limit) / WARNING };
+        let warning = if first { limit / WARNING } else { hang.min(limit) / WARNING };
         (Some(warning.max(median * WARNING_MEDIANS)), Some(limit.max(median * END_MEDIANS)))
     }
 
@@ -227,13 +240,14 @@ impl Watchdog {
                         does this";
             return failed(what, hint, None);
         }
-        let rank = places[0].1[0];
-        let what = format!(
-            "{} and the others wait in different collectives since {seconds} s: {}",
-            name(&facts.ranks[rank], rank),
-            described.join("; ")
-        );
-        failed(what, "--check_collectives names the call that was left out", Some(rank))
+        // As many against as many: nothing tells who is wrong.
+        let odd = (places[0].1.len() < places[1].1.len()).then(|| places[0].1[0]);
+        let who = odd.map_or("ranks".to_owned(), |rank| {
+            format!("{} and the others", name(&facts.ranks[rank], rank))
+        });
+        let described = described.join("; ");
+        let what = format!("{who} wait in different collectives since {seconds} s: {described}");
+        failed(what, "--check_collectives names the call that was left out", odd)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn under_control(
         return Ok((world, control));
     }
     let traced = Traced::new(world, control.heartbeat().calls());
-    Ok((Box::new(traced), control))
+    Ok(((crate::FAULTS.world)(Box::new(traced)), control))
 }
 
 /// The connection to the launcher that started this rank, or its absence.

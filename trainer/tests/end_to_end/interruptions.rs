@@ -140,6 +140,28 @@ fn a_broken_rank_says_what_ended_it_and_nobody_is_left() {
     }
 }
 
+/// Trains with ranks that let this go wrong, until the launcher leaves with 4 by itself; what it said. Nobody is left.
+fn fail(wish: &str, flags: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let place = format!("--run_dir={}", run_dir.display());
+    let output = Command::new(faulty_programs().join("lcsl"))
+        .args(["train", &place])
+        .args(SMALL)
+        .args(ENDLESS)
+        .args(flags)
+        .env("LCSL_INJECT", wish)
+        .output()
+        .unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    for rank in json(&run_dir.join("ranks.json")).as_array().unwrap() {
+        let left = Path::new("/proc").join(rank["pid"].to_string());
+        until(Duration::from_secs(10), "the ranks to end", || !left.exists());
+    }
+    message
+}
+
 /// A panic must not leave the other ranks waiting, nor must a library that calls `exit`.
 #[test]
 fn a_rank_that_panics_or_exits_is_named_and_nobody_is_left() {
@@ -148,24 +170,32 @@ fn a_rank_that_panics_or_exits_is_named_and_nobody_is_left() {
         ("exit:0:40", "rank 0 on host ", "something called exit in the middle of the run"),
     ];
     for (wish, rank, cause) in endings {
-        let folder = tempfile::tempdir().unwrap();
-        let run_dir = folder.path().join("run");
-        let place = format!("--run_dir={}", run_dir.display());
-        let output = Command::new(faulty_programs().join("lcsl"))
-            .args(["train", &place])
-            .args(SMALL)
-            .args(ENDLESS)
-            .env("LCSL_INJECT", wish)
-            .output()
-            .unwrap();
-        let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(4), "{message}");
+        let message = fail(wish, &[]);
         assert!(message.contains(rank) && message.contains(cause), "{message}");
         assert!(message.contains(" at step "), "{message}");
-        for rank in json(&run_dir.join("ranks.json")).as_array().unwrap() {
-            let left = Path::new("/proc").join(rank["pid"].to_string());
-            until(Duration::from_secs(10), "the ranks to end", || !left.exists());
-        }
+    }
+}
+
+/// Such a rank tells that it lives, every second.
+#[test]
+fn a_rank_that_computes_for_ever_is_named_and_nobody_is_left() {
+    let message = fail("loop:1:42", &["--set=run.hang_limit_seconds=10"]);
+    assert!(message.contains("error: rank 1 on host "), "{message}");
+    assert!(message.contains(" makes no progress since 10 s at step 42 "), "{message}");
+    assert!(message.contains("; rank 0 waits for it in call "), "{message}");
+}
+
+/// Story: a rank that had left a sum out while it measured was waited for by the others, and they by it, for the ten
+/// minutes that an evaluation may take. Its fault strikes in the middle of an epoch, and in the evaluation at its end.
+#[test]
+fn a_rank_in_another_collective_is_named_and_nobody_is_left() {
+    let flags = ["--nproc=3", "--check_collectives=false", "--set=run.silence_limit_seconds=4"];
+    let flags = [&flags[..], &["--set=run.hang_limit_seconds=10"]].concat();
+    for (wish, rank) in [("leave_out:2:40", 2), ("call_another:0:41", 0)] {
+        let message = fail(wish, &flags);
+        assert!(message.contains(&format!("error: rank {rank} on host ")), "{message}");
+        assert!(message.contains(" and the others wait in different collectives "), "{message}");
+        assert!(message.contains("(call "), "{message}");
     }
 }
 

@@ -29,6 +29,10 @@ const OPERATION: &str = "ranks disagree on their next collective call: rank 1 is
                          all-gather of bytes; ranks 0 and 2 are in call 1, a barrier";
 const EXCHANGE: &str = "ranks disagree on their next collective call: rank 1 is in call 1, an \
                         exchange of bytes; ranks 0 and 2 are in call 1, a sum of 1 float32";
+const LEFT_OUT: &str = "ranks disagree on their next collective call: rank 1 is in call 1, an \
+                        all-gather of bytes; ranks 0 and 2 are in call 1, a sum of 1000 float32";
+const ANOTHER: &str = "ranks disagree on their next collective call: rank 1 is in call 1, a \
+                       barrier; ranks 0 and 2 are in call 1, a sum of 1000 float32";
 const VERSION: &str = "ranks disagree on the version of lcsl-rank: rank 1 has 0.2.0; ranks 0 and 2 \
                        have 0.1.0";
 
@@ -37,7 +41,7 @@ const LEFT: &str = "rank 1 has left while a barrier waited for it|\
                     rank 0 has left while a barrier waited for it|\
                     rank 2 has left while a barrier waited for it";
 
-pub(crate) const BREACHES: [Breach; 8] = [
+pub(crate) const BREACHES: [Breach; 10] = [
     Breach {
         name: "a wrong count is named before it can hang",
         checked: true,
@@ -66,6 +70,25 @@ pub(crate) const BREACHES: [Breach; 8] = [
             _ => world.barrier(),
         },
         heard: [OPERATION; SIZE],
+        under_mpirun: true,
+    },
+    Breach {
+        name: "a call that is left out is named",
+        checked: true,
+        fault: Some(Fault::LeavesOut),
+        call: |world| {
+            world.all_reduce_sum(Values::F32(&mut [1.0; 1000]))?;
+            world.all_gather(&[1, 2, 3]).map(|_| ())
+        },
+        heard: [LEFT_OUT; SIZE],
+        under_mpirun: true,
+    },
+    Breach {
+        name: "another call is named",
+        checked: true,
+        fault: Some(Fault::CallsAnother),
+        call: |world| world.all_reduce_sum(Values::F32(&mut [1.0; 1000])),
+        heard: [ANOTHER; SIZE],
         under_mpirun: true,
     },
     Breach {

@@ -247,3 +247,66 @@ fn ranks_in_different_calls_of_one_phase_are_told_apart() {
         "{text}"
     );
 }
+
+/// Story: in an evaluation a rank left a sum out. All waited, each for the others, for the ten minutes that an
+/// evaluation may take without a sign.
+#[test]
+fn ranks_that_all_wait_in_an_evaluation_have_no_more_time_than_in_a_step() {
+    let mut scene = Scene::of(3);
+    scene.work(3);
+    // The median of this phase is 20 s: it does not count either.
+    for step in 0..3 {
+        scene.pass(20, &[0, 1, 2].map(|rank| (rank, step, Phase::Evaluation)));
+        scene.pass(1, &[0, 1, 2].map(|rank| (rank, step, Phase::Compute)));
+    }
+    for (rank, number) in [(0, 118), (1, 117), (2, 118)] {
+        scene.facts.ranks[rank].calls = vec![call(0, number, true)];
+    }
+    let began = scene.second;
+    let found = scene.pass(1000, &[0, 1, 2].map(|rank| (rank, 4, Phase::Evaluation)));
+    let times: Vec<u64> = found.iter().map(|(at, _)| at - began - 1).collect();
+    assert_eq!(times, [10, 60]);
+    let text = said(&found[1].1);
+    assert!(text.starts_with("rank 1 on host h1 and the others wait in different"), "{text}");
+
+    // A rank that measures is waited for.
+    let mut scene = Scene::of(2);
+    scene.work(2);
+    scene.facts.ranks[1].calls = vec![call(0, 117, true)];
+    let found = scene.pass(700, &[(0, 4, Phase::Evaluation), (1, 4, Phase::Evaluation)]);
+    assert_eq!(found.last().map(|(at, _)| at - 9), Some(600));
+    assert!(said(&found.last().unwrap().1).starts_with("rank 0 on host h0 makes no progress"));
+}
+
+/// Different things in the call of one number: no time mends that. Of two ranks nobody knows which is wrong.
+#[test]
+fn ranks_that_call_for_different_things_end_as_soon_as_silent_ones() {
+    let mut scene = Scene::of(2);
+    scene.work(2);
+    scene.facts.ranks[0].calls = vec![call(0, 40, true), call(1, 118, false)];
+    let gather = CallKind::new(Operation::Gather, Element::Byte, 0);
+    scene.facts.ranks[1].calls =
+        vec![CallStatus { kind: gather, ..call(0, 40, true) }, call(1, 118, false)];
+    let told = [(0, 4, Phase::Evaluation), (1, 5, Phase::Gather)];
+    let found = scene.pass(100, &told);
+    let text = said(&found.last().unwrap().1);
+    assert_eq!(found.last().map(|(at, _)| at - 9), Some(12));
+    assert_eq!(
+        text,
+        "ranks wait in different collectives since 12 s: rank 0 at step 4 while evaluating (call 40 of communicator \
+         0, a sum of 1000 float32); rank 1 at step 5 while gathering candidates (call 40 of communicator 0, an \
+         all-gather of bytes)"
+    );
+    // Pairs exchange as much as they like.
+    let exchange = |count| CallStatus {
+        kind: CallKind::new(Operation::Exchange, Element::Byte, count),
+        ..call(0, 40, true)
+    };
+    let mut scene = Scene::of(2);
+    scene.work(2);
+    for rank in [0, 1] {
+        scene.facts.ranks[rank].calls = vec![exchange(rank)];
+    }
+    let found = scene.pass(700, &[(0, 4, Phase::Counts), (1, 4, Phase::Counts)]);
+    assert_eq!(found.last().map(|(at, _)| at - 9), Some(600));
+}
