@@ -21,6 +21,7 @@
 //! 11. [`loader`]: batches of what has to be decoded, made ahead by threads.
 //! 12. [`shard`]: sets too large for memory, in tar shards with an index; [`prepare`] makes them,
 //!     [`verify`] compares their checksums, [`survey`] tells what is inside, [`staging`] copies them to a nearer disk.
+//! 13. `pictures`: any picture, made into what a network sees when it is evaluated.
 //!
 //! ```
 //! use lcsl_data::{batch::SampledImages, datasets, profile, split};
@@ -56,6 +57,8 @@ pub mod idx;
 pub mod images;
 #[cfg(feature = "pictures")]
 pub mod loader;
+#[cfg(feature = "pictures")]
+pub mod pictures;
 mod prefetch;
 pub mod prepare;
 pub mod profile;

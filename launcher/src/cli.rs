@@ -9,7 +9,7 @@ use clap_complete::Shell;
 #[cfg(feature = "data")]
 use crate::commands::data;
 use crate::commands::{
-    bench_allreduce, bench_step, documents, eval, export, submit, sweep, train, version,
+    bench_allreduce, bench_step, documents, eval, export, predict, submit, sweep, train, version,
 };
 use crate::fault::Fault;
 use crate::terminal;
@@ -30,6 +30,8 @@ enum Command {
     Sweep(sweep::SweepRuns),
     /// Measure the selected model of a run again
     Eval(eval::Eval),
+    /// Tell what the selected model of a run says of pictures
+    Predict(predict::Predict),
     /// Write the selected model of a run as safetensors, under PyTorch's names
     Export(export::Export),
     /// Measure the parts of a run
@@ -69,6 +71,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         _ => match parse(arguments) {
             Ok(Command::Sweep(asked)) => sweep::run(&asked),
             Ok(Command::Eval(asked)) => eval::run(&asked),
+            Ok(Command::Predict(asked)) => predict::run(&asked),
             Ok(Command::Export(asked)) => export::run(&asked),
             Ok(Command::Bench(Bench::Step(asked))) => bench_step::run(&asked),
             Ok(Command::Bench(Bench::Allreduce(asked))) => bench_allreduce::run(&asked),
@@ -106,8 +109,18 @@ fn wants_json(arguments: &[OsString]) -> bool {
 pub fn command(train: clap::Command) -> clap::Command {
     let submit = submit::command(&train);
     let command = Arguments::command().subcommand(train).subcommand(submit);
-    let mut order =
-        vec!["train", "submit", "sweep", "eval", "export", "data", "bench", "completions", "man"];
+    let mut order = vec![
+        "train",
+        "submit",
+        "sweep",
+        "eval",
+        "predict",
+        "export",
+        "data",
+        "bench",
+        "completions",
+        "man",
+    ];
     order.retain(|name| command.find_subcommand(name).is_some()); // `data` is a feature
     order.iter().enumerate().fold(command, |command, (place, name)| {
         command.mut_subcommand(name, |subcommand| subcommand.display_order(place))

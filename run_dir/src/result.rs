@@ -90,6 +90,44 @@ pub struct UnlabelledTotals {
     pub right: Option<Vec<u64>>,
 }
 
+/// What a model says of pictures: the answer of `lcsl predict --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Those that could be read, in the order in which they were named.
+    pub images: Vec<PredictedImage>,
+    /// Those that could not.
+    pub refused: Vec<RefusedImage>,
+}
+
+/// What a model says of one picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictedImage {
+    /// Its path.
+    pub image: String,
+    /// The most likely classes, the likeliest first.
+    pub classes: Vec<ClassProbability>,
+}
+
+/// How likely a class is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassProbability {
+    /// Class id.
+    pub class: u32,
+    /// Its name.
+    pub name: String,
+    /// Softmax probability, 0..1.
+    pub probability: f64,
+}
+
+/// A picture that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedImage {
+    /// Its path.
+    pub image: String,
+    /// Why, in words that go on after the path.
+    pub why: String,
+}
+
 /// All of `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {

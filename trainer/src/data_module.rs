@@ -15,7 +15,9 @@ use lcsl_data::augment::Recipe;
 use lcsl_data::batch::ImageStore;
 use lcsl_data::datasets::cifar::CIFAR10;
 use lcsl_data::datasets::synthetic::SyntheticOptions;
-use lcsl_data::datasets::{self, Dataset, DatasetId, DatasetOptions, PixelNormalisation};
+use lcsl_data::datasets::{
+    self, Dataset, DatasetId, DatasetOptions, ImageForm, PixelNormalisation,
+};
 use lcsl_data::images::Shape;
 use lcsl_data::profile::{self, ProfileShape};
 use lcsl_data::sampler::{Sampler, SamplerKind};
@@ -114,6 +116,17 @@ pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     Ok(data_module)
 }
 
+/// What images are like in a run, known without opening its dataset.
+pub fn image_form(config: &RunConfig) -> ImageForm {
+    let name = name_of(config.data.name);
+    let form = name.image_form(config.data.image_size);
+    if config.train.protocol == Protocol::Paper && name == DatasetId::Cifar100 {
+        // The published code never changed its constants.
+        return ImageForm { normalisation: CIFAR10.normalisation, ..form };
+    }
+    form
+}
+
 /// Says which prepared dataset the configuration names; nothing where it is no set of shards.
 pub fn prepared_digest(config: &RunConfig) -> Result<Option<[u8; 32]>, DataModuleError> {
     let name = config.data.name;
@@ -127,7 +140,6 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
     let split = split::split(dataset.train.labels(), dataset.classes(), &cut(config, targets))?;
     let images = ImageStore::Memory(dataset.train.clone());
     let left = Selection { images: images.clone(), indices: split.unlabelled.into() };
-    let paper = config.train.protocol == Protocol::Paper;
     let train = Selection { images: images.clone(), indices: split.train.into() };
     Ok(DataModule {
         sampler: sampler_of(config, &train)?,
@@ -139,11 +151,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
         unlabelled: UnlabelledImages::held_back(config, left, dataset.recipe),
         test: Selection::whole(ImageStore::Memory(dataset.test)),
         shape: dataset.train.shape(),
-        normalisation: if paper && name == DatasetId::Cifar100 {
-            CIFAR10.normalisation // the published code never changed its constants
-        } else {
-            dataset.normalisation
-        },
+        normalisation: image_form(config).normalisation,
         recipe: recipes::in_memory(config.data.data_aug, dataset.recipe),
         digest: None,
         notices: Vec::new(),

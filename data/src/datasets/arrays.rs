@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Dataset, DatasetId, PixelNormalisation, cifar, fashion_mnist};
+use super::{Dataset, DatasetId};
 use crate::augment::recipes::small;
 use crate::error::DataError;
 use crate::images::ImageSet;
@@ -15,7 +15,9 @@ use crate::prepare::manifest::DatasetManifest;
 /// # Errors
 /// When it is another dataset, lacks a split, or is damaged.
 pub(super) fn open(name: DatasetId, root: &Path) -> Result<Option<Dataset>, DataError> {
-    let Some(normalisation) = normalisation(name) else { return Ok(None) };
+    let (DatasetId::Cifar10 | DatasetId::Cifar100 | DatasetId::FashionMnist) = name else {
+        return Ok(None);
+    };
     let folder = root.join(name.as_str());
     let Some(manifest) = DatasetManifest::read(&folder)? else { return Ok(None) };
     let unsuitable =
@@ -37,15 +39,11 @@ pub(super) fn open(name: DatasetId, root: &Path) -> Result<Option<Dataset>, Data
         Ok(set)
     };
     let sets = [split("train")?, split("test")?];
-    Ok(Some(Dataset::new(name, manifest.class_names, sets, normalisation, small::CROP_FLIP)))
-}
-
-/// How a dataset in arrays is normalised; `None` for those that are no arrays.
-fn normalisation(name: DatasetId) -> Option<PixelNormalisation> {
-    match name {
-        DatasetId::Cifar10 => Some(cifar::CIFAR10.normalisation),
-        DatasetId::Cifar100 => Some(cifar::CIFAR100.normalisation),
-        DatasetId::FashionMnist => Some(fashion_mnist::NORMALISATION),
-        _ => None,
-    }
+    Ok(Some(Dataset::new(
+        name,
+        manifest.class_names,
+        sets,
+        name.image_form(0).normalisation,
+        small::CROP_FLIP,
+    )))
 }

@@ -18,6 +18,7 @@ use super::{Dataset, DatasetId, PixelNormalisation};
 use crate::augment::recipes::small;
 use crate::error::{Archive, DataError};
 use crate::idx;
+use crate::images::Shape;
 
 /// Where the Debian package `dataset-fashion-mnist` puts the files.
 pub const SYSTEM_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
@@ -40,7 +41,10 @@ pub const CLASS_NAMES: [&str; 10] = [
 pub const NORMALISATION: PixelNormalisation =
     PixelNormalisation { mean: [0.2860; 3], std: [0.3530; 3] };
 
-const ROWS_AND_COLUMNS: (u32, u32) = (28, 28);
+/// The size of its pictures.
+pub(super) const SHAPE: Shape = Shape { height: 28, width: 28, channels: 1 };
+
+const ROWS_AND_COLUMNS: (u32, u32) = (SHAPE.height as u32, SHAPE.width as u32);
 
 /// One of the four files.
 struct IdxFile {

@@ -8,6 +8,7 @@ mod arrays;
 pub mod cifar;
 mod dataset;
 pub mod fashion_mnist;
+mod form;
 #[cfg(feature = "pictures")]
 pub mod images;
 mod open;
@@ -15,4 +16,5 @@ pub mod prepared;
 pub mod synthetic;
 
 pub use dataset::{Dataset, DatasetId, PixelNormalisation, UnknownDataset};
+pub use form::ImageForm;
 pub use open::{DatasetOptions, open, open_official};

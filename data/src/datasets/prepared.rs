@@ -10,11 +10,11 @@ use crate::prepare::manifest::{DatasetManifest, SplitEntry};
 use crate::shard::ShardSet;
 
 /// The statistics of the photographs of `ImageNet`, as torchvision's models use them.
-const IMAGENET: PixelNormalisation =
+pub(super) const IMAGENET: PixelNormalisation =
     PixelNormalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 /// The statistics of iNaturalist 2018 that are used with it since Kang et al., "Decoupling
 /// representation and classifier for long-tailed recognition", ICLR 2020.
-const INATURALIST: PixelNormalisation =
+pub(super) const INATURALIST: PixelNormalisation =
     PixelNormalisation { mean: [0.466, 0.471, 0.380], std: [0.195, 0.194, 0.192] };
 
 /// What a rehearsal's manifest says instead of the dataset's name.
@@ -85,7 +85,7 @@ pub fn open(name: DatasetId, root: &Path) -> Result<Prepared, DataError> {
         train,
         validation,
         test,
-        normalisation: if name == DatasetId::Inaturalist2018 { INATURALIST } else { IMAGENET },
+        normalisation: name.image_form(0).normalisation,
     })
 }
 

@@ -36,7 +36,9 @@ const PATTERNS: u64 = 0;
 const TRAIN: u64 = 1;
 const TEST: u64 = 2;
 
-const CHANNELS: usize = 3;
+pub(super) const CHANNELS: usize = 3;
+pub(super) const NORMALISATION: PixelNormalisation =
+    PixelNormalisation { mean: [0.5; 3], std: [0.25; 3] };
 const WAVES: usize = 3;
 /// An image shows its pattern moved by up to this many pixels in each direction.
 const SHIFT_MAX: usize = 2;
@@ -56,7 +58,7 @@ pub fn generate(options: &SyntheticOptions) -> Dataset {
         DatasetId::Synthetic,
         (0..classes).map(|class| format!("pattern {class}")).collect(),
         sets,
-        PixelNormalisation { mean: [0.5; 3], std: [0.25; 3] },
+        NORMALISATION,
         small::CROP_FLIP,
     )
 }

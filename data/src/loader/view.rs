@@ -10,6 +10,10 @@ use crate::random::Stream;
 
 use super::source::ImageEncoding;
 
+/// The side of the square that is evaluated, in parts of a photograph's shorter side: 224/256, as is usual on
+/// `ImageNet`.
+pub const EVALUATED_SHARE: f64 = 0.875;
+
 /// How the window of a photograph is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Framing {
@@ -17,7 +21,7 @@ pub enum Framing {
     Random(RandomResizedCrop),
     /// The square in the middle with this share of the shorter side: for evaluation.
     Centre {
-        /// 224/256 for the evaluation that is usual on `ImageNet`.
+        /// [`EVALUATED_SHARE`] for evaluations.
         share: f64,
     },
 }
@@ -39,7 +43,7 @@ impl View {
     /// shows what is evaluated.
     pub fn of(recipe: Recipe, side: usize) -> Self {
         let framing = match recipe.crop {
-            Crop::Whole => Framing::Centre { share: 0.875 },
+            Crop::Whole => Framing::Centre { share: EVALUATED_SHARE },
             Crop::PadFlip { .. } => Framing::Random(RandomResizedCrop::INCEPTION),
             Crop::ResizedFlip(crop) => Framing::Random(crop),
         };

@@ -17,7 +17,7 @@ use crate::shard::record::FLAG_ENCODED_AGAIN;
 /// An image announces at most this many pixels; a larger one is taken for a decompression bomb.
 pub const PIXELS_MAX: u64 = 178_956_970;
 
-const JPEG_MAGIC: [u8; 2] = [0xff, 0xd8];
+pub(crate) const JPEG_MAGIC: [u8; 2] = [0xff, 0xd8];
 const PNG_MAGIC: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// Cameras put a few bytes behind the end of an image.
 const END_MARKER_WITHIN: usize = 4096;
@@ -237,7 +237,7 @@ pub fn decoder() -> Decoder {
 }
 
 /// What is wrong, in words that go on after a file's name.
-fn words(error: ImageError) -> String {
+pub(crate) fn words(error: ImageError) -> String {
     match error {
         ImageError::Empty => "is empty".to_owned(),
         ImageError::NotJpeg { found: "something else" } => {

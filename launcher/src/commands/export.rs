@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::trained::{open, prepare_export};
+use super::trained::{one_rank, open};
 use crate::fault::Fault;
 use crate::ranks::answer;
 
@@ -37,6 +37,6 @@ pub fn run(asked: &Export) -> Result<u8, Fault> {
     if asked.teacher {
         rest.push("--teacher".into());
     }
-    let command = prepare_export(&config, &asked.run_dir, rest)?;
+    let command = one_rank(&config, ("export", &asked.run_dir), rest)?;
     answer::run(&command)
 }

@@ -1,9 +1,9 @@
 //! What `lcsl` can do, a file for each command.
 //!
 //! [`train`] is `lcsl train`, from the command line to the table at the end, on one screen; [`dry_run`] is its
-//! `--dry_run`; [`submit`] gives it to Slurm, and [`sweep`] runs it many times. [`eval`] and [`export`] read a run
-//! that was [`trained`]; [`bench_step`] and [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`, datasets
-//! on disk. [`documents`] makes completions and manual pages; [`version`] is what `--version` says.
+//! `--dry_run`; [`submit`] gives it to Slurm, and [`sweep`] runs it many times. [`eval`], [`predict`] and [`export`]
+//! read a run that was [`trained`]; [`bench_step`] and [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`,
+//! datasets on disk. [`documents`] makes completions and manual pages; [`version`] is what `--version` says.
 //!
 //! The arguments of a command stand beside it; `cli` gathers them, and no command knows it.
 
@@ -15,6 +15,7 @@ pub mod documents;
 pub mod dry_run;
 pub mod eval;
 pub mod export;
+pub mod predict;
 pub mod submit;
 pub mod sweep;
 pub mod train;

@@ -112,14 +112,15 @@ pub(super) fn measure(
     watched::answer(config, (&rank, &libtorch), command)
 }
 
-/// The command of the one rank that exports a run; `rest` is what follows the run directory.
-pub(super) fn prepare_export(
+/// The command of the one rank that exports a run or uses its model, as `name` says; `rest` is what follows the run
+/// directory.
+pub(super) fn one_rank(
     config: &RunConfig,
-    run_dir: &Path,
+    (name, run_dir): (&str, &Path),
     rest: Vec<OsString>,
 ) -> Result<LaunchCommand, Fault> {
     let (rank, libtorch) = look(&SearchPaths::here(), 1).complete()?;
     let inherited = Inherited::here();
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
-    Ok(command::export(config, &on, run_dir, rest))
+    Ok(command::one_rank(config, &on, (name, run_dir), rest))
 }

@@ -122,14 +122,15 @@ pub fn eval(
     ranks(config, on, arguments, environment)
 }
 
-/// The command of the one rank that exports a run; `rest` is what follows the run directory.
-pub fn export(
+/// The command of the one rank that exports a run or uses its model, as `name` says; `rest` is what follows the run
+/// directory.
+pub fn one_rank(
     config: &RunConfig,
     on: &LaunchEnvironment<'_>,
-    run_dir: &Path,
+    (name, run_dir): (&str, &Path),
     rest: Vec<OsString>,
 ) -> LaunchCommand {
-    let mut arguments: Vec<OsString> = vec!["export".into(), run_dir.into()];
+    let mut arguments: Vec<OsString> = vec![name.into(), run_dir.into()];
     arguments.extend(rest);
     alone(on, arguments, environment::of_rank(config, on))
 }

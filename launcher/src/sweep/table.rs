@@ -6,6 +6,8 @@ use lcsl_run_dir::result::RunResult;
 use serde_json::{Value, json};
 
 use super::plan::Sweep;
+use crate::report::csv::field;
+
 use super::statistics::{Paired, Spread, paired, spread};
 
 /// How a cell ended.
@@ -122,7 +124,7 @@ pub fn csv(sweep: &Sweep, outcomes: &CellEnds) -> String {
     let mut text = format!("setting,seed,{},failed\n", titles.join(","));
     for (cell, outcome) in outcomes {
         let cell = &sweep.cells[*cell];
-        let _ = write!(text, "{},{}", quoted(&sweep.settings[cell.setting]), cell.seed);
+        let _ = write!(text, "{},{}", field(&sweep.settings[cell.setting]), cell.seed);
         for (_, take, _) in COLUMNS {
             let figure = match outcome {
                 CellEnd::Done(result) => take(result).map(|figure| figure.to_string()),
@@ -131,17 +133,9 @@ pub fn csv(sweep: &Sweep, outcomes: &CellEnds) -> String {
             let _ = write!(text, ",{}", figure.unwrap_or_default());
         }
         let why = if let CellEnd::Failed(why) = outcome { why.as_str() } else { "" };
-        let _ = writeln!(text, ",{}", quoted(why));
+        let _ = writeln!(text, ",{}", field(why));
     }
     text
-}
-
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 /// Everything as one object: `settings` with means, standard errors and differences, `runs` with their figures.

@@ -8,6 +8,7 @@ mod bench_step;
 mod control;
 mod eval;
 mod export;
+mod predict;
 mod refusal;
 mod staging;
 mod start;
@@ -37,6 +38,8 @@ enum Command {
     Eval(eval::Eval),
     /// Write a run's selected model as safetensors.
     Export(export::Export),
+    /// Print what a run's selected model says of pictures, as JSON.
+    Predict(predict::Predict),
     /// Time training steps, together with the ranks that were started beside this one, and print the
     /// figures as JSON.
     BenchStep(bench_step::BenchStep),
@@ -60,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(asked) => train::run(asked),
         Command::Eval(asked) => eval::run(asked),
         Command::Export(asked) => export::run(asked),
+        Command::Predict(asked) => predict::run(asked),
         Command::BenchStep(asked) => bench_step::run(&asked),
         Command::BenchAllreduce(asked) => bench_allreduce::run(&asked),
     }

@@ -14,4 +14,5 @@ mod tests;
 
 pub use forms::{CIFAR10, CIFAR100, CifarFormat};
 pub use open::open;
+pub(super) use records::SHAPE;
 pub use records::decode;

@@ -13,7 +13,7 @@ use crate::error::DataError;
 use crate::images::Shape;
 
 /// The size of every image.
-pub(super) const SHAPE: Shape = Shape { height: 32, width: 32, channels: 3 };
+pub(in crate::datasets) const SHAPE: Shape = Shape { height: 32, width: 32, channels: 3 };
 
 /// Appends the records in `bytes`, the content of the file at `path`, to `pixels` (rows, columns,
 /// channels) and `labels`.

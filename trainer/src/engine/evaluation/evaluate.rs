@@ -115,7 +115,9 @@ pub fn evaluate_classifiers<const N: usize>(
         if batch.labels.is_empty() {
             continue;
         }
-        let features = views(&folded, eval_set, &batch);
+        let (pixels, count) = (&batch.pixels, batch.labels.len());
+        let images = eval_set.normaliser.apply(pixels, count, eval_set.shape);
+        let features = views(&folded, &images, eval_set.mirrored);
         for (classifier, measured) in classifiers.iter().zip(&mut measured) {
             let logits = average_logits(network, &features, classifier);
             measured.record(&batch, &logits);
@@ -131,18 +133,18 @@ pub fn evaluate_classifiers<const N: usize>(
     Ok(measured)
 }
 
-/// Features of a batch of images, and of their mirror images where these count.
-fn views(network: &Folded, eval_set: EvalSet<'_>, batch: &EvalBatch<'_>) -> Vec<Tensor> {
+/// Features of images (N, H, W, C), and of their mirror images where these count.
+pub(super) fn views(network: &Folded, images: &Tensor, mirrored: bool) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
-    let images = eval_set.normaliser.apply(&batch.pixels, batch.labels.len(), eval_set.shape);
-    let mut views = vec![network.features(&images)];
-    if eval_set.mirrored {
+    let mut views = vec![network.features(images)];
+    if mirrored {
         views.push(network.features(&images.flip([2])));
     }
     views
 }
 
-fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
+/// Logits (N × classes) of these features under `classifier`, averaged over the views.
+pub(super) fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
     let _guard = tch::no_grad_guard();
     let logits: Vec<Tensor> =
         views.iter().map(|features| network.classify(features, classifier)).collect();

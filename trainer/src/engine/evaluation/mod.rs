@@ -1,7 +1,8 @@
-//! Measuring a model: during a run, at its end, and afterwards for `lcsl eval` and `lcsl export`.
+//! Measuring a model: during a run, at its end, and afterwards for `lcsl eval`, `lcsl predict` and `lcsl export`.
 
 pub mod eval;
 pub mod evaluate;
 pub mod export;
 pub mod final_figures;
+pub mod predict;
 pub mod saved_model;

@@ -1,6 +1,7 @@
 //! The model that a run has selected, read from its newest checkpoint.
 
 use lcsl_config::RunConfig;
+use lcsl_run_dir::result::RunResult;
 use tch::Device;
 use thiserror::Error;
 
@@ -83,11 +84,11 @@ pub(super) fn selected_model(
 
 /// τ of the classifier that a finished run has selected; 0 while it is not finished.
 pub(super) fn selected_tau(run_dir: &RunDir) -> f64 {
-    #[derive(serde::Deserialize)]
-    struct Selected {
-        classifier_tau: f64,
-    }
-    let selected = std::fs::read(run_dir.result()).ok();
-    let selected = selected.and_then(|text| serde_json::from_slice::<Selected>(&text).ok());
-    selected.map_or(0.0, |selected| selected.classifier_tau)
+    result(run_dir).map_or(0.0, |result| result.classifier_tau)
+}
+
+/// The result of a finished run.
+pub(super) fn result(run_dir: &RunDir) -> Option<RunResult> {
+    let text = std::fs::read(run_dir.result()).ok()?;
+    serde_json::from_slice(&text).ok()
 }

@@ -5,11 +5,13 @@
 //! 3. `hold_out`: the test and validation images that training must not see; pure.
 //! 4. [`plan()`]: all of it together.
 
+mod below;
 mod hold_out;
 mod layout;
 mod plan;
 mod walk;
 
+pub use below::images_below;
 pub use hold_out::TEST_SHARE;
 pub use plan::plan;
 

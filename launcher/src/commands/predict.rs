@@ -1,0 +1,157 @@
+//! `lcsl predict`: a rank says what the selected model of a run makes of pictures.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::{ArgAction, Args};
+use lcsl_config::Devices;
+use lcsl_run_dir::exit;
+use lcsl_run_dir::result::{Predicted, RefusedImage};
+
+use super::trained::{one_rank, open};
+use crate::fault::Fault;
+use crate::ranks::answer::{self, Answer, not_understood};
+use crate::report::csv::field;
+use crate::terminal;
+
+/// Of the pictures that cannot be read, so many are named; `--json` has all.
+const SHOWN_MAX: usize = 20;
+
+/// Arguments of `lcsl predict`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints comma-separated values, a line for each of the likeliest classes of each picture:\n\n  \
+    image,class,name,probability\n\n\
+    Pictures may be of any size: they are cut and resized as test images are. The dataset need not be there once \
+    the run has ended."
+)]
+pub struct Predict {
+    /// Directory of the run
+    pub run_dir: PathBuf,
+    /// Pictures, and folders of them: JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, PGM
+    #[arg(required = true, value_name = "IMAGE|FOLDER")]
+    pub pictures: Vec<PathBuf>,
+    /// How many classes of each picture to tell
+    #[arg(long, value_name = "INTEGER", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// Average the logits of a picture and its mirror image [default: as the run was configured]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub tta: Option<bool>,
+    /// Normalise the classifier with this exponent first
+    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
+    pub tau_norm: Option<f64>,
+    /// The device [default: the first that the run was trained on]
+    #[arg(long, value_name = "cpu|0|1|…")]
+    pub gpu: Option<Devices>,
+    /// libtorch's threads [default: one for each core]
+    #[arg(long, value_name = "INTEGER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `lcsl predict` and returns the exit code: that of bad data where a picture could not be read.
+pub fn run(asked: &Predict) -> Result<u8, Fault> {
+    let config = open(&asked.run_dir)?;
+    let device = asked.gpu.as_ref().unwrap_or(&config.run.gpu);
+    let device = match device {
+        Devices::Gpus(ordinals) => ordinals[0].to_string(),
+        Devices::Cpu => "cpu".to_owned(),
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = asked.threads.map_or(cores, |threads| threads as usize);
+    let mut rest: Vec<OsString> = [
+        format!("--top={}", asked.top),
+        format!("--tta={}", asked.tta.unwrap_or(config.evaluation.tta)),
+        format!("--gpu={device}"),
+        format!("--threads={threads}"),
+    ]
+    .map(OsString::from)
+    .into();
+    rest.extend(asked.tau_norm.map(|tau| OsString::from(format!("--tau-norm={tau}"))));
+    rest.push("--".into());
+    rest.extend(asked.pictures.iter().map(OsString::from));
+    let command = one_rank(&config, ("predict", &asked.run_dir), rest)?;
+    let answer = match answer::answer(&command)? {
+        Answer::Printed(text) => text,
+        Answer::Failed(code) => return Ok(code),
+    };
+    let predicted: Predicted =
+        serde_json::from_slice(&answer).map_err(|error| not_understood(&error))?;
+    if asked.json {
+        let text = serde_json::to_string(&predicted).map_err(|error| not_understood(&error))?;
+        terminal::print(&format!("{text}\n"))?;
+    } else {
+        terminal::print(&lines(&predicted))?;
+    }
+    let Predicted { images, refused } = predicted;
+    if refused.is_empty() {
+        return Ok(exit::DONE);
+    }
+    terminal::show_fault(&Fault::new(refusals(&refused, images.len()), exit::BAD_DATA));
+    Ok(exit::BAD_DATA)
+}
+
+/// A line for each class of each picture, under a header.
+fn lines(predicted: &Predicted) -> String {
+    let mut text = String::from("image,class,name,probability\n");
+    for image in &predicted.images {
+        let path = field(&image.image);
+        for told in &image.classes {
+            let (class, name) = (told.class, field(&told.name));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{path},{class},{name},{:.6}", told.probability);
+        }
+    }
+    text
+}
+
+fn refusals(refused: &[RefusedImage], read: usize) -> String {
+    let count = refused.len();
+    let mut text = format!("{count} of {} pictures cannot be used", count + read);
+    for RefusedImage { image, why } in refused.iter().take(SHOWN_MAX) {
+        let _ = write!(text, "\n  {image} {why}");
+    }
+    if count > SHOWN_MAX {
+        let _ = write!(text, "\n  and {} more, which --json lists", count - SHOWN_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_run_dir::result::{ClassProbability, PredictedImage};
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_for_each_class_and_names_are_quoted() {
+        let told = |class, name: &str, probability| ClassProbability {
+            class,
+            name: name.to_owned(),
+            probability,
+        };
+        let classes = vec![told(3, "tench, Tinca", 0.75), told(0, "a \"cat\"", 0.123_456_7)];
+        let images = vec![PredictedImage { image: "a b.png".to_owned(), classes }];
+        insta::assert_snapshot!(lines(&Predicted { images, refused: Vec::new() }), @r#"
+        image,class,name,probability
+        a b.png,3,"tench, Tinca",0.750000
+        a b.png,0,"a ""cat""",0.123457
+        "#);
+    }
+
+    #[test]
+    fn of_many_pictures_that_cannot_be_read_some_are_named() {
+        let refused: Vec<RefusedImage> = (0..22)
+            .map(|at| RefusedImage { image: format!("{at}.png"), why: "is empty".to_owned() })
+            .collect();
+        let text = refusals(&refused, 3);
+        assert!(text.starts_with("22 of 25 pictures cannot be used\n  0.png is empty\n"), "{text}");
+        assert!(text.ends_with("\n  19.png is empty\n  and 2 more, which --json lists"), "{text}");
+    }
+}
