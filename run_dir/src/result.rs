@@ -79,6 +79,15 @@ pub struct Variant {
     pub ece: f64,
 }
 
+/// Temperature scaling (Guo et al., ICML 2017): probabilities of logits that are divided by one number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// That number: of those between 1/256 and 256, the one under which validation images are likeliest.
+    pub temperature: f64,
+    /// Expected calibration error on the test set, 0..1, with it.
+    pub ece: f64,
+}
+
 /// Unlabelled images of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnlabelledTotals {
@@ -139,6 +148,9 @@ pub struct RunResult {
     pub per_class: Vec<ClassRow>,
     /// Expected calibration error on the test set, 0..1.
     pub ece: f64,
+    /// The same with a temperature; nothing in protocol `paper`, which has no validation images.
+    #[serde(default)]
+    pub calibrated: Option<Calibrated>,
     /// τ of the selected model's classifier: 0 for as trained. Chosen on the validation images in
     /// protocol `honest`; always 0 in `paper`.
     pub classifier_tau: f64,

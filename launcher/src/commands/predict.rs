@@ -44,6 +44,9 @@ pub struct Predict {
     /// Normalise the classifier with this exponent first
     #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
     pub tau_norm: Option<f64>,
+    /// Divide logits by this [default: what the run has found best for its validation images]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub temperature: Option<f64>,
     /// The device [default: the first that the run was trained on]
     #[arg(long, value_name = "cpu|0|1|…")]
     pub gpu: Option<Devices>,
@@ -74,6 +77,7 @@ pub fn run(asked: &Predict) -> Result<u8, Fault> {
     .map(OsString::from)
     .into();
     rest.extend(asked.tau_norm.map(|tau| OsString::from(format!("--tau-norm={tau}"))));
+    rest.extend(asked.temperature.map(|it| OsString::from(format!("--temperature={it}"))));
     rest.push("--".into());
     rest.extend(asked.pictures.iter().map(OsString::from));
     let command = one_rank(&config, ("predict", &asked.run_dir), rest)?;
@@ -95,6 +99,13 @@ pub fn run(asked: &Predict) -> Result<u8, Fault> {
     }
     terminal::show_fault(&Fault::new(refusals(&refused, images.len()), exit::BAD_DATA));
     Ok(exit::BAD_DATA)
+}
+
+/// A number above 0.
+fn temperature(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    let fits = value.is_finite() && value > 0.0;
+    fits.then_some(value).ok_or_else(|| "it is not a number above 0".to_owned())
 }
 
 /// A line for each class of each picture, under a header.

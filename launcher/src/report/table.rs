@@ -5,7 +5,9 @@ use std::path::Path;
 
 use lcsl_config::Method;
 use lcsl_run_dir::names::RESULT;
-use lcsl_run_dir::result::{Accuracy, ClassRow, Corrupt, Evaluated, RunResult, UnlabelledTotals};
+use lcsl_run_dir::result::{
+    Accuracy, Calibrated, ClassRow, Corrupt, Evaluated, RunResult, UnlabelledTotals,
+};
 
 /// More classes than this are not listed: the file with all of them is named instead.
 const CLASSES_LISTED_MAX: usize = 30;
@@ -36,7 +38,7 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
             "pseudo-labels",
             format!("{} admitted, policy {}", grouped(result.admitted_total), result.policy),
         ),
-        ("calibration error", decimal(Some(result.ece))),
+        ("calibration error", calibration(result)),
         ("ranks", ranks(result)),
         ("images/s", grouped(result.images_per_second.round() as u64)),
         ("training time", duration(result.train_seconds)),
@@ -48,6 +50,14 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     text
+}
+
+/// The calibration error, and what it is with a temperature.
+fn calibration(result: &RunResult) -> String {
+    let plain = decimal(Some(result.ece));
+    result.calibrated.map_or(plain.clone(), |Calibrated { temperature, ece }| {
+        format!("{plain}; {} with logits divided by {temperature:.3}", decimal(Some(ece)))
+    })
 }
 
 /// Images that were skipped, if there were any. Epochs may differ, as a corrupt place may lie outside
@@ -253,6 +263,7 @@ mod tests {
                 class(2, "Ankle boot", 60, None),
             ],
             ece: 0.0813,
+            calibrated: Some(Calibrated { temperature: 1.3214, ece: 0.0123 }),
             classifier_tau: 0.0,
             as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512), ece: 0.0813 },
             tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74), ece: 0.09 },

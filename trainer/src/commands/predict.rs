@@ -27,6 +27,9 @@ pub(crate) struct Predict {
     /// Normalise the classifier's rows with this exponent first.
     #[arg(long)]
     tau_norm: Option<f64>,
+    /// Divide logits by this, above 0.
+    #[arg(long)]
+    temperature: Option<f64>,
     /// The device, whatever the run was trained on.
     #[arg(long)]
     gpu: Devices,
@@ -52,7 +55,8 @@ pub(crate) fn run(asked: Predict) -> ExitCode {
         Ok(device) => device,
         Err(error) => return fail(&failure::of_training(&error)),
     };
-    let options = PredictOptions { top: asked.top, mirrored: asked.tta, tau: asked.tau_norm };
+    let Predict { top, tta: mirrored, tau_norm: tau, temperature, .. } = asked;
+    let options = PredictOptions { top, mirrored, tau, temperature };
     let predicted = match predict(run_dir, &config, device, &asked.pictures, options) {
         Ok(predicted) => predicted,
         Err(error) => return explain(&error),

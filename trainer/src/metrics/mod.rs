@@ -2,11 +2,13 @@
 //!
 //! * [`confusion`]: which classes were taken for which.
 //! * [`calibration`]: whether confidence means what it says.
+//! * [`temperature`]: what logits are divided by so that it does.
 //! * [`report`]: the accuracies of `result.json`.
 
 pub mod calibration;
 pub mod confusion;
 pub mod report;
+pub mod temperature;
 
 pub use calibration::Calibration;
 pub use confusion::Confusion;

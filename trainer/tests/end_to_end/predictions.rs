@@ -6,7 +6,7 @@ use std::path::Path;
 use lcsl_data::datasets::synthetic::{SyntheticOptions, generate};
 use serde_json::Value;
 
-use crate::lcsl::{lcsl, stderr, train};
+use crate::lcsl::{json, lcsl, stderr, train};
 
 /// The first test images of the set that `SMALL` draws, as PPM files, which lose nothing.
 fn write_pictures(folder: &Path, count: usize) {
@@ -48,7 +48,14 @@ fn pictures_in_files_are_predicted_as_in_an_evaluation() {
         })
         .collect();
 
-    let output = lcsl(&["predict", run, pictures.to_str().unwrap(), "--json", "--top=10"]);
+    let output = lcsl(&[
+        "predict",
+        run,
+        pictures.to_str().unwrap(),
+        "--json",
+        "--top=10",
+        "--temperature=1",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let images = answer["images"].as_array().unwrap();
@@ -62,6 +69,24 @@ fn pictures_in_files_are_predicted_as_in_an_evaluation() {
         assert!((told[0] - confidence).abs() < 1e-5, "{} and {confidence}", told[0]);
         assert!(told.is_sorted_by(|a, b| a >= b), "{told:?}");
         assert!((told.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{told:?}");
+    }
+
+    // By itself it divides logits by the temperature that the run has found: probabilities p become p^(1/T), up to a
+    // factor.
+    let calibrated = json(&Path::new(run).join("result.json"))["calibrated"].clone();
+    let temperature = calibrated["temperature"].as_f64().unwrap();
+    let output = lcsl(&["predict", run, pictures.to_str().unwrap(), "--json", "--top=10"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let probability = |image: &Value| image["classes"][0]["probability"].as_f64().unwrap();
+    for (image, plain) in answer["images"].as_array().unwrap().iter().zip(images) {
+        let powers: Vec<f64> = plain["classes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|told| told["probability"].as_f64().unwrap().powf(1.0 / temperature))
+            .collect();
+        let expected = powers[0] / powers.iter().sum::<f64>();
+        assert!((probability(image) - expected).abs() < 1e-9, "{} {expected}", probability(image));
     }
 
     let words = pictures.join("words.png");

@@ -103,24 +103,51 @@ pub fn evaluate_classifiers<const N: usize>(
     heartbeat: &HeartbeatCell,
     classifiers: [&Tensor; N],
 ) -> Result<[Measured; N], EvaluateError> {
+    evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut |_| ())
+}
+
+/// What was found out about a batch of images.
+pub(super) struct Seen<'a> {
+    /// Which of the classifiers.
+    pub classifier: usize,
+    /// The first place of the batch in the set.
+    pub start: usize,
+    /// Logits (N × classes).
+    pub logits: &'a Tensor,
+    /// True classes (N).
+    pub labels: &'a [i64],
+}
+
+/// [`evaluate_classifiers`], which also shows `see` what was found out about each batch of this rank.
+pub(super) fn evaluate_and_see<const N: usize>(
+    network: &Network,
+    world: &mut dyn Communicator,
+    eval_set: EvalSet<'_>,
+    heartbeat: &HeartbeatCell,
+    classifiers: [&Tensor; N],
+    see: &mut dyn FnMut(Seen<'_>),
+) -> Result<[Measured; N], EvaluateError> {
     let mut measured = [(); N].map(|()| Measured::default());
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
     let mut batches = EvalBatches::new(eval_set, rank, size);
-    let mut corrupt = 0;
+    let (mut corrupt, mut start) = (0, rank * eval_set.batch_size);
     heartbeat.enter(Phase::Evaluation);
     while let Some(batch) = batches.next().map_err(Box::new)? {
         corrupt += batch.skipped;
         heartbeat.progress();
+        let this = start;
+        start += size * eval_set.batch_size;
         if batch.labels.is_empty() {
             continue;
         }
         let (pixels, count) = (&batch.pixels, batch.labels.len());
         let images = eval_set.normaliser.apply(pixels, count, eval_set.shape);
         let features = views(&folded, &images, eval_set.mirrored);
-        for (classifier, measured) in classifiers.iter().zip(&mut measured) {
+        for (number, (classifier, measured)) in classifiers.iter().zip(&mut measured).enumerate() {
             let logits = average_logits(network, &features, classifier);
             measured.record(&batch, &logits);
+            see(Seen { classifier: number, start: this, logits: &logits, labels: &batch.labels });
         }
     }
     // Who has looked at its images waits for the others here, however long they take.
@@ -216,7 +243,8 @@ impl Measured {
     }
 }
 
-fn predictions(logits: &Tensor) -> (Vec<f64>, Vec<i64>) {
+/// The likeliest class of each image and its softmax probability, of logits (N × classes).
+pub(super) fn predictions(logits: &Tensor) -> (Vec<f64>, Vec<i64>) {
     let count = logits.size()[0] as usize;
     let (confidence, label) = logits.to_kind(Kind::Double).softmax(-1, None).max_dim(1, false);
     let (mut confidences, mut labels) = (vec![0.0; count], vec![0; count]);

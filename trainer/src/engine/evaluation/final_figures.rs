@@ -1,16 +1,17 @@
 //! The figures of a run that has made all its steps.
 
-use lcsl_collective::Communicator;
 use lcsl_collective::control::HeartbeatCell;
+use lcsl_collective::{Communicator, Values};
 use lcsl_config::Protocol;
 
-use super::evaluate::{EvaluateError, Measured, evaluate_classifiers};
+use super::evaluate::{EvaluateError, Measured, Seen, evaluate_and_see};
+use super::temperature::{KeptLogits, record};
 use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::network::Network;
 use crate::engine::step::teacher::tau_normalise;
-use crate::metrics::report;
-use lcsl_run_dir::result::{Evaluated, Variant};
+use crate::metrics::{Calibration, report};
+use lcsl_run_dir::result::{Calibrated, Evaluated, Variant};
 
 /// The figures of a finished run.
 pub(crate) struct FinalFigures {
@@ -18,6 +19,9 @@ pub(crate) struct FinalFigures {
     pub tau: f64,
     /// The selected model on the test set.
     pub test: Evaluated,
+    /// The temperature that its validation images ask for, and the calibration error with it; nothing in protocol
+    /// `paper`.
+    pub calibrated: Option<Calibrated>,
     /// Validation images that were skipped because their records are corrupt.
     pub corrupt_validation: u64,
     /// The best network on the test set with its classifier as trained.
@@ -28,7 +32,7 @@ pub(crate) struct FinalFigures {
 
 /// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
 /// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
-/// the classifier stays as trained. Collective.
+/// the classifier stays as trained, and there is no temperature. Collective.
 ///
 /// Each class had so many pseudo-labels `admitted`; `tau` is the exponent of the normalised classifier; batches that
 /// are done are told through `heartbeat`.
@@ -45,30 +49,44 @@ pub(crate) fn final_figures(
     let classifiers = [network.classifier_weight(), &normalised];
 
     let eval_set = eval_sets.test(data_module);
-    let (mut normalised_is_better, mut corrupt_validation) = (false, 0);
+    let (mut selected, mut corrupt_validation, mut temperature) = (0, 0, None);
     if protocol == Protocol::Honest {
         let (validation, _) = eval_sets.selection(data_module);
         let validation = EvalSet { mirrored: eval_set.mirrored, ..validation };
+        let mut kept = [KeptLogits::default(), KeptLogits::default()];
+        let mut keep = |seen: Seen<'_>| kept[seen.classifier].keep(&seen, classifiers.len());
         let [plain, normalised] =
-            evaluate_classifiers(network, world, validation, heartbeat, classifiers)?;
+            evaluate_and_see(network, world, validation, heartbeat, classifiers, &mut keep)?;
         let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
-        normalised_is_better = score(&normalised) > score(&plain);
+        selected = usize::from(score(&normalised) > score(&plain));
         corrupt_validation = plain.corrupt;
+        temperature = Some(kept[selected].temperature(world, heartbeat)?);
     }
 
-    let [plain, normalised] =
-        evaluate_classifiers(network, world, eval_set, heartbeat, classifiers)?;
+    let mut calibration = Calibration::default();
+    let mut calibrate = |seen: Seen<'_>| {
+        if let Some(temperature) = temperature.filter(|_| seen.classifier == selected) {
+            record(&mut calibration, &seen, temperature);
+        }
+    };
+    let measured =
+        evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut calibrate)?;
+    world.all_reduce_sum(Values::U64(calibration.as_flattened_mut()))?;
+    let images = measured[selected].confusion.images();
+    let calibrated =
+        temperature.map(|temperature| Calibrated { temperature, ece: calibration.error(images) });
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
         accuracy: report::accuracy(&measured.confusion, counts),
         ece: measured.calibration.error(measured.confusion.images()),
     };
-    let selected = if normalised_is_better { &normalised } else { &plain };
+    let [plain, normalised] = &measured;
     Ok(FinalFigures {
-        tau: if normalised_is_better { tau } else { 0.0 },
-        test: selected.figures("test", data_module, admitted),
+        tau: if selected == 1 { tau } else { 0.0 },
+        test: measured[selected].figures("test", data_module, admitted),
+        calibrated,
         corrupt_validation,
-        as_trained: variant(0.0, &plain),
-        tau_normalised: variant(tau, &normalised),
+        as_trained: variant(0.0, plain),
+        tau_normalised: variant(tau, normalised),
     })
 }

@@ -6,3 +6,4 @@ pub mod export;
 pub mod final_figures;
 pub mod predict;
 pub mod saved_model;
+mod temperature;

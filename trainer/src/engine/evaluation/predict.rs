@@ -26,6 +26,8 @@ pub struct PredictOptions {
     pub mirrored: bool,
     /// τ of the classifier's normalisation (0: as trained); nothing for what the run has selected.
     pub tau: Option<f64>,
+    /// What logits are divided by; nothing for the temperature that the run has found on its validation images, or 1.
+    pub temperature: Option<f64>,
 }
 
 /// What the selected model of a run says of `pictures` and of all that lie below the folders among them. Those that
@@ -47,7 +49,10 @@ pub fn predict(
         let why = format!("it has {} classes, of which {} have names", admitted.len(), names.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    let tau = options.tau.or(result.map(|result| result.classifier_tau)).unwrap_or(0.0);
+    let found = result.as_ref();
+    let tau = options.tau.or(found.map(|result| result.classifier_tau)).unwrap_or(0.0);
+    let calibrated = found.and_then(|result| result.calibrated).map(|it| it.temperature);
+    let temperature = options.temperature.or(calibrated).unwrap_or(1.0);
     let own = network.classifier_weight();
     let normalised = (tau > 0.0).then(|| tau_normalise(own, tau));
     let classifier = normalised.as_ref().unwrap_or(own);
@@ -76,7 +81,7 @@ pub fn predict(
             views(&folded, &seen, options.mirrored)
         };
         let logits = average_logits(&network, &features, classifier).to_kind(Kind::Double);
-        let probabilities = logits.softmax(-1, None).to_device(Device::Cpu);
+        let probabilities = (logits / temperature).softmax(-1, None).to_device(Device::Cpu);
         let mut values = vec![0.0; read.len() * names.len()];
         probabilities.contiguous().copy_data(&mut values, read.len() * names.len());
         for (file, row) in read.iter().zip(values.chunks_exact(names.len())) {
