@@ -86,6 +86,19 @@ pub struct Calibrated {
     pub temperature: f64,
     /// Expected calibration error on the test set, 0..1, with it.
     pub ece: f64,
+    /// By group.
+    pub ece_groups: GroupErrors,
+}
+
+/// Expected calibration errors, 0..1, over the test images of the classes of each group; null for an empty group.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct GroupErrors {
+    /// Classes with more than 100 training images.
+    pub many: Option<f64>,
+    /// Classes with 20 to 100.
+    pub medium: Option<f64>,
+    /// Classes with fewer than 20.
+    pub few: Option<f64>,
 }
 
 /// Unlabelled images of a run.
@@ -148,6 +161,9 @@ pub struct RunResult {
     pub per_class: Vec<ClassRow>,
     /// Expected calibration error on the test set, 0..1.
     pub ece: f64,
+    /// By group.
+    #[serde(default)]
+    pub ece_groups: GroupErrors,
     /// The same with a temperature; nothing in protocol `paper`, which has no validation images.
     #[serde(default)]
     pub calibrated: Option<Calibrated>,

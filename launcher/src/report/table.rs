@@ -55,7 +55,7 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
 /// The calibration error, and what it is with a temperature.
 fn calibration(result: &RunResult) -> String {
     let plain = decimal(Some(result.ece));
-    result.calibrated.map_or(plain.clone(), |Calibrated { temperature, ece }| {
+    result.calibrated.map_or(plain.clone(), |Calibrated { temperature, ece, .. }| {
         format!("{plain}; {} with logits divided by {temperature:.3}", decimal(Some(ece)))
     })
 }
@@ -227,6 +227,8 @@ pub fn duration(seconds: f64) -> String {
 mod tests {
     use lcsl_run_dir::result::Variant;
 
+    use lcsl_run_dir::result::GroupErrors;
+
     use super::*;
 
     fn accuracy(all: f64) -> Accuracy {
@@ -263,7 +265,12 @@ mod tests {
                 class(2, "Ankle boot", 60, None),
             ],
             ece: 0.0813,
-            calibrated: Some(Calibrated { temperature: 1.3214, ece: 0.0123 }),
+            ece_groups: GroupErrors::default(),
+            calibrated: Some(Calibrated {
+                temperature: 1.3214,
+                ece: 0.0123,
+                ece_groups: GroupErrors::default(),
+            }),
             classifier_tau: 0.0,
             as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512), ece: 0.0813 },
             tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74), ece: 0.09 },

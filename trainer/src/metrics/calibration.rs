@@ -1,6 +1,10 @@
 //! Expected calibration error (Guo et al., ICML 2017): 15 bins of equal width, (lo, hi], weighted
 //! mean of |accuracy − mean confidence|.
 
+use lcsl_run_dir::result::GroupErrors;
+
+use crate::long_tail::{ShotGroup, shot_groups};
+
 const BINS: usize = 15;
 
 /// Confidences are summed as integers of 2⁻⁴⁰, so that the sum does not depend on the order of
@@ -33,6 +37,11 @@ impl Calibration {
         self.bins.as_flattened_mut()
     }
 
+    /// Images that lie in a bin.
+    fn images(&self) -> u64 {
+        self.bins.iter().map(|[images, ..]| images).sum()
+    }
+
     /// The error, 0..1, over `images` images in all; 0 when there are none.
     pub fn error(&self, images: u64) -> f64 {
         self.bins
@@ -47,9 +56,78 @@ impl Calibration {
     }
 }
 
+/// The calibration of the classes with many, medium and few training images, each by itself.
+#[derive(Debug, Clone)]
+pub struct GroupedCalibration {
+    groups: Vec<ShotGroup>,
+    parts: [Calibration; 3],
+}
+
+impl GroupedCalibration {
+    /// Of classes with these training counts.
+    pub fn new(train_counts: &[u64]) -> Self {
+        Self { groups: shot_groups(train_counts), parts: Default::default() }
+    }
+
+    /// Counts one image of class `truth`.
+    pub fn record(&mut self, truth: u32, confidence: f64, correct: bool) {
+        self.parts[self.groups[truth as usize] as usize].record(confidence, correct);
+    }
+
+    /// The counts of each group as one list, to be summed over ranks.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut [u64]> {
+        self.parts.iter_mut().map(Calibration::as_flattened_mut)
+    }
+
+    /// The error over all images, 0..1.
+    pub fn error(&self) -> f64 {
+        let mut all = Calibration::default();
+        for part in &self.parts {
+            for (sum, count) in all.bins.as_flattened_mut().iter_mut().zip(part.bins.as_flattened())
+            {
+                *sum += count;
+            }
+        }
+        all.error(all.images())
+    }
+
+    /// The error over the images of each group.
+    pub fn group_errors(&self) -> GroupErrors {
+        let error = |group: ShotGroup| {
+            let part = &self.parts[group as usize];
+            let images = part.images();
+            (images > 0).then(|| part.error(images))
+        };
+        GroupErrors {
+            many: error(ShotGroup::Many),
+            medium: error(ShotGroup::Medium),
+            few: error(ShotGroup::Few),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_judged_by_themselves_and_together() {
+        let mut grouped = GroupedCalibration::new(&[500, 50, 400]);
+        let mut all = Calibration::default();
+        // Of the large classes a half is right at a confidence of 0.5; of the medium one nothing at 0.9.
+        for (truth, confidence, correct) in
+            [(0, 0.5, true), (2, 0.5, false), (1, 0.9, false), (0, 0.5, true), (2, 0.5, false)]
+        {
+            grouped.record(truth, confidence, correct);
+            all.record(confidence, correct);
+        }
+        let GroupErrors { many, medium, few } = grouped.group_errors();
+        assert!(many.unwrap() < 1e-12 && few.is_none());
+        assert!((medium.unwrap() - 0.9).abs() < 1e-12);
+        assert!((grouped.error() - all.error(5)).abs() < 1e-15);
+        let summed: u64 = grouped.parts_mut().map(|part| part[0]).sum();
+        assert_eq!(summed, 0, "no image is that unsure");
+    }
 
     #[test]
     fn perfect_calibration_has_no_error() {

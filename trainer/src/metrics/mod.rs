@@ -10,5 +10,5 @@ pub mod confusion;
 pub mod report;
 pub mod temperature;
 
-pub use calibration::Calibration;
+pub use calibration::{Calibration, GroupedCalibration};
 pub use confusion::Confusion;

@@ -10,8 +10,8 @@ use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::network::Network;
 use crate::engine::step::teacher::tau_normalise;
-use crate::metrics::{Calibration, report};
-use lcsl_run_dir::result::{Calibrated, Evaluated, Variant};
+use crate::metrics::{GroupedCalibration, report};
+use lcsl_run_dir::result::{Calibrated, Evaluated, GroupErrors, Variant};
 
 /// The figures of a finished run.
 pub(crate) struct FinalFigures {
@@ -19,6 +19,8 @@ pub(crate) struct FinalFigures {
     pub tau: f64,
     /// The selected model on the test set.
     pub test: Evaluated,
+    /// Calibration errors of the selected model on the test set, by group.
+    pub ece_groups: GroupErrors,
     /// The temperature that its validation images ask for, and the calibration error with it; nothing in protocol
     /// `paper`.
     pub calibrated: Option<Calibrated>,
@@ -63,18 +65,26 @@ pub(crate) fn final_figures(
         temperature = Some(kept[selected].temperature(world, heartbeat)?);
     }
 
-    let mut calibration = Calibration::default();
+    // As it is, and with the temperature.
+    let mut calibrations =
+        [1.0, temperature.unwrap_or(1.0)].map(|divisor| (divisor, GroupedCalibration::new(counts)));
     let mut calibrate = |seen: Seen<'_>| {
-        if let Some(temperature) = temperature.filter(|_| seen.classifier == selected) {
-            record(&mut calibration, &seen, temperature);
+        for (divisor, calibration) in &mut calibrations {
+            if seen.classifier == selected {
+                record(calibration, &seen, *divisor);
+            }
         }
     };
     let measured =
         evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut calibrate)?;
-    world.all_reduce_sum(Values::U64(calibration.as_flattened_mut()))?;
-    let images = measured[selected].confusion.images();
-    let calibrated =
-        temperature.map(|temperature| Calibrated { temperature, ece: calibration.error(images) });
+    for part in calibrations.iter_mut().flat_map(|(_, calibration)| calibration.parts_mut()) {
+        world.all_reduce_sum(Values::U64(part))?;
+    }
+    let [ece_groups, _] = calibrations.each_ref().map(|(_, it)| it.group_errors());
+    let calibrated = temperature.map(|temperature| {
+        let (_, divided) = &calibrations[1];
+        Calibrated { temperature, ece: divided.error(), ece_groups: divided.group_errors() }
+    });
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
         accuracy: report::accuracy(&measured.confusion, counts),
@@ -84,6 +94,7 @@ pub(crate) fn final_figures(
     Ok(FinalFigures {
         tau: if selected == 1 { tau } else { 0.0 },
         test: measured[selected].figures("test", data_module, admitted),
+        ece_groups,
         calibrated,
         corrupt_validation,
         as_trained: variant(0.0, plain),

@@ -5,7 +5,7 @@ use lcsl_collective::{Communicator, Values};
 use tch::{Device, Kind, Tensor};
 
 use super::evaluate::{EvaluateError, Seen, predictions};
-use crate::metrics::Calibration;
+use crate::metrics::GroupedCalibration;
 use crate::metrics::temperature::{Slopes, temperature};
 
 /// Bytes of logits that all ranks together keep: the first images of a set, as many in any world.
@@ -57,10 +57,10 @@ impl KeptLogits {
     }
 }
 
-/// The calibration of these images at a temperature.
-pub(super) fn record(calibration: &mut Calibration, seen: &Seen<'_>, temperature: f64) {
+/// Counts these images with logits divided by a temperature.
+pub(super) fn record(calibration: &mut GroupedCalibration, seen: &Seen<'_>, temperature: f64) {
     let (confidences, labels) = predictions(&(seen.logits.to_kind(Kind::Double) / temperature));
     for ((truth, predicted), confidence) in seen.labels.iter().zip(labels).zip(confidences) {
-        calibration.record(confidence, predicted == *truth);
+        calibration.record(*truth as u32, confidence, predicted == *truth);
     }
 }

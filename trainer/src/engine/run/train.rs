@@ -296,6 +296,7 @@ impl Run<'_> {
             accuracy: figures.test.accuracy,
             per_class: figures.test.per_class,
             ece: figures.test.ece,
+            ece_groups: figures.ece_groups,
             calibrated: figures.calibrated,
             classifier_tau: figures.tau,
             as_trained: figures.as_trained,
