@@ -149,13 +149,11 @@ fn lay_config(layers: &mut Layers, name: &str, read: &dyn Fn(&Path) -> Result<St
         Ok(text) => layers.lay_toml(&text, &|line| Origin::File { path: name.into(), line }),
         Err(cause) => {
             layers.incomplete = true;
-            let presets: Vec<&str> = PRESETS.iter().map(|(preset, _)| *preset).collect();
-            let hint = match suggest::nearest(name, presets.iter().copied()) {
+            let presets = PRESETS.iter().map(|(preset, _)| *preset);
+            let hint = match suggest::nearest(name, presets) {
                 Some(near) => format!("did you mean the preset {near}?"),
-                None => format!(
-                    "give the path of a TOML file, or one of the presets {}",
-                    presets.join(", ")
-                ),
+                None => "give the path of a TOML file, or a preset: `lcsl train --help` names them"
+                    .to_owned(),
             };
             let what = format!("cannot read the configuration \"{name}\": {cause}");
             layers.problems.push(Problem::new(what, "flag --config").hint(hint));

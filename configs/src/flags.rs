@@ -45,7 +45,8 @@ pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
     (
         "config",
         "NAME|PATH",
-        "Preset (demo, imagenet_lt, smoke) or TOML file over the defaults; repeatable",
+        "Preset (cifar100_lt, cifar10_lt, demo, fashion_mnist_lt, imagenet_lt, imagenet_lt_180, inaturalist2018, \
+         smoke) or TOML file over the defaults; repeatable",
     ),
     (
         "hostfile",

@@ -366,7 +366,7 @@ fn configurations_that_cannot_be_read() {
         hint: did you mean the preset demo?
       - cannot read the configuration "lab/run.toml": there is no such file
         where: flag --config
-        hint: give the path of a TOML file, or one of the presets demo, imagenet_lt, smoke
+        hint: give the path of a TOML file, or a preset: `lcsl train --help` names them
     "#);
 }
 
