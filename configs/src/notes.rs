@@ -2,6 +2,7 @@
 //! might think.
 
 mod published;
+mod unread;
 
 use crate::arguments::TrainArguments;
 use crate::origin::{Origin, Origins};
@@ -69,6 +70,9 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
         ));
     }
     notes.extend(of_optimiser(config, &written));
+    // Presets and files serve more than one run; who writes a flag means this one.
+    let given = |path: &str| matches!(origins.get(path), Some(Origin::Flag(_) | Origin::Set(_)));
+    notes.extend(unread::unread(config, &given));
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
     if warmup >= epochs && config.train.schedule != ScheduleName::Constant {
         notes.push(format!(

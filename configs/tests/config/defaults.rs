@@ -235,3 +235,36 @@ fn what_auto_means_goes_by_the_method() {
     assert!(weighed[0].contains("rare classes count twice"), "{weighed:?}");
     assert_eq!(good("--method=class_balanced").notes, [""; 0]);
 }
+
+/// Story: `--refit_epochs=10` without `--refit` trained no refit, and said nothing.
+#[test]
+fn a_flag_that_nothing_reads_is_named_with_what_would_read_it() {
+    let flags = "--dataset=cifar10 --refit_epochs=10 --set=loss.focal_gamma=1 --set=data.unlabelled_ratio=2 \
+        --set=data.unlabelled_largest=9 --set=data.synthetic_classes=3 --set=model.cosine_scale=9 \
+        --set=loss.ldam_max_margin=0.4 --set=loss.deferred_share=0.3 --set=loss.adjustment_tau=2 \
+        --set=loss.label_smoothing=0.2 --set=loss.class_balanced_beta=0.9 --method=ce --set=loss.admitted=plain";
+    insta::assert_snapshot!(good(flags).notes.join("\n"), @"
+    refit.epochs is recorded only: there is no refit (--refit)
+    data.unlabelled_ratio is recorded only: there are no unlabelled images (--unlabelled)
+    data.unlabelled_largest is recorded only: no images are held back (--unlabelled=held_back)
+    data.synthetic_classes is recorded only: it is of dataset synthetic
+    model.cosine_scale is recorded only: it is of head cosine
+    loss.admitted is recorded only: it is of method lcsl
+    loss.focal_gamma is recorded only: it is of criterion focal
+    loss.class_balanced_beta is recorded only: it is of criteria class_balanced and ldam_drw
+    loss.ldam_max_margin is recorded only: it is of criteria ldam and ldam_drw
+    loss.deferred_share is recorded only: it is of criterion ldam_drw
+    loss.adjustment_tau is recorded only: it is of criterion logit_adjustment
+    loss.label_smoothing is recorded only: it is of criterion label_smoothing
+    ");
+    // Each is read where it belongs, and presets serve more than one run.
+    for flags in [
+        "--refit=crt --refit_epochs=10",
+        "--method=focal --set=loss.focal_gamma=1",
+        "--method=ldam_drw --set=loss.class_balanced_beta=0.9 --set=loss.deferred_share=0.3",
+        "--unlabelled=held_back --set=data.unlabelled_largest=9 --dataset=fashion_mnist",
+        "--config=demo --refit=none",
+    ] {
+        assert_eq!(good(flags).notes, [""; 0], "{flags}");
+    }
+}

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lcsl_config::{Method, Origins, Protocol, RunConfig, host_list, to_toml};
+use lcsl_config::{Method, Origins, Protocol, RunConfig, TeacherName, host_list, to_toml};
 
 use super::answer::cannot_start;
 use crate::fault::Fault;
@@ -305,9 +305,9 @@ pub(super) fn words(config: &RunConfig) -> Words {
             Protocol::Honest => "validation",
             Protocol::Paper => "test",
         },
-        selected: match config.train.method {
-            Method::Lcsl => "new teacher",
-            _ => "best so far",
+        teaches_before: match (config.train.method, config.admission.teacher) {
+            (Method::Lcsl, TeacherName::Best) => config.train.epochs, // a refit comes after them
+            _ => 0,
         },
     }
 }

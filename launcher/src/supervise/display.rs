@@ -20,8 +20,8 @@ const LINE_PERIOD: Duration = Duration::from_secs(10);
 pub struct Words {
     /// What evaluations measure: `validation`, or `test` under protocol `paper`.
     pub measured: &'static str,
-    /// What a selected model becomes: `new teacher`, or `best so far` without self-labelling.
-    pub selected: &'static str,
+    /// Before this epoch, counted from 0, a selected model becomes the teacher; 0 where it never does.
+    pub teaches_before: u64,
 }
 
 /// Shows how a run goes.
@@ -115,7 +115,8 @@ fn evaluation_text(score: &Score, words: Words) -> String {
     let mut text =
         format!("epoch {}  {} accuracy {:.3}", score.epoch + 1, words.measured, score.accuracy);
     if score.selected {
-        let _ = write!(text, "  ({})", words.selected);
+        let teaches = score.epoch < words.teaches_before;
+        let _ = write!(text, "  ({})", if teaches { "new teacher" } else { "best so far" });
     }
     text
 }
@@ -150,11 +151,14 @@ mod tests {
     #[test]
     fn evaluations_say_who_became_what() {
         let score = Score { epoch: 2, accuracy: 0.8123, selected: true, seconds: 1.0 };
-        let words = Words { measured: "validation", selected: "new teacher" };
+        let words = Words { measured: "validation", teaches_before: 12 };
         insta::assert_snapshot!(
             evaluation_text(&score, words),
             @"epoch 3  validation accuracy 0.812  (new teacher)"
         );
+        // In a refit nobody labels.
+        let late = Score { epoch: 12, ..score };
+        assert!(evaluation_text(&late, words).ends_with("  (best so far)"));
         let worse = Score { selected: false, ..score };
         assert_eq!(evaluation_text(&worse, words), "epoch 3  validation accuracy 0.812");
     }

@@ -1,0 +1,66 @@
+//! Settings of something that the run does not have.
+
+use crate::run_config::CriterionName::{
+    ClassBalanced, Focal, LabelSmoothing, Ldam, LdamDrw, LogitAdjustment,
+};
+use crate::run_config::{
+    CriterionName, DatasetName, Head, Method, RefitMethod, RunConfig, Unlabelled,
+};
+
+/// A note for each key that someone has given on the command line although nothing reads it in this run.
+pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let is_one_of = |names: &[CriterionName]| names.contains(&config.train.criterion);
+    let unlabelled = &config.data.unlabelled;
+    let groups: [(bool, &str, &[&str]); 12] = [
+        (
+            config.refit.method != RefitMethod::None,
+            "there is no refit (--refit)",
+            &["refit.epochs", "refit.lr"],
+        ),
+        (
+            *unlabelled != Unlabelled::None,
+            "there are no unlabelled images (--unlabelled)",
+            &["data.unlabelled_ratio", "data.unlabelled_aug"],
+        ),
+        (
+            *unlabelled == Unlabelled::HeldBack,
+            "no images are held back (--unlabelled=held_back)",
+            &["data.unlabelled_largest", "data.unlabelled_imb_factor"],
+        ),
+        (
+            config.data.name == DatasetName::Synthetic,
+            "it is of dataset synthetic",
+            &["data.synthetic_classes", "data.synthetic_largest", "data.synthetic_test_per_class"],
+        ),
+        (config.model.head == Head::Cosine, "it is of head cosine", &["model.cosine_scale"]),
+        (config.train.method == Method::Lcsl, "it is of method lcsl", &["loss.admitted"]),
+        (is_one_of(&[Focal]), "it is of criterion focal", &["loss.focal_gamma"]),
+        (
+            is_one_of(&[ClassBalanced, LdamDrw]),
+            "it is of criteria class_balanced and ldam_drw",
+            &["loss.class_balanced_beta"],
+        ),
+        (
+            is_one_of(&[Ldam, LdamDrw]),
+            "it is of criteria ldam and ldam_drw",
+            &["loss.ldam_max_margin"],
+        ),
+        (is_one_of(&[LdamDrw]), "it is of criterion ldam_drw", &["loss.deferred_share"]),
+        (
+            is_one_of(&[LogitAdjustment]),
+            "it is of criterion logit_adjustment",
+            &["loss.adjustment_tau"],
+        ),
+        (
+            is_one_of(&[LabelSmoothing]),
+            "it is of criterion label_smoothing",
+            &["loss.label_smoothing"],
+        ),
+    ];
+    let unread = groups.iter().filter(|(is_read, ..)| !is_read);
+    unread
+        .flat_map(|(_, why, keys)| keys.iter().map(move |key| (key, why)))
+        .filter(|(key, _)| given(key))
+        .map(|(key, why)| format!("{key} is recorded only: {why}"))
+        .collect()
+}
