@@ -1,12 +1,11 @@
 //! `lcsl train` and its ranks, which are played by a script, from the start to the verdict.
 
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::stage::{Stage, outcome, signal, started};
+use crate::stage::{Stage, outcome, signal, started, under};
 
 /// Ranks that work until told otherwise.
 pub(crate) const AT_WORK: &str = "hello; beat 57 all_reduce; ";
@@ -53,7 +52,7 @@ fn json_is_one_object_and_nothing_else() {
 #[test]
 fn a_closed_standard_output_is_no_error() {
     let stage = Stage::new();
-    let mut child = started(stage.train("hello; result; finish 0", &[]));
+    let mut child = started(&stage.train("hello; result; finish 0", &[]));
     drop(child.stdout.take());
     let outcome = outcome(&stage, child);
     outcome.ended(0);
@@ -121,7 +120,7 @@ fn an_interrupt_stops_at_a_step_boundary() {
         let stage = Stage::new();
         let scene =
             format!("{AT_WORK} told; [ \"$order\" = '{{\"message\":\"stop\"}}' ] && finish 75");
-        let child = started(stage.train(&scene, &["--nproc=2"]));
+        let child = started(&stage.train(&scene, &["--nproc=2"]));
         stage.await_file("runs/a/ranks.json");
         signal(&child, asking);
         outcome(&stage, child)
@@ -145,7 +144,7 @@ fn signals_that_come_together_are_one_wish_to_stop() {
         let scene = format!(
             "{AT_WORK} told; touch told-$rank; until [ -e on ]; do sleep 0.01; done; finish 75"
         );
-        let child = started(stage.train(&scene, &["--nproc=2"]));
+        let child = started(&stage.train(&scene, &["--nproc=2"]));
         stage.await_file("runs/a/ranks.json");
         for each in signals {
             signal(&child, each);
@@ -164,16 +163,8 @@ fn what_nohup_starts_outlives_its_terminal() {
     let stage = Stage::new();
     let scene = format!("{AT_WORK} until [ -e on ]; do sleep 0.01; done; result; finish 0");
     let direct = stage.train(&scene, &[]);
-    let mut under_nohup = Command::new("sh");
-    under_nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(direct.get_program());
-    under_nohup.args(direct.get_args()).current_dir(stage.path(""));
-    for (name, value) in direct.get_envs() {
-        match value {
-            Some(value) => under_nohup.env(name, value),
-            None => under_nohup.env_remove(name),
-        };
-    }
-    let child = started(under_nohup);
+    let under_nohup = under(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"], &direct);
+    let child = started(&under_nohup);
     stage.await_file("runs/a/ranks.json");
     signal(&child, Signal::HUP);
     std::thread::sleep(Duration::from_millis(50));
@@ -186,7 +177,7 @@ fn what_nohup_starts_outlives_its_terminal() {
 fn a_second_interrupt_ends_everything_at_once() {
     let stage = Stage::new();
     let scene = format!("{AT_WORK} told; touch told-$rank; {OUTLIVES}");
-    let child = started(stage.train(&scene, &["--nproc=2"]));
+    let child = started(&stage.train(&scene, &["--nproc=2"]));
     stage.await_file("runs/a/ranks.json");
     signal(&child, Signal::INT);
     // Two signals at once would be one: the first has arrived when the ranks hear of it.
@@ -220,7 +211,7 @@ fn a_start_that_hangs_ends_at_the_first_signal() {
     for asking in [Signal::TERM, Signal::INT, Signal::HUP] {
         let stage = Stage::new();
         stage.cast("mpirun", "mpirun-that-hangs");
-        let child = started(stage.train("exit 1", &["--nproc=2"]));
+        let child = started(&stage.train("exit 1", &["--nproc=2"]));
         stage.await_file("began");
         signal(&child, asking);
         let outcome = outcome(&stage, child);

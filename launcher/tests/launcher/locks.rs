@@ -12,7 +12,7 @@ const AT_ONCE: &str = "--set=run.lock_wait_seconds=0";
 #[test]
 fn a_directory_in_use_is_refused_with_the_name_of_its_user() {
     let stage = Stage::new();
-    let first = started(stage.train(&format!("{AT_WORK} told; finish 75"), &[]));
+    let first = started(&stage.train(&format!("{AT_WORK} told; finish 75"), &[]));
     stage.await_file("runs/a/ranks.json");
     for resume in ["--resume=never", "--resume=auto"] {
         let second = stage.outcome(stage.train("exit 1", &[resume, AT_ONCE]));
@@ -30,12 +30,12 @@ fn a_directory_in_use_is_refused_with_the_name_of_its_user() {
 #[test]
 fn a_run_that_goes_on_waits_for_the_launcher_before_it() {
     let stage = Stage::new();
-    let first = started(stage.train(&format!("{AT_WORK} told; finish 75"), &[]));
+    let first = started(&stage.train(&format!("{AT_WORK} told; finish 75"), &[]));
     stage.await_file("runs/a/ranks.json");
     fs::create_dir_all(stage.path("runs/a/checkpoints/step-0000000057")).unwrap();
     let mut second = stage.train("hello; touch second; result; finish 0", &["--resume=auto"]);
     second.env("SLURM_JOB_ID", "77");
-    let second = started(second);
+    let second = started(&second);
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert!(!stage.path("second").exists(), "it did not wait");
     signal(&first, Signal::TERM);
@@ -49,7 +49,7 @@ fn a_run_that_goes_on_waits_for_the_launcher_before_it() {
 fn a_launcher_whose_directory_was_taken_over_ends_with_all_its_ranks() {
     let stage = Stage::new();
     let first =
-        started(stage.train(&format!("{AT_WORK} sleep 60; touch outlived"), &["--nproc=2"]));
+        started(&stage.train(&format!("{AT_WORK} sleep 60; touch outlived"), &["--nproc=2"]));
     stage.await_file("runs/a/ranks.json");
     let other = "process 9 on host h2, Slurm job 78\n00000000000000aa 000000000001\n";
     // In one step: the launcher may read at any moment.

@@ -135,9 +135,27 @@ impl Outcome {
     }
 }
 
-/// Starts `command`; what it prints is kept.
-pub(crate) fn started(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// `command`, started by another program that takes it as its last arguments.
+pub(crate) fn under(wrapper: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(wrapper[0]);
+    wrapped.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
+}
+
+/// Starts `command`; what it prints is kept. SIGHUP ends it, even where the tests themselves were started by `nohup`:
+/// a launcher for which that signal is ignored is right to outlive it.
+pub(crate) fn started(command: &Command) -> Child {
+    let mut hearing = under(&["env", "--default-signal=HUP"], command);
+    hearing.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Sends a signal to it.

@@ -112,7 +112,7 @@ fn a_sweep_that_is_asked_to_stop_lets_its_runs_save() {
     let stage = stage();
     let mut command = stage.lcsl(&["sweep", "s.toml"]);
     command.env("SCENE", "hello; touch came; told; finish 75");
-    let sweep = started(command);
+    let sweep = started(&command);
     stage.await_file("came");
     signal(&sweep, Signal::TERM);
     let ended = outcome(&stage, sweep);
