@@ -39,7 +39,7 @@ hang() {
     fi
     wait "$launcher" || code=$?
     ended=$(date +%s.%N)
-    # Where nothing is sent from here, it began when no file of the run was written any more.
+    # Where nothing is sent from here, it began when the metrics were last written.
     [ -n "$began" ] || began=$(stat -c %.9Y "$run/metrics.jsonl")
     left=$(pgrep -fc "^[^ ]*lcsl-rank train $run\$" || true)
     verdict=WRONG

@@ -3,12 +3,11 @@ under the same mpirun command and environment without a launcher, in turns.
 
     bench/watched.py [ROUNDS]          default: 9. Needs `make build`, for two ranks of one thread each.
 
-Prints the seconds of training per round, with and without, and the median of their ratios.
+Prints the milliseconds of a step per round, with and without, and the median of their ratios.
 """
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,8 +21,6 @@ FLAGS = [
     "--set=data.synthetic_largest=1000", "--image_size=32", "--model=resnet20", "--batch_size=16", "--warmup_epochs=0",
     "--lambda_init=0.3", f"--set=train.max_steps={STEPS}", "--set=evaluation.every_epochs=1000",
 ]
-
-
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -54,8 +51,12 @@ def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     root = Path(__file__).resolve().parent.parent
     lcsl = root / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "lcsl"
-    place = Path(tempfile.mkdtemp())
-    ratios = []
+    with tempfile.TemporaryDirectory() as place:
+        ratios = list(turns(lcsl, Path(place), rounds))
+    print(f"median of {rounds} ratios: {statistics.median(ratios):.3f}")
+
+
+def turns(lcsl, place, rounds):
     first = train(lcsl, place / "first")
     command, environment = mpirun_of(first.pid)
     assert first.wait() == 0
@@ -73,11 +74,10 @@ def main():
 
         for run in (with_launcher, without) if number % 2 else (without, with_launcher):
             run()
-        ratios.append(seconds(watched) / seconds(alone))
+        ratio = seconds(watched) / seconds(alone)
         both = f"{seconds(watched) * 1e3:.2f} ms a step with, {seconds(alone) * 1e3:.2f} ms without"
-        print(f"{both}: {ratios[-1]:.3f}", flush=True)
-    shutil.rmtree(place)
-    print(f"median of {rounds} ratios: {statistics.median(ratios):.3f}")
+        print(f"{both}: {ratio:.3f}", flush=True)
+        yield ratio
 
 
 if __name__ == "__main__":

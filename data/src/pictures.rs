@@ -1,16 +1,17 @@
 //! Pictures of any kind and size, made into what a network sees when it is evaluated.
 
-use crate::crop::centre;
+use crate::augment::Canvas;
 use crate::datasets::ImageForm;
 use crate::decode::Decoder;
-use crate::decode::resize::Mirror;
-use crate::loader::EVALUATED_SHARE;
+use crate::loader::{ImageEncoding, View};
 use crate::prepare::image::{self, JPEG_MAGIC, RgbImage, words};
+use crate::random::{Purpose, Stream};
 
 /// Reads one picture after the other.
 pub struct PictureReader {
     form: ImageForm,
     decoder: Decoder,
+    canvas: Canvas,
     /// RGB rows of the size that is wanted.
     rows: Vec<u8>,
 }
@@ -19,7 +20,7 @@ impl PictureReader {
     /// For pictures that are to look like images of this form.
     pub fn new(form: ImageForm) -> Self {
         let rows = vec![0; form.shape.height * form.shape.width * 3];
-        Self { form, decoder: image::decoder(), rows }
+        Self { form, decoder: image::decoder(), canvas: Canvas::default(), rows }
     }
 
     /// Adds what a network sees of a picture, the bytes of whose file these are, to `pixels`: rows of pixels (H, W, C)
@@ -36,14 +37,19 @@ impl PictureReader {
         let shape = self.form.shape;
         let (width, height) = (shape.width as u32, shape.height as u32);
         if self.form.are_photographs {
-            let choose = |width, height| (centre(width, height, EVALUATED_SHARE), Mirror::No);
-            let seen = if file.starts_with(&JPEG_MAGIC) {
-                self.decoder.window(file, choose, shape, &mut self.rows)
+            let decoded;
+            let encoded = if file.starts_with(&JPEG_MAGIC) {
+                (ImageEncoding::Jpeg, file)
             } else {
                 let RgbImage { width, height, pixels } = image::decode(file)?;
-                self.decoder.window_of_rgb(&pixels, (width, height), choose, shape, &mut self.rows)
+                decoded = pixels;
+                (ImageEncoding::Rgb { width, height }, decoded.as_slice())
             };
-            seen.map_err(words)?;
+            // Nothing is drawn from it.
+            let mut stream = Stream::new(0, Purpose::Augment, 0, 0, 0);
+            let memory = (&mut self.decoder, &mut self.canvas);
+            let view = View::evaluation(shape.width);
+            view.render(encoded, &mut stream, memory, &mut self.rows).map_err(words)?;
         } else {
             let picture = image::decode(file)?;
             let fits = (picture.width, picture.height) == (width, height);
@@ -67,12 +73,9 @@ fn grey([red, green, blue]: [u8; 3]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::Canvas;
     use crate::datasets::DatasetId;
     use crate::images::Shape;
-    use crate::loader::{ImageEncoding, View};
     use crate::prepare::image::encode;
-    use crate::random::{Purpose, Stream};
 
     fn picture(width: u32, height: u32) -> RgbImage {
         let pixels = (0..width * height * 3).map(|at| (at * 37 % 251) as u8).collect();

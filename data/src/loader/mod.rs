@@ -42,4 +42,4 @@ pub use ring::Batch;
 pub use shards::ShardSource;
 pub use source::{FolderSource, ImageEncoding, ImageSource, MemorySource};
 pub use threads::{CorruptPolicy, Loader, LoaderOptions};
-pub use view::{EVALUATED_SHARE, Framing, View};
+pub use view::{Framing, View};

@@ -10,10 +10,6 @@ use crate::random::Stream;
 
 use super::source::ImageEncoding;
 
-/// The side of the square that is evaluated, in parts of a photograph's shorter side: 224/256, as is usual on
-/// `ImageNet`.
-pub const EVALUATED_SHARE: f64 = 0.875;
-
 /// How the window of a photograph is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Framing {
@@ -21,7 +17,7 @@ pub enum Framing {
     Random(RandomResizedCrop),
     /// The square in the middle with this share of the shorter side: for evaluation.
     Centre {
-        /// [`EVALUATED_SHARE`] for evaluations.
+        /// 224/256 for the evaluation that is usual on `ImageNet`.
         share: f64,
     },
 }
@@ -43,7 +39,7 @@ impl View {
     /// shows what is evaluated.
     pub fn of(recipe: Recipe, side: usize) -> Self {
         let framing = match recipe.crop {
-            Crop::Whole => Framing::Centre { share: EVALUATED_SHARE },
+            Crop::Whole => Framing::Centre { share: 0.875 },
             Crop::PadFlip { .. } => Framing::Random(RandomResizedCrop::INCEPTION),
             Crop::ResizedFlip(crop) => Framing::Random(crop),
         };

@@ -225,9 +225,7 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lcsl_run_dir::result::Variant;
-
-    use lcsl_run_dir::result::GroupErrors;
+    use lcsl_run_dir::result::{GroupErrors, Variant};
 
     use super::*;
 

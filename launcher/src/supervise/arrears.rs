@@ -39,19 +39,15 @@ pub(super) fn waiting_for(facts: &Facts, rank: usize) -> Vec<usize> {
 /// Whether these ranks all wait in the call of one number on one communicator and have called for different things,
 /// which no time will mend.
 pub(super) fn contradict(facts: &Facts, ranks: &[usize]) -> bool {
-    let [first, others @ ..] = ranks else { return false };
+    let Some(first) = ranks.first() else { return false };
     facts.ranks[*first].calls.iter().filter(|call| call.waiting).any(|call| {
-        let same: Option<Vec<CallStatus>> = others
-            .iter()
-            .map(|other| {
-                let mut calls = facts.ranks[*other].calls.iter();
-                let is_same = |it: &&CallStatus| {
-                    it.waiting && (it.communicator, it.number) == (call.communicator, call.number)
-                };
-                calls.find(is_same).copied()
-            })
-            .collect();
-        same.is_some_and(|same| same.iter().any(|other| differ(other.kind, call.kind)))
+        let kind_of = |rank: &usize| {
+            let mut calls = facts.ranks[*rank].calls.iter().filter(|it| it.waiting);
+            let place = (call.communicator, call.number);
+            calls.find(|it| (it.communicator, it.number) == place).map(|it| it.kind)
+        };
+        let kinds: Option<Vec<CallKind>> = ranks.iter().map(kind_of).collect();
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| differ(*kind, call.kind)))
     })
 }
 

@@ -186,7 +186,7 @@ fn a_rank_that_computes_for_ever_is_named_and_nobody_is_left() {
 }
 
 /// Story: a rank that had left a sum out while it measured was waited for by the others, and they by it, for the ten
-/// minutes that an evaluation may take. Its fault strikes in the middle of an epoch, and in the evaluation at its end.
+/// minutes that an evaluation may take.
 #[test]
 fn a_rank_in_another_collective_is_named_and_nobody_is_left() {
     let flags = ["--nproc=3", "--check_collectives=false", "--set=run.silence_limit_seconds=4"];

@@ -83,6 +83,8 @@ const BATCHES_AHEAD: usize = 1;
 
 /// Some images of an evaluation set, without corrupt ones; there may be none left.
 pub(crate) struct EvalBatch<'a> {
+    /// How many images of the set come before this batch.
+    pub start: usize,
     /// Their places in the set (N).
     pub indices: Cow<'a, [u32]>,
     /// The images (N, H, W, C), row-major.
@@ -126,13 +128,14 @@ impl<'a> EvalBatches<'a> {
     pub(crate) fn next(&mut self) -> Result<Option<EvalBatch<'_>>, DataError> {
         let Some(batch) = self.batches.next()? else { return Ok(None) };
         log_skipped(&mut self.corrupt, CorruptScope::Evaluation, batch.corrupt);
+        let places = batch.piece.positions.start as usize..batch.piece.positions.end as usize;
+        let start = places.start;
         let indices = if batch.corrupt.is_empty() {
-            let places = batch.piece.positions.start as usize..batch.piece.positions.end as usize;
             Cow::Borrowed(&self.indices[places])
         } else {
             batch.positions.iter().map(|position| self.indices[*position as usize]).collect()
         };
         let skipped = batch.corrupt.len() as u64;
-        Ok(Some(EvalBatch { indices, pixels: batch.pixels, labels: batch.labels, skipped }))
+        Ok(Some(EvalBatch { start, indices, pixels: batch.pixels, labels: batch.labels, skipped }))
     }
 }

@@ -110,7 +110,7 @@ pub fn evaluate_classifiers<const N: usize>(
 pub(super) struct Seen<'a> {
     /// Which of the classifiers.
     pub classifier: usize,
-    /// The first place of the batch in the set.
+    /// How many images of the set come before the batch.
     pub start: usize,
     /// Logits (N × classes).
     pub logits: &'a Tensor,
@@ -131,13 +131,11 @@ pub(super) fn evaluate_and_see<const N: usize>(
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
     let mut batches = EvalBatches::new(eval_set, rank, size);
-    let (mut corrupt, mut start) = (0, rank * eval_set.batch_size);
+    let mut corrupt = 0;
     heartbeat.enter(Phase::Evaluation);
     while let Some(batch) = batches.next().map_err(Box::new)? {
         corrupt += batch.skipped;
         heartbeat.progress();
-        let this = start;
-        start += size * eval_set.batch_size;
         if batch.labels.is_empty() {
             continue;
         }
@@ -147,7 +145,8 @@ pub(super) fn evaluate_and_see<const N: usize>(
         for (number, (classifier, measured)) in classifiers.iter().zip(&mut measured).enumerate() {
             let logits = average_logits(network, &features, classifier);
             measured.record(&batch, &logits);
-            see(Seen { classifier: number, start: this, logits: &logits, labels: &batch.labels });
+            let (start, labels) = (batch.start, &batch.labels);
+            see(Seen { classifier: number, start, logits: &logits, labels });
         }
     }
     // Who has looked at its images waits for the others here, however long they take.

@@ -65,26 +65,22 @@ pub(crate) fn final_figures(
         temperature = Some(kept[selected].temperature(world, heartbeat)?);
     }
 
-    // As it is, and with the temperature.
-    let mut calibrations =
-        [1.0, temperature.unwrap_or(1.0)].map(|divisor| (divisor, GroupedCalibration::new(counts)));
-    let mut calibrate = |seen: Seen<'_>| {
-        for (divisor, calibration) in &mut calibrations {
-            if seen.classifier == selected {
-                record(calibration, &seen, *divisor);
-            }
+    let [mut plain, mut divided] = [(); 2].map(|()| GroupedCalibration::new(counts));
+    let mut divide = |seen: Seen<'_>| {
+        if let Some(temperature) = temperature.filter(|_| seen.classifier == selected) {
+            record(&mut divided, &seen, temperature);
         }
     };
-    let measured =
-        evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut calibrate)?;
-    for part in calibrations.iter_mut().flat_map(|(_, calibration)| calibration.parts_mut()) {
+    let measured = evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut divide)?;
+    for it in &measured[selected].predictions {
+        plain.record(it.truth, it.confidence, it.predicted == it.truth);
+    }
+    for part in plain.parts_mut().chain(divided.parts_mut()) {
         world.all_reduce_sum(Values::U64(part))?;
     }
-    let [ece_groups, _] = calibrations.each_ref().map(|(_, it)| it.group_errors());
-    let calibrated = temperature.map(|temperature| {
-        let (_, divided) = &calibrations[1];
-        Calibrated { temperature, ece: divided.error(), ece_groups: divided.group_errors() }
-    });
+    let (ece, ece_groups) = (divided.error(), divided.group_errors());
+    let calibrated = temperature.map(|temperature| Calibrated { temperature, ece, ece_groups });
+    let ece_groups = plain.group_errors();
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
         accuracy: report::accuracy(&measured.confusion, counts),

@@ -10,7 +10,7 @@ use lcsl_run_dir::result::{ClassProbability, Predicted, PredictedImage, RefusedI
 use tch::{Device, Kind};
 
 use super::evaluate::{average_logits, views};
-use super::saved_model::{SavedModelError, result, selected_model};
+use super::saved_model::{SavedModelError, selected, selected_model};
 use crate::data_module;
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::network::Folded;
@@ -40,18 +40,18 @@ pub fn predict(
     options: PredictOptions,
 ) -> Result<Predicted, SavedModelError> {
     let (network, admitted) = selected_model(run_dir, config, device)?;
-    let result = result(run_dir);
-    let names: Vec<String> = match &result {
-        Some(result) => result.per_class.iter().map(|row| row.name.clone()).collect(),
+    let selected = selected(run_dir);
+    let names: Vec<String> = match &selected {
+        Some(selected) => selected.per_class.iter().map(|row| row.name.clone()).collect(),
         None => data_module::open(config)?.class_names,
     };
     if names.len() != admitted.len() {
         let why = format!("it has {} classes, of which {} have names", admitted.len(), names.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    let found = result.as_ref();
-    let tau = options.tau.or(found.map(|result| result.classifier_tau)).unwrap_or(0.0);
-    let calibrated = found.and_then(|result| result.calibrated).map(|it| it.temperature);
+    let found = selected.as_ref();
+    let tau = options.tau.or(found.map(|selected| selected.classifier_tau)).unwrap_or(0.0);
+    let calibrated = found.and_then(|selected| selected.calibrated).map(|it| it.temperature);
     let temperature = options.temperature.or(calibrated).unwrap_or(1.0);
     let own = network.classifier_weight();
     let normalised = (tau > 0.0).then(|| tau_normalise(own, tau));
@@ -75,11 +75,8 @@ pub fn predict(
         if read.is_empty() {
             continue;
         }
-        let features = {
-            let _guard = tch::no_grad_guard();
-            let seen = normaliser.apply(&pixels, read.len(), form.shape);
-            views(&folded, &seen, options.mirrored)
-        };
+        let seen = normaliser.apply(&pixels, read.len(), form.shape);
+        let features = views(&folded, &seen, options.mirrored);
         let logits = average_logits(&network, &features, classifier).to_kind(Kind::Double);
         let probabilities = (logits / temperature).softmax(-1, None).to_device(Device::Cpu);
         let mut values = vec![0.0; read.len() * names.len()];

@@ -1,7 +1,7 @@
 //! The model that a run has selected, read from its newest checkpoint.
 
 use lcsl_config::RunConfig;
-use lcsl_run_dir::result::RunResult;
+use lcsl_run_dir::result::{Calibrated, ClassRow};
 use tch::Device;
 use thiserror::Error;
 
@@ -82,13 +82,25 @@ pub(super) fn selected_model(
     Ok((network, admitted))
 }
 
-/// τ of the classifier that a finished run has selected; 0 while it is not finished.
-pub(super) fn selected_tau(run_dir: &RunDir) -> f64 {
-    result(run_dir).map_or(0.0, |result| result.classifier_tau)
+/// What `result.json` says of the model, whatever else its version knew.
+#[derive(serde::Deserialize)]
+pub(super) struct Selected {
+    /// τ of the classifier; 0 for as trained.
+    pub classifier_tau: f64,
+    /// The classes, by id.
+    pub per_class: Vec<ClassRow>,
+    /// Its temperature, where it has one.
+    #[serde(default)]
+    pub calibrated: Option<Calibrated>,
 }
 
-/// The result of a finished run.
-pub(super) fn result(run_dir: &RunDir) -> Option<RunResult> {
+/// τ of the classifier that a finished run has selected; 0 while it is not finished.
+pub(super) fn selected_tau(run_dir: &RunDir) -> f64 {
+    selected(run_dir).map_or(0.0, |selected| selected.classifier_tau)
+}
+
+/// What a finished run has selected.
+pub(super) fn selected(run_dir: &RunDir) -> Option<Selected> {
     let text = std::fs::read(run_dir.result()).ok()?;
     serde_json::from_slice(&text).ok()
 }
