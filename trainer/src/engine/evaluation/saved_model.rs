@@ -104,3 +104,20 @@ pub(super) fn selected(run_dir: &RunDir) -> Option<Selected> {
     let text = std::fs::read(run_dir.result()).ok()?;
     serde_json::from_slice(&text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A version that wrote fewer figures has selected a classifier all the same.
+    #[test]
+    fn what_a_run_of_another_version_has_selected_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        assert!(selected(&run_dir).is_none(), "it is not finished");
+        let result = r#"{"version": "0.0.1", "classifier_tau": 1.9, "per_class": []}"#;
+        std::fs::write(run_dir.result(), result).unwrap();
+        assert_eq!(selected_tau(&run_dir).to_bits(), 1.9_f64.to_bits());
+        assert!(selected(&run_dir).unwrap().calibrated.is_none());
+    }
+}
