@@ -35,23 +35,25 @@ pub fn check(variable: &Variable<'_>) -> Result<(), Fault> {
     ))
 }
 
-/// A sentence where others compute on the cores that a run wants; `running` counts their threads, which takes a moment.
-pub fn competition(
-    config: &RunConfig,
-    cores: usize,
-    running: impl FnOnce() -> usize,
-) -> Option<String> {
-    let run = &config.run;
-    if run.gpu != Devices::Cpu || !run.hosts.is_empty() {
-        return None;
-    }
-    let (wanted, running) = ((run.nproc * run.threads).min(cores), running());
-    (wanted + running > cores).then(|| {
-        let threads = counted(running as u64, "thread");
+/// A sentence where others compute on the cores that a run wants.
+pub fn competition(others: usize, cores: usize) -> Option<String> {
+    (others > 0).then(|| {
+        let threads = counted(others as u64, "thread");
         format!(
             "{threads} of other programs run on the {cores} cores of this machine: steps will take longer"
         )
     })
+}
+
+/// How many threads of others compete for the cores that a run wants; none where there are cores enough, and where it
+/// is not known. `running` counts those of the machine, which takes a moment.
+pub fn competitors(config: &RunConfig, cores: usize, running: impl FnOnce() -> usize) -> usize {
+    let run = &config.run;
+    if run.gpu != Devices::Cpu || !run.hosts.is_empty() {
+        return 0;
+    }
+    let (wanted, running) = ((run.nproc * run.threads).min(cores), running());
+    if wanted + running > cores { running } else { 0 }
 }
 
 /// What a person may believe to have an effect and has none, a sentence each.
@@ -154,16 +156,18 @@ mod tests {
         let of = |flags: &[&str], running| {
             let flags: Vec<_> = flags.iter().map(Into::into).collect();
             let machine = Machine { cores: 2, gpus: Some(1) };
-            competition(&parse_train(&flags, &machine).unwrap().config, 2, || running)
+            competitors(&parse_train(&flags, &machine).unwrap().config, 2, || running)
         };
+        assert_eq!(of(&["--gpu=cpu"], 1), 1);
+        assert_eq!(of(&["--gpu=cpu"], 0), 0);
+        assert_eq!(of(&["--gpu=cpu", "--threads=1"], 1), 0, "a core for each");
+        assert_eq!(of(&["--gpu=cpu", "--nproc=2"], 2), 2);
+        assert_eq!(of(&["--gpu=0"], 5), 0, "the card computes");
         insta::assert_snapshot!(
-            of(&["--gpu=cpu"], 1).unwrap(),
+            competition(1, 2).unwrap(),
             @"1 thread of other programs run on the 2 cores of this machine: steps will take longer"
         );
-        assert_eq!(of(&["--gpu=cpu"], 0), None);
-        assert_eq!(of(&["--gpu=cpu", "--threads=1"], 1), None, "a core for each");
-        assert!(of(&["--gpu=cpu", "--nproc=2"], 2).unwrap().starts_with("2 threads"));
-        assert_eq!(of(&["--gpu=0"], 5), None, "the card computes");
+        assert_eq!(competition(0, 2), None);
     }
 
     /// Story: `OMP_NUM_THREADS` and `WORLD_SIZE` were set, as other launchers want them, and had no effect.

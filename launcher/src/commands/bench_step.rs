@@ -82,7 +82,7 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
         }
     };
     let (rank, libtorch) = look(&SearchPaths::here(), config.run.nproc).complete()?;
-    let inherited = Inherited::here();
+    let inherited = Inherited::for_ranks(&config);
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     let command = command::bench_step(&config, &on, [asked.steps, asked.delay_ms], &flags);
     measure(&command, asked.json, shown)

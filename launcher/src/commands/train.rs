@@ -64,8 +64,8 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         let hosts = host_list(&config.run.host_slots());
         terminal::show_note(&format!("training on {hosts}, over {name} ({address} in {network})"));
     }
-    let elsewhere = machine::running_elsewhere;
-    if let Some(busy) = surroundings::competition(config, machine.cores, elsewhere) {
+    let others = surroundings::competitors(config, machine.cores, machine::running_elsewhere);
+    if let Some(busy) = surroundings::competition(others, machine.cores) {
         terminal::show_note(&busy);
     }
     run_dir.write_config(&to_toml(config, &command.origins))?;

@@ -10,7 +10,7 @@ use lcsl_config::{Devices, RunConfig};
 use super::interface::Interface;
 use super::leftovers;
 use super::libtorch::library_path;
-use crate::machine;
+use crate::{machine, surroundings};
 
 /// Names and values, in the order in which they are shown.
 pub type Variables = Vec<(&'static str, OsString)>;
@@ -58,6 +58,8 @@ pub struct Inherited {
     pub in_slurm: bool,
     /// Whether a person has said how threads wait for each other.
     pub has_wait_policy: bool,
+    /// How many threads of others compute on the cores that the ranks want.
+    pub competitors: usize,
 }
 
 impl Inherited {
@@ -75,7 +77,30 @@ impl Inherited {
             has_wait_policy: ["OMP_WAIT_POLICY", SPINS]
                 .iter()
                 .any(|name| std::env::var_os(name).is_some()),
+            competitors: 0,
         }
+    }
+
+    /// What a process in a bare environment has.
+    #[cfg(test)]
+    pub(super) fn nothing() -> Self {
+        Self {
+            library_path: None,
+            devices: None,
+            is_root: false,
+            session: "/tmp/lcsl-0-h-9".into(),
+            network: Vec::new(),
+            in_slurm: false,
+            has_wait_policy: false,
+            competitors: 0,
+        }
+    }
+
+    /// What this process has when it starts the ranks of a run: with a look at who else computes here.
+    pub fn for_ranks(config: &RunConfig) -> Self {
+        let cores = machine::look().cores;
+        let competitors = surroundings::competitors(config, cores, machine::running_elsewhere);
+        Self { competitors, ..Self::here() }
     }
 }
 
@@ -118,9 +143,14 @@ const MPIRUN_SETTINGS: &[(&str, &str)] = &[
 
 /// How often a thread of libtorch's pool (GNU's OpenMP) looks before it sleeps until the others are done. Left alone it
 /// looks for longer than a step takes when another program has the core that the others wait for, and keeps that core
-/// from them: a step then takes 3 to 4 times as long. Looking 3,000 times costs nothing that can be measured where the
-/// machine is quiet; not looking at all costs a sixth.
+/// from them: a step then takes 3 to 4 times as long.
 const SPINS: &str = "GOMP_SPINCOUNT";
+
+/// How often it looks: 3,000 times costs nothing that can be measured where the machine is quiet, and not looking at
+/// all costs a sixth there. Where others compute when the run starts, not looking is what costs least.
+const fn spins(competitors: usize) -> &'static str {
+    if competitors > 0 { "0" } else { "3000" }
+}
 
 /// What every rank needs, wherever it runs.
 pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variables {
@@ -128,7 +158,7 @@ pub(super) fn of_rank(config: &RunConfig, on: &LaunchEnvironment<'_>) -> Variabl
     let mut environment: Variables =
         vec![("OMP_NUM_THREADS", threads.clone().into()), ("MKL_NUM_THREADS", threads.into())];
     if config.run.threads > 1 && !on.inherited.has_wait_policy {
-        environment.push((SPINS, "3000".into()));
+        environment.push((SPINS, spins(on.inherited.competitors).into()));
     }
     if config.run.deterministic && config.run.gpu != Devices::Cpu {
         // With other workspaces cuBLAS adds in an order that changes from run to run.
@@ -169,12 +199,19 @@ pub(super) fn of_nccl(on: &LaunchEnvironment<'_>) -> Variables {
     named.map(|interface| (INTERFACE, format!("={}", interface.name).into())).into_iter().collect()
 }
 
+/// Whether a rank that waits for another one leaves its core to whoever wants it, between looks. Beside one other
+/// program on two cores that takes a tenth off a step.
+const YIELDS: &str = "OMPI_MCA_mpi_yield_when_idle";
+
 /// What mpirun needs itself; `everywhere` where it starts ranks on other hosts.
 pub(super) fn of_mpirun(on: &LaunchEnvironment<'_>, everywhere: bool) -> Variables {
     let mut environment: Variables =
         MPIRUN_SETTINGS.iter().map(|(name, value)| (*name, (*value).into())).collect();
     if everywhere {
         environment.extend(between_hosts(on));
+    }
+    if on.inherited.competitors > 0 && !on.inherited.has(YIELDS) {
+        environment.push((YIELDS, "1".into()));
     }
     // By default all mpirun of a user share a folder on each host, and one that ends removes it while another begins.
     environment.push(("OMPI_MCA_orte_top_session_dir", on.inherited.session.clone().into()));
@@ -214,15 +251,7 @@ mod tests {
         let set = ["NCCL_DEBUG", "HOME", "UCX_TLS", "OMPI_MCA_btl", "NCCLX"].map(str::to_owned);
         let network = network_variables(set.into_iter());
         assert_eq!(network, ["NCCL_DEBUG", "OMPI_MCA_btl", "UCX_TLS"]);
-        let inherited = Inherited {
-            library_path: None,
-            devices: None,
-            is_root: false,
-            session: PathBuf::new(),
-            network,
-            in_slurm: false,
-            has_wait_policy: false,
-        };
+        let inherited = Inherited { network, ..Inherited::nothing() };
         assert_eq!(inherited.to_pass_on().collect::<Vec<_>>(), ["NCCL_DEBUG", "UCX_TLS"]);
     }
 }

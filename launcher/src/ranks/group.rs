@@ -167,7 +167,7 @@ impl WorkerGroup<'_> {
     }
 
     fn command(&self, config: &RunConfig, control: &str, secret: &str) -> command::LaunchCommand {
-        let inherited = &Inherited::here();
+        let inherited = &Inherited::for_ranks(config);
         let (rank, libtorch) = (&self.rank, Some(self.libtorch.as_path()));
         let interface = self.interface.as_ref();
         let on = LaunchEnvironment { rank, libtorch, control, secret, inherited, interface };
