@@ -42,9 +42,9 @@ pub struct BucketTimes {
     pub bytes: usize,
     /// The hook of its last gradient ran; `end` of the backward pass on a rank without images.
     pub hook: f64,
-    /// Its sum over ranks began.
+    /// Its sum over ranks began; on a GPU, was given to its stream.
     pub start: f64,
-    /// Its sum over ranks was there.
+    /// Its sum over ranks was there; on a GPU, all were, which is all that the host waits for.
     pub end: f64,
 }
 

@@ -8,6 +8,7 @@ mod initial_weights;
 mod networks;
 mod overlap;
 mod precision;
+mod queue;
 mod resume;
 mod sync_bn;
 #[cfg(feature = "winograd")]

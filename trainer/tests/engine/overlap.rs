@@ -15,16 +15,16 @@ use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
 use lcsl_trainer::objective::Trainable;
 use tch::{Device, Kind, Tensor};
 
-const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 4 << 10, bytes: 16 << 10 };
+pub(super) const BUCKETS: BucketSettings = BucketSettings { ends_bytes: 4 << 10, bytes: 16 << 10 };
 
-fn student() -> Network {
+pub(super) fn student() -> Network {
     let architecture = Architecture::cifar(1, 16, Shortcut::Pad, 10);
     let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, true);
     initialise(&mut network, Initialisation::KaimingNormalFanIn, 0, Role::Student);
     network
 }
 
-fn loss(student: &Network, rank: usize) -> Tensor {
+pub(super) fn loss(student: &Network, rank: usize) -> Tensor {
     let images = Tensor::arange(4 * 16 * 16 * 3, (Kind::Float, Device::Cpu)) + rank as f64;
     let logits = student.forward(&images.sin().view([4, 16, 16, 3]), Mode::Train);
     (&logits * &logits).sum(Kind::Float)

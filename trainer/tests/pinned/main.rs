@@ -105,10 +105,11 @@ fn play(part: &str) -> Result<String, String> {
     let driver = folder.join("libcuda.so.1");
     let words = |error: lcsl_collective::CollectiveError| error.to_string();
     let libraries = Libraries::load_from(&[folder.join("libnccl.so.2")], &driver).map_err(words)?;
-    let gpu = Gpu {
-        device: Device::open(libraries, 0).map_err(words)?,
-        pinner: Pinner::with(Reader::open_from(&driver, 0).map_err(words)?),
-    };
+    let device = Device::open(libraries, 0).map_err(words)?;
+    // SAFETY: the device is dropped at the end of this process's part.
+    let stream = unsafe { device.compute_stream() };
+    let pinner = Pinner::with(Reader::open_from(&driver, 0, stream).map_err(words)?);
+    let gpu = Gpu { device, pinner };
     let (loaders, batches) = match part {
         "all" => (LOADERS, BATCHES),
         "first" => (1, BATCHES),

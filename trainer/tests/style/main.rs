@@ -51,6 +51,7 @@ const UNSAFE: &[&str] = &[
     "collective/backends/src/nccl/context.rs", // calls into the CUDA driver
     "collective/backends/src/nccl/device.rs", // and again
     "collective/backends/src/nccl/pinned.rs", // and again
+    "collective/backends/src/nccl/sums.rs", // memory of a GPU, by address
     "collective/backends/src/nccl/sys.rs",  // functions of shared libraries
     "collective/backends/src/nccl/world.rs", // calls into NCCL
     "collective/backends/src/pages.rs",     // advice about memory is a call of the kernel
@@ -64,14 +65,17 @@ const UNSAFE: &[&str] = &[
     "launcher/src/supervise/tether.rs",     // what happens between fork and exec
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
-    "trainer/src/engine/gradients/overlapped.rs", // two threads share the memory of the gradients
+    "trainer/src/engine/gradients/nccl_queue.rs", // the memory of the gradients, by address
+    "trainer/src/engine/gradients/worker.rs", // two threads share the memory of the gradients
     "trainer/src/engine/native/arithmetic.rs", // the shim beside libtorch is C++
     "trainer/src/engine/native/ffi.rs",     // the shim beside libtorch is C++
     "trainer/src/engine/native/gradients.rs", // the shim again
     "trainer/src/engine/native/memory.rs",  // and again
     "trainer/src/engine/native/normalisation.rs", // and again
+    "trainer/src/engine/native/stream.rs",  // and again
     "trainer/src/engine/native/winograd.rs", // and again
     "trainer/src/last_words.rs",            // handlers of fatal signals
+    "trainer/tests/engine/queue.rs",        // memory that a queue of sums shares with the reducer
     "trainer/tests/pinned/main.rs",         // memory that a GPU reads by itself
 ];
 

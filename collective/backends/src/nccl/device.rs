@@ -63,8 +63,8 @@ impl Libraries {
         Ok(count.max(0) as usize)
     }
 
-    /// What names the GPU of this ordinal, among those that the process sees, wherever it is seen from: as NVIDIA's own
-    /// tools write it, for example `GPU-8932f937-d72c-4106-c12f-20bd9faed9f6`. A part of a GPU (MIG) has its own.
+    /// What names the GPU of this ordinal, among those that the process sees, wherever it is seen from: as NVIDIA's
+    /// own tools write it, for example `GPU-8932f937-d72c-4106-c12f-20bd9faed9f6`. A part of a GPU (MIG) has its own.
     pub fn device_uuid(&self, ordinal: usize) -> Result<String, CollectiveError> {
         let (mut device, mut uuid) = (0, [0; 16]);
         // SAFETY: the driver is started; writes one integer, and then 16 bytes.
@@ -133,8 +133,33 @@ pub struct Device {
     libraries: Arc<Libraries>,
     context: Context,
     stream: sys::Stream,
-    /// How far the default stream had come when a sum was asked for.
+    /// How far another stream had come when this one was to follow it.
     reached: sys::Event,
+}
+
+/// The stream in which libtorch computes: what is given to it is worked off in order, while the host goes on. It is
+/// one that was created, and not the default stream, which waits for others and cannot be recorded in a graph.
+#[derive(Debug, Clone, Copy)]
+pub struct ComputeStream(sys::Stream);
+
+// SAFETY: a stream may be used from any thread, once its context is current there.
+unsafe impl Send for ComputeStream {}
+// SAFETY: as above; the driver locks what its handles share.
+unsafe impl Sync for ComputeStream {}
+
+impl ComputeStream {
+    /// The stream of this handle, a `cudaStream_t`.
+    ///
+    /// # Safety
+    /// It must be a stream of the primary context of the GPU that it is used with, for as long as it is used.
+    pub unsafe fn from_raw(handle: *mut c_void) -> Self {
+        Self(handle)
+    }
+
+    /// What libraries of CUDA know it by.
+    pub fn handle(self) -> *mut c_void {
+        self.0
+    }
 }
 
 // SAFETY: streams and events of the driver may be used from any thread, once the context is current
@@ -169,19 +194,27 @@ impl Device {
         self.stream
     }
 
+    /// Its own stream, as one in which something computes.
+    ///
+    /// # Safety
+    /// The device must live as long as the stream is used.
+    pub unsafe fn compute_stream(&self) -> ComputeStream {
+        ComputeStream(self.stream)
+    }
+
     /// Makes the GPU's context current on this thread; before every other call.
     pub(super) fn enter(&self) -> Result<(), CollectiveError> {
         self.context.enter()
     }
 
-    /// Lets this device's own stream wait for everything that the default stream was given so far. The
-    /// host does not wait, and the default stream goes on.
-    pub(super) fn wait_for_default_stream(&self) -> Result<(), CollectiveError> {
+    /// Lets this device's own stream wait for everything that `other` was given so far. The host does not wait, and
+    /// `other` goes on.
+    pub(super) fn follow(&self, other: ComputeStream) -> Result<(), CollectiveError> {
         let driver = &self.libraries.driver;
-        // SAFETY: event and stream are this device's, whose context the caller has made current; the
-        // default stream is always there.
+        // SAFETY: event and stream are this device's, whose context the caller has made current; whoever made `other`
+        // vouches for it. Waiting takes the event as it stands, so it may be recorded again at once.
         unsafe {
-            let code = (driver.record_event)(self.reached, sys::DEFAULT_STREAM as sys::Stream);
+            let code = (driver.record_event)(self.reached, other.handle());
             check_driver(driver, "cuEventRecord", code)?;
             let code = (driver.wait_for_event)(self.stream, self.reached, 0);
             check_driver(driver, "cuStreamWaitEvent", code)
@@ -236,7 +269,11 @@ impl DeviceBuffer {
         self.address
     }
 
-    /// Copies to its beginning; returns when the bytes are there.
+    /// Copies to its beginning, in the device's own stream: behind what that was given, and before what it will be.
+    /// The bytes may be changed once this returns.
+    ///
+    /// A copy outside that stream would not do: from memory that is not locked it may be over for the host, and not
+    /// for the GPU, and other streams do not wait for it.
     ///
     /// # Panics
     /// When there are more bytes than it holds.
@@ -244,13 +281,13 @@ impl DeviceBuffer {
         assert!(bytes.len() <= self.bytes, "{} bytes into {}", bytes.len(), self.bytes);
         self.device.enter()?;
         let driver = &self.device.libraries.driver;
-        let from = bytes.as_ptr().cast::<c_void>();
+        let (from, stream) = (bytes.as_ptr().cast::<c_void>(), self.device.stream);
         // SAFETY: `from` is live for `bytes.len()`, and the buffer is at least as long.
-        let code = unsafe { (driver.to_device)(self.address, from, bytes.len()) };
-        check_driver(driver, "cuMemcpyHtoD", code)
+        let code = unsafe { (driver.to_device_async)(self.address, from, bytes.len(), stream) };
+        check_driver(driver, "cuMemcpyHtoDAsync", code)
     }
 
-    /// Copies from its beginning; what was enqueued on it must be done.
+    /// Copies from its beginning, when all is done that the device's own stream was given.
     ///
     /// # Panics
     /// When more bytes are asked for than it holds.
@@ -259,9 +296,14 @@ impl DeviceBuffer {
         self.device.enter()?;
         let driver = &self.device.libraries.driver;
         let to = bytes.as_mut_ptr().cast::<c_void>();
-        // SAFETY: `to` is live and exclusive for `bytes.len()`, and the buffer is at least as long.
-        let code = unsafe { (driver.to_host)(to, self.address, bytes.len()) };
-        check_driver(driver, "cuMemcpyDtoH", code)
+        // SAFETY: the stream is this device's own; `to` is live and exclusive for `bytes.len()`, and the buffer is at
+        // least as long.
+        unsafe {
+            let code = (driver.synchronise_stream)(self.device.stream);
+            check_driver(driver, "cuStreamSynchronize", code)?;
+            let code = (driver.to_host)(to, self.address, bytes.len());
+            check_driver(driver, "cuMemcpyDtoH", code)
+        }
     }
 }
 

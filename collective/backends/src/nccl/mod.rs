@@ -8,20 +8,22 @@
 //! * `context`: the driver, and a GPU's context in it.
 //! * [`device`]: a GPU, its memory and a stream, through the CUDA driver; [`pinned`]: memory of the
 //!   host that a GPU reads by itself.
-//! * [`world`]: the communicator.
+//! * [`world`]: the communicator; [`sums`]: what it sums where it lies.
 //!
 //! cudarc has bindings too, but it looks for `libnccl.so`, where the wheel of NCCL has only
 //! `libnccl.so.2`; it panics where there is none, and when a communicator is dropped after an error.
-//! Thirty-seven entry points of two stable C interfaces are less than the precautions against that.
+//! Thirty-six entry points of two stable C interfaces are less than the precautions against that.
 
 mod codes;
 mod context;
 pub mod device;
 pub mod locate;
 pub mod pinned;
+pub mod sums;
 mod sys;
 pub mod world;
 
-pub use device::{Device, DeviceBuffer, Libraries};
+pub use device::{ComputeStream, Device, DeviceBuffer, Libraries};
 pub use pinned::{PinnedMemory, Reader};
-pub use world::{Element, NcclWorld};
+pub use sums::Element;
+pub use world::NcclWorld;

@@ -17,17 +17,21 @@ use lcsl_collective::CollectiveError;
 
 use super::codes::check_driver;
 use super::context::{self, Context};
+use super::device::ComputeStream;
 use super::{locate, sys};
 
-/// A GPU that is to read memory of the host. It needs the driver alone, not NCCL.
-pub struct Reader(Context);
+/// A GPU that is to read memory of the host, and the stream in which it does. It needs the driver alone, not NCCL.
+pub struct Reader {
+    context: Context,
+    stream: ComputeStream,
+}
 
 /// Memory that a GPU reads by itself. Dropping it waits until that is over and unlocks the pages.
 pub struct PinnedMemory {
     reader: Arc<Reader>,
     start: *const u8,
     bytes: usize,
-    /// Behind the newest copy in the default stream.
+    /// Behind the newest copy in the reader's stream.
     read: sys::Event,
 }
 
@@ -38,19 +42,24 @@ unsafe impl Send for PinnedMemory {}
 unsafe impl Sync for PinnedMemory {}
 
 impl Reader {
-    /// The GPU of this ordinal, among those that the process sees.
+    /// The GPU of this ordinal, among those that the process sees, which reads in `stream`.
     ///
     /// # Errors
     /// [`CollectiveError::Missing`] where there is no driver.
-    pub fn open(ordinal: usize) -> Result<Arc<Self>, CollectiveError> {
-        Self::open_from(Path::new(locate::DRIVER), ordinal)
+    pub fn open(ordinal: usize, stream: ComputeStream) -> Result<Arc<Self>, CollectiveError> {
+        Self::open_from(Path::new(locate::DRIVER), ordinal, stream)
     }
 
     /// The same with the driver from a named file.
-    pub fn open_from(driver: &Path, ordinal: usize) -> Result<Arc<Self>, CollectiveError> {
+    pub fn open_from(
+        driver: &Path,
+        ordinal: usize,
+        stream: ComputeStream,
+    ) -> Result<Arc<Self>, CollectiveError> {
         let driver = context::load(driver)?;
         context::start(&driver)?;
-        Ok(Arc::new(Self(Context::open(Arc::new(driver), ordinal)?)))
+        let context = Context::open(Arc::new(driver), ordinal)?;
+        Ok(Arc::new(Self { context, stream }))
     }
 }
 
@@ -64,8 +73,8 @@ impl PinnedMemory {
     /// # Safety
     /// The memory must be there until the value is dropped.
     pub unsafe fn register(reader: Arc<Reader>, memory: &[u8]) -> Result<Self, CollectiveError> {
-        reader.0.enter()?;
-        let driver = reader.0.driver();
+        reader.context.enter()?;
+        let driver = reader.context.driver();
         let (start, bytes) = (memory.as_ptr(), memory.len());
         let mut read = ptr::null_mut();
         // The host may sleep while it waits: there are images to decode.
@@ -92,20 +101,20 @@ impl PinnedMemory {
         !bytes.is_empty() && from >= start && from + bytes.len() <= start + self.bytes
     }
 
-    /// Gives the copying of `bytes` to `address` to the default stream, in which libtorch computes: behind
-    /// what it has been given, and before what it will be. Returns at once.
+    /// Gives the copying of `bytes` to `address` to the reader's stream: behind what that has been given, and
+    /// before what it will be. Returns at once.
     ///
     /// # Panics
     /// When the bytes are not part of this memory.
     ///
     /// # Safety
     /// Until [`PinnedMemory::wait`] has returned `Ok`, nobody may write into `bytes`. The GPU must have
-    /// as many bytes at `address`, which nothing outside the default stream uses meanwhile.
+    /// as many bytes at `address`, which nothing outside that stream uses meanwhile.
     pub unsafe fn copy_to_device(&self, bytes: &[u8], address: u64) -> Result<(), CollectiveError> {
         assert!(self.contains(bytes), "{} bytes of other memory", bytes.len());
-        self.reader.0.enter()?;
-        let driver = self.reader.0.driver();
-        let stream = sys::DEFAULT_STREAM as sys::Stream;
+        self.reader.context.enter()?;
+        let driver = self.reader.context.driver();
+        let stream = self.reader.stream.handle();
         let from = bytes.as_ptr().cast::<c_void>();
         // SAFETY: the context is current. The bytes are registered, so the GPU reads them where they are;
         // that they stay and do not change, and that there is room for them, is the caller's promise.
@@ -116,7 +125,7 @@ impl PinnedMemory {
         check_driver(driver, "cuEventRecord", code).inspect_err(|_| {
             // Nothing would tell that the copy is over, so it has to be over now. Where this fails as
             // well, the caller has an error in hand already.
-            // SAFETY: the default stream is always there.
+            // SAFETY: whoever made the stream vouches for it.
             unsafe { (driver.synchronise_stream)(stream) };
         })
     }
@@ -126,8 +135,8 @@ impl PinnedMemory {
     /// # Errors
     /// When the driver cannot say: the copies may still be under way.
     pub fn wait(&self) -> Result<(), CollectiveError> {
-        self.reader.0.enter()?;
-        let driver = self.reader.0.driver();
+        self.reader.context.enter()?;
+        let driver = self.reader.context.driver();
         // SAFETY: the event is this value's, made in the context that is current. It stands behind the
         // newest copy, and a stream is worked off in order, so behind all others too.
         check_driver(driver, "cuEventSynchronize", unsafe { (driver.synchronise_event)(self.read) })
@@ -138,7 +147,7 @@ impl Drop for PinnedMemory {
     fn drop(&mut self) {
         // Where waiting fails the GPU can do nothing more, and it has only ever read.
         let _ = self.wait();
-        let driver = self.reader.0.driver();
+        let driver = self.reader.context.driver();
         // SAFETY: registered and made by this value, and not used again; the memory is still there. Codes
         // are of no use here: a process that ends after an error may find the driver in any state.
         unsafe {

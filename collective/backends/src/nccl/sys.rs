@@ -46,8 +46,6 @@ pub(super) const WITHOUT_TIMING: c_uint = 2;
 pub(super) const SLEEPING: c_uint = 1;
 /// `CU_MEMHOSTREGISTER_PORTABLE`: locked for every context.
 pub(super) const PORTABLE: c_uint = 1;
-/// `CU_STREAM_LEGACY`: the default stream, in which libtorch computes unless told otherwise.
-pub(super) const DEFAULT_STREAM: usize = 1;
 
 /// Defines a struct of function pointers and a function that finds all of them in a library. The
 /// library is kept: its functions live as long as it does.
@@ -114,7 +112,6 @@ entry_points! {
         set_context = b"cuCtxSetCurrent": fn(Context) -> c_int;
         allocate = b"cuMemAlloc_v2": fn(*mut u64, usize) -> c_int;
         free = b"cuMemFree_v2": fn(u64) -> c_int;
-        to_device = b"cuMemcpyHtoD_v2": fn(u64, *const c_void, usize) -> c_int;
         to_device_async = b"cuMemcpyHtoDAsync_v2":
             fn(u64, *const c_void, usize, Stream) -> c_int;
         to_host = b"cuMemcpyDtoH_v2": fn(*mut c_void, u64, usize) -> c_int;

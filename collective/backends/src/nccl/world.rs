@@ -4,7 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lcsl_collective::agreement::agree;
 use lcsl_collective::{CollectiveError, Communicator, Values};
@@ -20,39 +20,16 @@ const PIECE: usize = 32 << 20;
 const EAGER_POLLS: u32 = 1000;
 const POLL_PAUSE: Duration = Duration::from_micros(50);
 
-/// What a device buffer holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Element {
-    /// IEEE half precision.
-    F16,
-    /// bfloat16.
-    BF16,
-    /// Single precision.
-    F32,
-    /// Double precision.
-    F64,
-    /// Counts.
-    U64,
-}
-
-impl Element {
-    fn code(self) -> c_int {
-        match self {
-            Self::F16 => sys::FLOAT16,
-            Self::BF16 => sys::BFLOAT16,
-            Self::F32 => sys::FLOAT32,
-            Self::F64 => sys::FLOAT64,
-            Self::U64 => sys::UINT64,
-        }
-    }
-}
+/// How long a call waits for the GPU and the other ranks: longer than a watchdog lets a rank read data or write a
+/// checkpoint, since that one knows who is waited for. It is for ranks that nobody watches.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// One rank of a world of GPUs, one GPU per rank.
 ///
 /// Host slices pass through the GPU's memory. What already lies there goes by
-/// [`Self::all_reduce_device`].
+/// [`Self::sum_behind`] and [`Self::sum_within`].
 pub struct NcclWorld {
-    device: Arc<Device>,
+    pub(super) device: Arc<Device>,
     ordinal: usize,
     /// Null once the world was left, or has failed.
     communicator: sys::Communicator,
@@ -61,6 +38,7 @@ pub struct NcclWorld {
     /// Two buffers of a piece each, made when host memory is first moved.
     staging: Option<(DeviceBuffer, DeviceBuffer)>,
     piece: usize,
+    patience: Duration,
 }
 
 // SAFETY: a communicator of NCCL may be used from any thread, one at a time: methods take `&mut self`,
@@ -105,7 +83,16 @@ impl NcclWorld {
         let code =
             unsafe { (nccl.init_rank)(&raw mut communicator, size as c_int, id, rank as c_int) };
         check_nccl(nccl, ptr::null_mut(), "ncclCommInitRank", code)?;
-        Ok(Self { device, ordinal, communicator, rank, size, staging: None, piece: PIECE })
+        let (staging, piece, patience) = (None, PIECE, PATIENCE);
+        Ok(Self { device, ordinal, communicator, rank, size, staging, piece, patience })
+    }
+
+    /// The same world, in which a call fails that is not over after so long; a quarter of an hour, unless told
+    /// otherwise.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The same world with at most `bytes` (at least 8 per rank) at once through the GPU. For tests,
@@ -117,81 +104,18 @@ impl NcclWorld {
         self
     }
 
-    /// Sums `count` elements at `pointer` on the GPU over all ranks, in place: puts the work into
-    /// `stream` (a `cudaStream_t`; 0 is this world's own) and returns at once. [`Self::wait`] tells
-    /// when it is done, and whether it went well.
+    /// Waits until all work in this world's own stream is done, watching for errors that NCCL finds on the way, such
+    /// as a rank that has gone.
     ///
-    /// # Safety
-    /// `pointer` must hold `count` elements in memory of this rank's GPU, `stream` must belong to its
-    /// primary context, and both must live, and the memory be left alone, until the work is done.
-    pub unsafe fn all_reduce_device(
-        &mut self,
-        pointer: u64,
-        count: usize,
-        element: Element,
-        stream: u64,
-    ) -> Result<(), CollectiveError> {
-        let memory = pointer as *mut c_void;
-        let stream = self.own_or(stream);
-        self.enqueue("ncclAllReduce", |nccl, communicator| {
-            // SAFETY: the caller vouches for memory and stream; the communicator is live.
-            unsafe {
-                (nccl.all_reduce)(
-                    memory,
-                    memory,
-                    count,
-                    element.code(),
-                    sys::SUM,
-                    communicator,
-                    stream,
-                )
-            }
-        })
-    }
-
-    /// Sums `count` elements at `pointer` on the GPU over all ranks, in place, when everything that the
-    /// default stream was given before this call is done. Returns when the sum is there; meanwhile the
-    /// default stream, in which libtorch computes, goes on.
-    ///
-    /// # Safety
-    /// `pointer` must hold `count` elements in memory of this rank's GPU, which nothing touches that
-    /// the default stream is given before this call has returned.
-    pub unsafe fn sum_on_device(
-        &mut self,
-        pointer: u64,
-        count: usize,
-        element: Element,
-    ) -> Result<(), CollectiveError> {
-        if count == 0 {
-            return Ok(());
-        }
-        let ordered = self.device.enter().and_then(|()| self.device.wait_for_default_stream());
-        ordered.inspect_err(|_| self.abort())?;
-        // SAFETY: the caller vouches for the memory; the stream is this world's own, and `wait` returns
-        // when it is idle.
-        unsafe {
-            self.all_reduce_device(pointer, count, element, 0)?;
-            self.wait(0)
-        }
-    }
-
-    /// Waits until all work in `stream` (0 is this world's own) is done, watching for errors that
-    /// NCCL finds on the way, such as a rank that has gone.
-    ///
-    /// # Safety
-    /// `stream` must be a live stream of this GPU's primary context.
-    pub unsafe fn wait(&mut self, stream: u64) -> Result<(), CollectiveError> {
-        let stream = self.own_or(stream);
-        let waited = self.poll_until_idle(stream);
+    /// # Errors
+    /// What NCCL and the driver report; and what is not done in time. The world is gone then.
+    pub fn wait(&mut self) -> Result<(), CollectiveError> {
+        let waited = self.poll_until_idle(self.device.stream());
         waited.inspect_err(|_| self.abort())
     }
 
-    fn own_or(&self, stream: u64) -> sys::Stream {
-        if stream == 0 { self.device.stream() } else { stream as sys::Stream }
-    }
-
     fn poll_until_idle(&self, stream: sys::Stream) -> Result<(), CollectiveError> {
-        let mut polls = 0_u32;
+        let (mut polls, began) = (0_u32, Instant::now());
         loop {
             self.device.enter()?;
             let idle = self.device.is_idle(stream)?;
@@ -202,14 +126,21 @@ impl NcclWorld {
             polls = polls.saturating_add(1);
             if polls < EAGER_POLLS {
                 std::thread::yield_now();
-            } else {
+            } else if began.elapsed() < self.patience {
                 std::thread::sleep(POLL_PAUSE);
+            } else {
+                let (operation, library) = ("a collective on the GPU", "NCCL");
+                let seconds = self.patience.as_secs();
+                let message = format!(
+                    "not over after {seconds} s: another rank does not take part, or the GPU is stuck"
+                );
+                return Err(CollectiveError::Library { operation, library, message });
             }
         }
     }
 
     /// What NCCL has found out since a call returned.
-    fn check_async(&self) -> Result<(), CollectiveError> {
+    pub(super) fn check_async(&self) -> Result<(), CollectiveError> {
         let nccl = &self.device.libraries().nccl;
         let communicator = self.live()?;
         let mut found = sys::SUCCESS;
@@ -230,7 +161,7 @@ impl NcclWorld {
     }
 
     /// Starts work; after a failure the world is gone.
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         operation: &'static str,
         start: impl FnOnce(&Nccl, sys::Communicator) -> c_int,
@@ -252,13 +183,12 @@ impl NcclWorld {
     ) -> Result<(), CollectiveError> {
         let stream = self.device.stream();
         self.enqueue(operation, |nccl, communicator| start(nccl, communicator, stream))?;
-        let waited = self.poll_until_idle(stream);
-        waited.inspect_err(|_| self.abort())
+        self.wait()
     }
 
     /// Frees the communicator without waiting for anyone, once. Its code is of no use: whatever was
     /// wrong is already being reported.
-    fn abort(&mut self) {
+    pub(super) fn abort(&mut self) {
         let communicator = std::mem::replace(&mut self.communicator, ptr::null_mut());
         if !communicator.is_null() {
             // SAFETY: live until here, and null from here on.
@@ -405,9 +335,9 @@ impl Communicator for NcclWorld {
 
     fn duplicate(&mut self) -> Result<Box<dyn Communicator>, CollectiveError> {
         let (libraries, ordinal) = (self.device.libraries().clone(), self.ordinal);
-        let piece = self.piece;
+        let (piece, patience) = (self.piece, self.patience);
         let mut duplicate = Self::join(&libraries, self, ordinal)?;
-        duplicate.piece = piece;
+        (duplicate.piece, duplicate.patience) = (piece, patience);
         Ok(Box::new(duplicate))
     }
 

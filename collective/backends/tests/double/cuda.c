@@ -1,13 +1,16 @@
 /* A test double of the CUDA driver: exactly the entry points that lcsl-backends calls.
  *
  * "Device memory" is host memory whose address carries a mark, so that a host pointer given where a
- * device pointer belongs (or the reverse) is an error here as it is on a card. A stream is a list of
- * operations that are performed, in order, when someone asks how far it is: nothing is finished at
- * the moment it is enqueued.
+ * device pointer belongs (or the reverse) is an error here as it is on a card.
  *
- * The default stream takes copies from registered memory of the host. They are performed as late as
- * they may be, when someone waits for them: memory that was written again too early gives the wrong
- * bytes. What is wrong with registered memory at the end is said on standard error.
+ * A stream is a list of tasks (copies, collectives, events to reach, events to wait for), of which
+ * none is performed when it is given. Whoever asks how far a stream is has it worked off, and of
+ * other streams only what it waits for. So everything happens as late as it may: work that should
+ * have been waited for and was not is seen not to be done, and so is work that a stream should not
+ * wait for. Memory of the host that was written again too early gives the wrong bytes.
+ *
+ * There is no default stream: naming it is an error. What is wrong with registered memory at the end
+ * is said on standard error.
  *
  *   DOUBLE_PINS=N   refuses to register more than N pieces of memory at once
  */
@@ -17,15 +20,90 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CUDA_SUCCESS = 0, CUDA_ERROR_INVALID_VALUE = 1, CUDA_ERROR_OUT_OF_MEMORY = 2,
        CUDA_ERROR_INVALID_DEVICE = 101, CUDA_ERROR_INVALID_CONTEXT = 201,
        CUDA_ERROR_NOT_READY = 600, CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED = 712,
        CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED = 713 };
-enum { DEVICES = 8, OPERATIONS = 256, PINS = 64, PAGE = 4096, PORTABLE = 1 };
+enum { DEVICES = 8, TASKS = 256, STREAMS = 64, PINS = 64, PAGE = 4096, PORTABLE = 1 };
 
-struct CUstream_st { struct operation waiting[OPERATIONS]; size_t count; };
+enum kind { COLLECTIVE, COPY, REACH, WAIT };
+struct task {
+    enum kind kind;
+    struct operation collective;
+    void *to; const void *from; size_t bytes; int is_staged;
+    struct CUevent_st *event; uint64_t serial;
+};
+struct CUstream_st { struct task tasks[TASKS]; size_t count; };
+/* Recorded and reached as often as these say. Never freed: a task may still name it. */
+struct CUevent_st { struct CUstream_st *stream; uint64_t recorded, reached; };
+
+/* Streams, and memory of the host that is registered. All of it belongs to whoever holds the lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct CUstream_st *streams[STREAMS];
+static struct { uintptr_t start; size_t bytes; } pins[PINS];
+static size_t pin_count, torn_away;
 static __thread int context_is_set;
+
+static int is_stream(const struct CUstream_st *stream) {
+    for (size_t i = 0; stream && i < STREAMS; i++) if (streams[i] == stream) return 1;
+    return 0;
+}
+
+static void remove_first(struct CUstream_st *stream) {
+    stream->count--;
+    memmove(stream->tasks, stream->tasks + 1, stream->count * sizeof *stream->tasks);
+}
+
+static int advance(struct CUstream_st *stream);
+
+/* Collectives of one communicator are performed in the order in which they were given, whatever their
+ * streams: 0 where an earlier one cannot be yet. */
+static int perform_earlier(const struct operation *collective) {
+    for (size_t i = 0; i < STREAMS; i++)
+        for (size_t k = 0; streams[i] && k < streams[i]->count; k++) {
+            const struct task *task = &streams[i]->tasks[k];
+            if (task->kind != COLLECTIVE || task->collective.communicator != collective->communicator
+                || task->collective.number >= collective->number) continue;
+            if (!advance(streams[i])) return 0;
+            k = (size_t)-1; /* from the beginning: the tasks have moved up */
+        }
+    return 1;
+}
+
+/* Performs the first task of a stream, if it can be: 0 where it cannot yet, or there is none. */
+static int advance(struct CUstream_st *stream) {
+    struct task *task = stream->tasks;
+    if (!is_stream(stream) || stream->count == 0) return 0;
+    switch (task->kind) {
+    case COLLECTIVE:
+        if (!perform_earlier(&task->collective)) return 0;
+        if (!task->collective.advance(&task->collective)) return 0;
+        break;
+    case COPY:
+        memcpy(task->to, task->from, task->bytes);
+        if (task->is_staged) free((void *)task->from);
+        break;
+    case REACH:
+        task->event->reached = task->serial;
+        break;
+    case WAIT:
+        while (task->event->reached < task->serial)
+            if (!advance(task->event->stream)) return 0;
+        break;
+    }
+    remove_first(stream);
+    return 1;
+}
+
+/* Puts a task behind the others; where there is no room, the first is performed now. */
+static int give(struct CUstream_st *stream, const struct task *task) {
+    if (!is_stream(stream)) return CUDA_ERROR_INVALID_VALUE;
+    if (stream->count == TASKS && !advance(stream)) return CUDA_ERROR_INVALID_VALUE;
+    stream->tasks[stream->count++] = *task;
+    return CUDA_SUCCESS;
+}
 
 int cuInit(unsigned flags) { return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
 
@@ -66,31 +144,14 @@ int cuMemAlloc_v2(uint64_t *pointer, size_t bytes) {
     return CUDA_SUCCESS;
 }
 
+/* Waits for all streams, as far as they come, as a card's driver does. */
 int cuMemFree_v2(uint64_t pointer) {
     if (!is_on_device(pointer)) return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < STREAMS; i++) while (advance(streams[i])) continue;
+    pthread_mutex_unlock(&lock);
     free(on_host(pointer));
     return CUDA_SUCCESS;
-}
-
-/* Memory of the host that is registered, and the copies from it that the default stream was given;
- * the first `done` of `given` are over. All of it belongs to whoever holds the lock. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct { uintptr_t start; size_t bytes; } pins[PINS];
-static size_t pin_count, torn_away;
-static struct copy { void *to; const void *from; size_t bytes; } copies[OPERATIONS];
-static uint64_t given, done;
-
-static void perform_until(uint64_t end) {
-    for (; done < end; done++) {
-        struct copy *copy = &copies[done % OPERATIONS];
-        memcpy(copy->to, copy->from, copy->bytes);
-    }
-}
-
-static void work_off_default_stream(void) {
-    pthread_mutex_lock(&lock);
-    perform_until(given);
-    pthread_mutex_unlock(&lock);
 }
 
 /* The registered memory that shares a byte with these, or none. */
@@ -125,10 +186,12 @@ int cuMemHostRegister_v2(void *memory, size_t bytes, unsigned flags) {
 static int unregister_locked(uintptr_t start) {
     size_t pin = pin_at(start, 1);
     if (pin == pin_count || pins[pin].start != start) return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
-    for (uint64_t i = done; i < given; i++) {
-        uintptr_t from = (uintptr_t)copies[i % OPERATIONS].from;
-        torn_away += from >= start && from < start + pins[pin].bytes;
-    }
+    for (size_t i = 0; i < STREAMS; i++)
+        for (size_t k = 0; streams[i] && k < streams[i]->count; k++) {
+            uintptr_t from = (uintptr_t)streams[i]->tasks[k].from;
+            torn_away += streams[i]->tasks[k].kind == COPY && from >= start
+                && from < start + pins[pin].bytes;
+        }
     pins[pin] = pins[--pin_count];
     return CUDA_SUCCESS;
 }
@@ -146,31 +209,25 @@ __attribute__((destructor)) static void say_what_is_wrong(void) {
     if (torn_away) fprintf(stderr, "double: unregistered under %zu unfinished copies\n", torn_away);
 }
 
-/* From memory that is not registered a card's driver, too, has read everything when it returns. */
+/* What is not registered is read at once, into memory of the driver's own. */
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, struct CUstream_st *stream) {
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!is_on_device(to) || is_on_device((uintptr_t)from) || (uintptr_t)stream != 1)
-        return CUDA_ERROR_INVALID_VALUE;
-    pthread_mutex_lock(&lock);
-    if (given - done == OPERATIONS) perform_until(done + 1);
-    copies[given++ % OPERATIONS] = (struct copy){ on_host(to), from, bytes };
-    if (pin_at((uintptr_t)from, bytes) == pin_count) perform_until(given);
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
-}
-
-int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes) {
-    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
     if (!is_on_device(to) || is_on_device((uintptr_t)from)) return CUDA_ERROR_INVALID_VALUE;
-    work_off_default_stream();
-    memcpy(on_host(to), from, bytes);
-    return CUDA_SUCCESS;
+    struct task copy = { .kind = COPY, .to = on_host(to), .from = from, .bytes = bytes };
+    pthread_mutex_lock(&lock);
+    if (pin_at((uintptr_t)from, bytes) == pin_count) {
+        copy.from = memcpy(malloc(bytes + 1), from, bytes);
+        copy.is_staged = 1;
+    }
+    int code = give(stream, &copy);
+    pthread_mutex_unlock(&lock);
+    return code;
 }
 
+/* Waits for no stream that was created. */
 int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes) {
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
     if (!is_on_device(from) || is_on_device((uintptr_t)to)) return CUDA_ERROR_INVALID_VALUE;
-    work_off_default_stream();
     memcpy(to, on_host(from), bytes);
     return CUDA_SUCCESS;
 }
@@ -178,25 +235,40 @@ int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes) {
 int cuStreamCreate(struct CUstream_st **stream, unsigned flags) {
     (void)flags;
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    *stream = calloc(1, sizeof **stream);
+    size_t place = 0;
+    pthread_mutex_lock(&lock);
+    while (place < STREAMS && streams[place]) place++;
+    if (place < STREAMS) streams[place] = *stream = calloc(1, sizeof **stream);
+    pthread_mutex_unlock(&lock);
+    return place < STREAMS ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+int cuStreamDestroy_v2(struct CUstream_st *stream) {
+    pthread_mutex_lock(&lock);
+    while (advance(stream)) continue;
+    for (size_t i = 0; i < STREAMS; i++) if (streams[i] == stream) streams[i] = NULL;
+    pthread_mutex_unlock(&lock);
+    free(stream);
     return CUDA_SUCCESS;
 }
 
-int cuStreamDestroy_v2(struct CUstream_st *stream) { free(stream); return CUDA_SUCCESS; }
-
-/* The operations at the head that can finish do, and the first that cannot is asked again later. */
 int cuStreamQuery(struct CUstream_st *stream) {
-    size_t done = 0;
-    while (done < stream->count && stream->waiting[done].advance(&stream->waiting[done])) done++;
-    stream->count -= done;
-    memmove(stream->waiting, stream->waiting + done, stream->count * sizeof *stream->waiting);
-    return stream->count == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    pthread_mutex_lock(&lock);
+    int code = CUDA_ERROR_INVALID_VALUE;
+    if (is_stream(stream)) {
+        while (advance(stream)) continue;
+        code = stream->count == 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
 }
 
-/* An event stands behind what the default stream was given before it. Another stream that is to wait
- * for it finds that done at once; to ask an order of an event that was never recorded is a mistake. */
-struct CUevent_st { int recorded; uint64_t behind; };
-static struct CUstream_st *const LEGACY = (struct CUstream_st *)1;
+int cuStreamSynchronize(struct CUstream_st *stream) {
+    int code;
+    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
+    while ((code = cuStreamQuery(stream)) == CUDA_ERROR_NOT_READY) usleep(100);
+    return code;
+}
 
 int cuEventCreate(struct CUevent_st **event, unsigned flags) {
     (void)flags;
@@ -205,38 +277,40 @@ int cuEventCreate(struct CUevent_st **event, unsigned flags) {
     return CUDA_SUCCESS;
 }
 
-int cuEventDestroy_v2(struct CUevent_st *event) { free(event); return CUDA_SUCCESS; }
+int cuEventDestroy_v2(struct CUevent_st *event) { (void)event; return CUDA_SUCCESS; }
 
 int cuEventRecord(struct CUevent_st *event, struct CUstream_st *stream) {
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    if (stream != LEGACY) return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
-    event->recorded = 1;
-    event->behind = given;
+    event->stream = stream;
+    struct task reach = { .kind = REACH, .event = event, .serial = ++event->recorded };
+    int code = give(stream, &reach);
     pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
+    return code;
 }
 
 /* One that was never recorded has nothing to wait for. */
 int cuEventSynchronize(struct CUevent_st *event) {
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    pthread_mutex_lock(&lock);
-    perform_until(event->behind);
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        while (event->reached < event->recorded && advance(event->stream)) continue;
+        int is_over = event->reached >= event->recorded;
+        pthread_mutex_unlock(&lock);
+        if (is_over) return CUDA_SUCCESS;
+        usleep(100);
+    }
 }
 
-int cuStreamSynchronize(struct CUstream_st *stream) {
-    if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    if (stream != LEGACY) return CUDA_ERROR_INVALID_VALUE;
-    work_off_default_stream();
-    return CUDA_SUCCESS;
-}
-
+/* Waits for the event as it stands now. To ask an order of one that was never recorded is a mistake. */
 int cuStreamWaitEvent(struct CUstream_st *stream, struct CUevent_st *event, unsigned flags) {
     if (!context_is_set) return CUDA_ERROR_INVALID_CONTEXT;
-    if (stream == LEGACY || flags != 0 || !event->recorded) return CUDA_ERROR_INVALID_VALUE;
-    return cuEventSynchronize(event);
+    if (flags != 0 || !event->recorded) return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&lock);
+    struct task wait = { .kind = WAIT, .event = event, .serial = event->recorded };
+    int code = give(stream, &wait);
+    pthread_mutex_unlock(&lock);
+    return code;
 }
 
 int cuGetErrorString(int code, const char **text) {
@@ -252,9 +326,34 @@ int cuGetErrorString(int code, const char **text) {
     }
 }
 
-/* Not of the driver: how the double of NCCL puts its operations into a stream. */
+/* Not of the driver: how the double of NCCL puts its collectives into a stream. */
 int double_enqueue(struct CUstream_st *stream, const struct operation *operation) {
-    if (stream == NULL || stream->count == OPERATIONS) return CUDA_ERROR_INVALID_VALUE;
-    stream->waiting[stream->count++] = *operation;
-    return CUDA_SUCCESS;
+    struct task collective = { .kind = COLLECTIVE, .collective = *operation };
+    pthread_mutex_lock(&lock);
+    int code = give(stream, &collective);
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+/* Not of the driver: the collectives of a communicator that is gone. */
+void double_forget(const void *communicator) {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < STREAMS; i++) {
+        size_t kept = 0;
+        for (size_t k = 0; streams[i] && k < streams[i]->count; k++) {
+            struct task *task = &streams[i]->tasks[k];
+            if (task->kind != COLLECTIVE || task->collective.communicator != communicator)
+                streams[i]->tasks[kept++] = *task;
+        }
+        if (streams[i]) streams[i]->count = kept;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* Not of the driver: how many tasks of a stream are not performed, for tests. Performs none. */
+int double_pending(struct CUstream_st *stream) {
+    pthread_mutex_lock(&lock);
+    int count = is_stream(stream) ? (int)stream->count : -1;
+    pthread_mutex_unlock(&lock);
+    return count;
 }

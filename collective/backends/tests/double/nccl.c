@@ -58,12 +58,14 @@ static size_t size_of(int datatype) {
     }
 }
 
+static void *of_driver(const char *name) {
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    return driver ? dlsym(driver, name) : NULL;
+}
+
 static int enqueue(void *stream, const struct operation *operation) {
     static int (*into)(void *, const struct operation *);
-    if (!into) {
-        void *driver = dlopen("libcuda.so.1", RTLD_NOW);
-        *(void **)&into = driver ? dlsym(driver, "double_enqueue") : NULL;
-    }
+    if (!into) *(void **)&into = of_driver("double_enqueue");
     if (!into) return UNHANDLED_CUDA;
     if (!group.depth) return into(stream, operation) ? UNHANDLED_CUDA : SUCCESS;
     if (group.count == GROUPED) return INVALID_USAGE;
@@ -109,6 +111,9 @@ int ncclCommInitRank(struct communicator **communicator, int size, unique_id id,
 }
 
 static int part(struct communicator *communicator) {
+    void (*forget)(const void *);
+    *(void **)&forget = of_driver("double_forget");
+    if (forget) forget(communicator);
     munmap(communicator->shared, sizeof *communicator->shared);
     free(communicator);
     return SUCCESS;

@@ -35,6 +35,11 @@ fn main() {
     if std::env::var_os("LCSL_TEST_DEVICE").is_some() {
         let real = || laws_hold(Path::new(""), 1);
         trials.push(Trial::test("all laws, on a card", real));
+        trials.push(Trial::test("sums wait for what was computed before them, on a card", || {
+            let (printed, complaints) = under_mpirun(Path::new(""), "order", &[], 1)?;
+            let in_order = printed.lines().any(|line| line == "rank 0 heard: in order");
+            if in_order { Ok(()) } else { Err(format!("{printed}{complaints}").into()) }
+        }));
         libtest_mimic::run(&arguments, trials).exit();
     }
     let folder = tempfile::tempdir().expect("a folder for the double");
@@ -92,7 +97,10 @@ const TWICE: &str = "cuMemHostRegister failed in the CUDA driver: part or all of
                      range is already mapped";
 const NO_PAGE: &str = "cuMemHostRegister failed in the CUDA driver: invalid argument";
 
-const CASES: [Case; 10] = [
+const LATE: &str = "a collective on the GPU failed in NCCL: not over after 1 s: another rank does not take \
+                    part, or the GPU is stuck";
+
+const CASES: [Case; 13] = [
     Case {
         name: "an old version is refused in words",
         part: "join",
@@ -134,6 +142,27 @@ const CASES: [Case; 10] = [
         variables: &[],
         heard: ["in order"; 4],
         aborts: 0,
+    },
+    Case {
+        name: "sums wait for what was computed before them, and not for what follows",
+        part: "overlap",
+        variables: &[],
+        heard: ["overlapped"; 4],
+        aborts: 0,
+    },
+    Case {
+        name: "a sum that waits for nothing would show",
+        part: "tied to nothing",
+        variables: &[],
+        heard: ["shown"; 4],
+        aborts: 0,
+    },
+    Case {
+        name: "a sum in which a rank takes no part ends in time",
+        part: "patience",
+        variables: &[],
+        heard: [LATE, LATE, LATE, "nobody"],
+        aborts: 4,
     },
     Case {
         name: "memory that a GPU reads by itself is read before it is written again",
@@ -263,9 +292,20 @@ fn play(part: &str, mpi: &mut MpiWorld) -> Result<String, String> {
             world.leave().map_err(words)?;
             Ok("in order".to_owned())
         }
+        "overlap" => {
+            order::overlaps(&libraries, &mut world, ordinal)?;
+            world.leave().map_err(words)?;
+            Ok("overlapped".to_owned())
+        }
+        "tied to nothing" => {
+            order::would_show(&libraries, &mut world, ordinal)?;
+            world.leave().map_err(words)?;
+            Ok("shown".to_owned())
+        }
+        "patience" => order::patience_ends(world),
         "pinned" => pinned::is_read_in_time(&libraries, ordinal),
-        "pinned twice" => pinned::is_locked_once(ordinal),
-        "pinned in part" => pinned::is_whole_pages(ordinal),
+        "pinned twice" => pinned::is_locked_once(&libraries, ordinal),
+        "pinned in part" => pinned::is_whole_pages(&libraries, ordinal),
         _ => Err(format!("joined, and no part is called {part}")),
     }
 }

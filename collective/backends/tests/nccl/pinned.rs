@@ -16,8 +16,15 @@ fn pages() -> (Vec<u8>, usize) {
     (memory, first)
 }
 
-fn open(ordinal: usize) -> Result<Arc<Reader>, String> {
-    Reader::open(ordinal).map_err(|error| error.to_string())
+/// A GPU, and what reads in the stream of that GPU.
+fn open(
+    libraries: &Arc<Libraries>,
+    ordinal: usize,
+) -> Result<(Arc<Device>, Arc<Reader>), CollectiveError> {
+    let device = Device::open(libraries.clone(), ordinal)?;
+    // SAFETY: in every test the device is dropped after what is registered.
+    let stream = unsafe { device.compute_stream() };
+    Ok((device, Reader::open(ordinal, stream)?))
 }
 
 fn register(reader: &Arc<Reader>, memory: &[u8]) -> Result<PinnedMemory, String> {
@@ -33,8 +40,7 @@ pub(crate) fn is_read_in_time(
     ordinal: usize,
 ) -> Result<String, String> {
     let words = |error: CollectiveError| error.to_string();
-    let reader = open(ordinal)?;
-    let device = Device::open(libraries.clone(), ordinal).map_err(words)?;
+    let (device, reader) = open(libraries, ordinal).map_err(words)?;
     let mut memories = [pages(), pages()];
     let mut pinned = Vec::new();
     for (memory, first) in &memories {
@@ -75,7 +81,7 @@ pub(crate) fn is_read_in_time(
     }
     // Memory that is let go while a copy is under way.
     let bytes = &mine[..BYTES];
-    let buffer = DeviceBuffer::new(device, BYTES).map_err(words)?;
+    let buffer = DeviceBuffer::new(device.clone(), BYTES).map_err(words)?;
     // SAFETY: the buffer is as long, and nothing else uses it; nobody writes into the memory any more.
     unsafe { pinned[0].copy_to_device(bytes, buffer.address()) }.map_err(words)?;
     drop(pinned);
@@ -88,8 +94,8 @@ pub(crate) fn is_read_in_time(
 }
 
 /// The second of two that overlap is refused; once the first is gone, it is not.
-pub(crate) fn is_locked_once(ordinal: usize) -> Result<String, String> {
-    let reader = open(ordinal)?;
+pub(crate) fn is_locked_once(libraries: &Arc<Libraries>, ordinal: usize) -> Result<String, String> {
+    let (_device, reader) = open(libraries, ordinal).map_err(|error| error.to_string())?;
     let (memory, first) = pages();
     let whole = &memory[first..][..BYTES];
     let once = register(&reader, whole)?;
@@ -100,8 +106,8 @@ pub(crate) fn is_locked_once(ordinal: usize) -> Result<String, String> {
 }
 
 /// Half a page belongs to somebody else as well.
-pub(crate) fn is_whole_pages(ordinal: usize) -> Result<String, String> {
-    let reader = open(ordinal)?;
+pub(crate) fn is_whole_pages(libraries: &Arc<Libraries>, ordinal: usize) -> Result<String, String> {
+    let (_device, reader) = open(libraries, ordinal).map_err(|error| error.to_string())?;
     let (memory, first) = pages();
     register(&reader, &memory[first + 1..][..PAGE]).map(|_| "locked in part".to_owned())
 }

@@ -3,7 +3,7 @@
 //! Who may touch a slot of that memory when:
 //!
 //! 1. The loader tells [`Pinner`] of each slot once, before any image is there; its pages are locked.
-//! 2. Threads fill the slot; the loop is lent it; [`Pinner::upload`] gives the copy to the default stream,
+//! 2. Threads fill the slot; the loop is lent it; [`Pinner::upload`] gives the copy to the stream
 //!    in which libtorch computes, with an event behind it. The host does not wait.
 //! 3. When the loop asks for the next batch, the loader calls [`Pinned::wait_until_read`], which waits for that
 //!    event, and only then gives the slot to the threads again. By then a step lies behind the copy,
@@ -21,6 +21,8 @@ use lcsl_backends::nccl::{PinnedMemory, Reader};
 use lcsl_collective::CollectiveError;
 use lcsl_data::loader::{PinMemory, Pinned};
 use tch::{Device, Kind, Tensor};
+
+use crate::engine::native::stream;
 
 /// Knows the memory of all loaders of a process whose batches go to one GPU.
 pub struct Pinner {
@@ -50,7 +52,10 @@ impl Pinner {
     /// is reported.
     pub fn of(device: Device) -> Option<Arc<Self>> {
         let Device::Cuda(ordinal) = device else { return None };
-        Reader::open(ordinal).map(Self::with).inspect_err(report).ok()
+        let reader = stream::current(ordinal)
+            .map_err(|what| CollectiveError::Unsupported { what })
+            .and_then(|stream| Reader::open(ordinal, stream));
+        reader.map(Self::with).inspect_err(report).ok()
     }
 
     /// For batches that `reader` reads.
@@ -68,8 +73,8 @@ impl Pinner {
         let slot = self.slots.of(pixels)?;
         let tensor = Tensor::empty(size, (Kind::Uint8, device));
         assert_eq!(tensor.numel(), pixels.len(), "bytes of another shape");
-        // SAFETY: libtorch's allocator gave the tensor that many bytes in the order of the default stream,
-        // which is the only one that libtorch works in here. For `pixels` see `copy`.
+        // SAFETY: libtorch's allocator gave the tensor that many bytes in the order of the stream that it
+        // computes in, which is the reader's. For `pixels` see `copy`.
         unsafe { copy(&slot, pixels, tensor.data_ptr().addr() as u64) };
         Some(tensor)
     }
@@ -77,7 +82,7 @@ impl Pinner {
     /// The same to `address` on the GPU; false when the pixels lie elsewhere, and nothing was done.
     ///
     /// # Safety
-    /// The GPU must have as many bytes there, which nothing outside the default stream uses meanwhile.
+    /// The GPU must have as many bytes there, which nothing outside the reader's stream uses meanwhile.
     pub unsafe fn upload_to(&self, pixels: &[u8], address: u64) -> bool {
         let Some(slot) = self.slots.of(pixels) else { return false };
         // SAFETY: the caller's promise; for `pixels` see `copy`.

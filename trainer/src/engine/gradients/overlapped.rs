@@ -1,29 +1,26 @@
 //! Gradients that are summed over ranks while the backward pass goes on.
 //!
-//! ```text
-//!   this thread    backward: … fc ─ layer3 ─ layer2 ─ layer1 ─ conv1   finish
-//!                              │ number pushed by a hook          │       ▲ sums
-//!   other thread               └► bucket 0 ──► bucket 1 ── wait ──┴► bucket 2 ─ statistics
-//! ```
-//!
 //! Buckets are summed in one order on all ranks, the same in every step. The backward pass of the
 //! step's last logical batch announces; those before it (logical ranks, gradient accumulation) only add to the
-//! buffer. Running statistics and losses travel behind the last bucket. The thread has a communicator
-//! of its own, since candidates are gathered on the other one: NCCL where gradients lie on a GPU, in a
-//! stream that waits for libtorch's before each bucket; else a second one of the same world.
-
-#![allow(unsafe_code)] // two threads share the memory of the gradients
+//! buffer. Running statistics and losses travel behind the last bucket. The sums have a communicator
+//! of their own, since candidates are gathered on the other one. They are made
+//!
+//! * on the CPU by a thread of their own ([`super::worker`]), which each call of MPI keeps busy;
+//! * on a GPU by NCCL in a stream of its own ([`super::queue`]): the hook that completes a bucket gives the sum to
+//!   that stream, behind what libtorch's stream has been given so far, and no thread waits for anything.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use lcsl_backends::NcclWorld;
-use lcsl_backends::nccl::{Element, Libraries};
-use lcsl_collective::buckets::{self, Arrivals, Bucket, BucketTimes, Limits};
-use lcsl_collective::{CollectiveError, Communicator, Values};
-use tch::{Device, Kind, Tensor};
+use lcsl_collective::buckets::{self, Bucket, BucketTimes, Limits};
+use lcsl_collective::{CollectiveError, Communicator};
+use tch::{Device, Tensor};
 
+use super::nccl_queue::NcclQueue;
+use super::queue::{Queued, SumQueue};
+use super::worker::{Message, ReduceWorker};
 use crate::engine::native::gradients::{GradientHooks, SharedMemory};
 use crate::engine::network::Network;
 use crate::engine::network::flat::Flat;
@@ -37,28 +34,28 @@ pub struct BucketSettings {
     pub bytes: usize,
 }
 
-enum Message {
-    /// The gradient of a tensor lies in the buffer since then.
-    Arrived(usize, Instant),
-    /// The backward passes of this step are over; they began at that time. Statistics and losses.
-    Finish(Vec<f64>, Instant),
-    Leave,
-}
-
+/// Sums of a step that are there.
 #[derive(Default)]
-struct Sums {
-    tail: Vec<f64>,
-    times: Vec<BucketTimes>,
+pub(super) struct Sums {
+    pub(super) tail: Vec<f64>,
+    pub(super) times: Vec<BucketTimes>,
 }
 
-/// The thread that sums.
-struct WorkerHandle {
-    messages: Sender<Message>,
-    sums: Receiver<Result<Sums, CollectiveError>>,
-    thread: JoinHandle<()>,
+/// Who sums.
+enum Summing {
+    /// Nobody: there is one rank.
+    Alone,
+    /// A thread.
+    Thread {
+        messages: Sender<Message>,
+        sums: Receiver<Result<Sums, CollectiveError>>,
+        thread: JoinHandle<()>,
+    },
+    /// Something that takes sums and works them off in order. The hooks have it, too.
+    Queue(Arc<Mutex<Queued>>),
 }
 
-/// The gradients of one rank, and the thread that sums them over ranks; a single rank has none.
+/// The gradients of one rank, and what sums them over ranks.
 pub struct OverlappedReducer {
     gradient: Flat,
     hooks: GradientHooks,
@@ -66,7 +63,7 @@ pub struct OverlappedReducer {
     /// Whether a backward pass of this step has filled the buffer.
     filled: bool,
     times: Vec<BucketTimes>,
-    worker: Option<WorkerHandle>,
+    summing: Summing,
 }
 
 impl OverlappedReducer {
@@ -76,38 +73,62 @@ impl OverlappedReducer {
         world: &mut dyn Communicator,
         settings: BucketSettings,
     ) -> Result<Self, CollectiveError> {
-        let (parameters, slots) = (&student.parameters, student.trainable());
-        let (kind, device) = (parameters.buffer.kind(), parameters.buffer.device());
-        let gradient = Flat::zeros(parameters.slots().to_vec(), kind, device, false);
+        let gradient = buffer_for(student);
+        if world.world_size() == 1 {
+            let hooks = hooks(student, &gradient, |_| ());
+            return Ok(Self::with(gradient, hooks, Summing::Alone));
+        }
+        if let Device::Cuda(ordinal) = gradient.buffer.device() {
+            let queue = NcclQueue::join(world, SharedMemory::of(&gradient.buffer), ordinal)?;
+            return Ok(Self::through(student, gradient, Box::new(queue), settings));
+        }
         let (messages, received) = channel();
-        let worker = if world.world_size() > 1 {
-            let tensors: Vec<usize> =
-                gradient.views()[slots.clone()].iter().map(Tensor::numel).collect();
-            let elements = |bytes: usize| bytes / kind.elt_size_in_bytes();
-            let limits =
-                Limits { ends: elements(settings.ends_bytes), others: elements(settings.bytes) };
-            let (done, sums) = channel();
-            let job = ReduceWorker {
-                transport: Transport::new(world, device, kind)?,
-                memory: SharedMemory::of(&gradient.buffer),
-                plan: buckets::plan(&tensors, limits)
-                    .into_iter()
-                    .map(|bucket| bucket.moved_by(gradient.elements_of(&slots).start))
-                    .collect(),
-                element_bytes: kind.elt_size_in_bytes(),
-            };
-            let thread = std::thread::spawn(move || job.serve(&received, &done));
-            Some(WorkerHandle { messages: messages.clone(), sums, thread })
-        } else {
-            None
+        let (done, sums) = channel();
+        let job = ReduceWorker {
+            world: world.duplicate()?,
+            memory: SharedMemory::of(&gradient.buffer),
+            plan: plan(student, &gradient, settings),
+            element_bytes: gradient.buffer.kind().elt_size_in_bytes(),
         };
-        let [leaves, places] = [parameters, &gradient].map(|flat| &flat.views()[slots.clone()]);
-        let hooks = GradientHooks::new(leaves, places, move |tensor| {
+        let thread = std::thread::spawn(move || job.serve(&received, &done));
+        let announced = messages.clone();
+        let hooks = hooks(student, &gradient, move |tensor| {
             // When the thread is gone, `finish` says so.
-            let _ = messages.send(Message::Arrived(tensor, Instant::now()));
+            let _ = announced.send(Message::Arrived(tensor, Instant::now()));
         });
-        let began = Instant::now();
-        Ok(Self { gradient, hooks, began, filled: false, times: Vec::new(), worker })
+        Ok(Self::with(gradient, hooks, Summing::Thread { messages, sums, thread }))
+    }
+
+    /// The same with sums that `queue` makes, of the memory that it is given.
+    pub fn queued(
+        student: &Network,
+        queue: impl FnOnce(SharedMemory) -> Box<dyn SumQueue>,
+        settings: BucketSettings,
+    ) -> Self {
+        let gradient = buffer_for(student);
+        let queue = queue(SharedMemory::of(&gradient.buffer));
+        Self::through(student, gradient, queue, settings)
+    }
+
+    fn through(
+        student: &Network,
+        gradient: Flat,
+        queue: Box<dyn SumQueue>,
+        settings: BucketSettings,
+    ) -> Self {
+        let element_bytes = gradient.buffer.kind().elt_size_in_bytes();
+        let queued = Queued::new(queue, plan(student, &gradient, settings), element_bytes);
+        let queued = Arc::new(Mutex::new(queued));
+        let at_hooks = queued.clone();
+        let hooks = hooks(student, &gradient, move |tensor| {
+            at_hooks.lock().unwrap_or_else(PoisonError::into_inner).arrive(tensor);
+        });
+        Self::with(gradient, hooks, Summing::Queue(queued))
+    }
+
+    fn with(gradient: Flat, hooks: GradientHooks, summing: Summing) -> Self {
+        let (began, filled, times) = (Instant::now(), false, Vec::new());
+        Self { gradient, hooks, began, filled, times, summing }
     }
 
     /// Forgets the last step.
@@ -120,7 +141,8 @@ impl OverlappedReducer {
         if !self.filled {
             self.began = Instant::now();
         }
-        self.hooks.prepare(self.filled, is_last && self.worker.is_some());
+        let announces = is_last && !matches!(self.summing, Summing::Alone);
+        self.hooks.prepare(self.filled, announces);
         loss.backward();
         self.filled = true;
     }
@@ -131,12 +153,20 @@ impl OverlappedReducer {
             self.began = Instant::now();
             let _ = self.gradient.buffer.zero_();
         }
-        let Some(worker) = &self.worker else { return Ok(()) };
-        let sent = worker.messages.send(Message::Finish(std::mem::take(tail), self.began));
-        let sums = sent.ok().and_then(|()| worker.sums.recv().ok()).unwrap_or_else(|| {
-            let what = "the thread that sums gradients has ended".to_owned();
-            Err(CollectiveError::Unsupported { what })
-        })?;
+        let own = std::mem::take(tail);
+        let sums = match &self.summing {
+            Summing::Alone => Sums { tail: own, times: Vec::new() },
+            Summing::Thread { messages, sums, .. } => {
+                let sent = messages.send(Message::Finish(own, self.began));
+                sent.ok().and_then(|()| sums.recv().ok()).unwrap_or_else(|| {
+                    let what = "the thread that sums gradients has ended".to_owned();
+                    Err(CollectiveError::Unsupported { what })
+                })?
+            }
+            Summing::Queue(queued) => {
+                queued.lock().unwrap_or_else(PoisonError::into_inner).finish(own, self.began)?
+            }
+        };
         (*tail, self.times) = (sums.tail, sums.times);
         Ok(())
     }
@@ -151,143 +181,45 @@ impl OverlappedReducer {
         &self.times
     }
 
-    /// Ends the thread, which leaves its communicator. Collective. A value that is merely dropped does not
-    /// wait: the thread may hang in a call whose other ranks are gone.
+    /// Gives up the communicator. Collective. A value that is merely dropped does not wait: other ranks may be gone.
     pub fn leave(&mut self) -> Result<(), CollectiveError> {
-        let Some(worker) = self.worker.take() else { return Ok(()) };
-        // Where the thread is gone already, there is nothing to leave.
-        let _ = worker.messages.send(Message::Leave);
-        let left = worker.sums.recv();
-        let _ = worker.thread.join();
-        left.map_or(Ok(()), |left| left.map(drop))
-    }
-}
-
-/// What the messages of the owner ask for.
-enum Next {
-    Sums(Result<Sums, CollectiveError>),
-    Leave,
-    Gone,
-}
-
-/// How gradients reach the other ranks.
-enum Transport {
-    /// Through the memory of this process.
-    Host(Box<dyn Communicator>),
-    /// From GPU to GPU.
-    Gpu(NcclWorld, Element),
-}
-
-impl Transport {
-    /// For float32 or float64 on `device`, beside `world`. Collective.
-    fn new(
-        world: &mut dyn Communicator,
-        device: Device,
-        kind: Kind,
-    ) -> Result<Self, CollectiveError> {
-        let Device::Cuda(ordinal) = device else {
-            return Ok(Self::Host(world.duplicate()?));
-        };
-        let element = if kind == Kind::Double { Element::F64 } else { Element::F32 };
-        Ok(Self::Gpu(NcclWorld::join(&Libraries::load()?, world, ordinal)?, element))
-    }
-
-    fn communicator(&mut self) -> &mut dyn Communicator {
-        match self {
-            Self::Host(world) => world.as_mut(),
-            Self::Gpu(world, _) => world,
+        match std::mem::replace(&mut self.summing, Summing::Alone) {
+            Summing::Alone => Ok(()),
+            Summing::Thread { messages, sums, thread } => {
+                // Where the thread is gone already, there is nothing to leave.
+                let _ = messages.send(Message::Leave);
+                let left = sums.recv();
+                let _ = thread.join();
+                left.map_or(Ok(()), |left| left.map(drop))
+            }
+            Summing::Queue(queued) => queued.lock().unwrap_or_else(PoisonError::into_inner).leave(),
         }
     }
 }
 
-/// What the other thread owns.
-struct ReduceWorker {
-    transport: Transport,
-    memory: SharedMemory,
-    plan: Vec<Bucket>,
-    element_bytes: usize,
+fn buffer_for(student: &Network) -> Flat {
+    let parameters = &student.parameters;
+    let (kind, device) = (parameters.buffer.kind(), parameters.buffer.device());
+    Flat::zeros(parameters.slots().to_vec(), kind, device, false)
 }
 
-impl ReduceWorker {
-    /// Sums step after step until it is told to leave, or nobody is there to tell it anything: then it
-    /// does not leave in good order, which would wait for the other ranks.
-    fn serve(mut self, messages: &Receiver<Message>, done: &Sender<Result<Sums, CollectiveError>>) {
-        loop {
-            let (answer, more) = match self.step(messages) {
-                Next::Sums(sums) => (sums, true),
-                Next::Leave => {
-                    (self.transport.communicator().leave().map(|()| Sums::default()), false)
-                }
-                Next::Gone => return,
-            };
-            if done.send(answer).is_err() || !more {
-                return;
-            }
-        }
-    }
+/// The buckets of what trains in `student`, in the order in which they are summed.
+fn plan(student: &Network, gradient: &Flat, settings: BucketSettings) -> Vec<Bucket> {
+    let slots = student.trainable();
+    let tensors: Vec<usize> = gradient.views()[slots.clone()].iter().map(Tensor::numel).collect();
+    let elements = |bytes: usize| bytes / gradient.buffer.kind().elt_size_in_bytes();
+    let limits = Limits { ends: elements(settings.ends_bytes), others: elements(settings.bytes) };
+    let first = gradient.elements_of(&slots).start;
+    buckets::plan(&tensors, limits).into_iter().map(|bucket| bucket.moved_by(first)).collect()
+}
 
-    /// Sums the buckets of one step, each as soon as it may go.
-    fn step(&mut self, messages: &Receiver<Message>) -> Next {
-        let mut arrivals = Arrivals::new(&self.plan);
-        let mut hooks = vec![None; self.plan.len()];
-        let mut spans = Vec::new();
-        let mut outcome = Ok(());
-        loop {
-            let (released, finish) = match messages.recv() {
-                Ok(Message::Arrived(tensor, at)) => {
-                    hooks[arrivals.bucket_of(tensor)] = Some(at);
-                    (arrivals.arrive(tensor), None)
-                }
-                Ok(Message::Finish(tail, began)) => (arrivals.rest(), Some((tail, began))),
-                Ok(Message::Leave) => return Next::Leave,
-                Err(_) => return Next::Gone,
-            };
-            for bucket in released {
-                let start = Instant::now();
-                outcome = outcome.and_then(|()| self.sum(bucket));
-                spans.push((start, Instant::now()));
-            }
-            if let Some((mut tail, began)) = finish {
-                outcome = outcome.and_then(|()| {
-                    self.transport.communicator().all_reduce_sum(Values::F64(&mut tail))
-                });
-                let times = self.times(&hooks, &spans, began);
-                return Next::Sums(outcome.map(|()| Sums { tail, times }));
-            }
-        }
-    }
-
-    fn sum(&mut self, bucket: usize) -> Result<(), CollectiveError> {
-        let elements = self.plan[bucket].elements.clone();
-        // SAFETY: the bucket was released, so either its gradients were written (on a GPU: the writing was
-        // given to the default stream) before messages that this thread has received, or the backward passes
-        // are over. The owner next touches the buffer when `finish` has received this step's sums, which
-        // are sent when these values are gone, and the GPU is done with its sum.
-        unsafe {
-            match &mut self.transport {
-                Transport::Host(world) => world.all_reduce_sum(self.memory.values(elements)),
-                Transport::Gpu(world, element) => {
-                    let (address, count) = (self.memory.address(&elements), elements.len());
-                    world.sum_on_device(address, count, *element)
-                }
-            }
-        }
-    }
-
-    fn times(
-        &self,
-        hooks: &[Option<Instant>],
-        spans: &[(Instant, Instant)],
-        began: Instant,
-    ) -> Vec<BucketTimes> {
-        let since = |at: Instant| at.saturating_duration_since(began).as_secs_f64();
-        let buckets = self.plan.iter().zip(hooks).zip(spans);
-        let times = buckets.map(|((bucket, hook), (start, end))| BucketTimes {
-            bytes: bucket.elements.len() * self.element_bytes,
-            hook: since(hook.unwrap_or(*start)),
-            start: since(*start),
-            end: since(*end),
-        });
-        times.collect()
-    }
+/// Moves the gradients of what trains in `student` to their places, and tells of each.
+fn hooks(
+    student: &Network,
+    gradient: &Flat,
+    listener: impl Fn(usize) + Send + Sync + 'static,
+) -> GradientHooks {
+    let slots = student.trainable();
+    let [leaves, places] = [&student.parameters, gradient].map(|flat| &flat.views()[slots.clone()]);
+    GradientHooks::new(leaves, places, listener)
 }

@@ -23,16 +23,23 @@ pub(super) fn pointer(tensor: &Tensor) -> In {
     tensor.as_ptr().cast()
 }
 
-/// Ends with a panic if the callee left a message.
-pub(super) fn checked_message(message: *mut c_char) {
-    if message.is_null() {
-        return;
-    }
+/// What a message says, which is released; none where all went well.
+///
+/// # Safety
+/// It must be null or a message of the shim, given to this once.
+pub(super) unsafe fn message(message: *mut c_char) -> Option<String> {
     // SAFETY: a message is a C string made by `strdup`, released once.
-    let text = unsafe {
+    (!message.is_null()).then(|| unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         lcsl_release_message(message);
         text
-    };
-    panic!("the shim failed: {text}");
+    })
+}
+
+/// Ends with a panic if the callee left a message.
+pub(super) fn checked_message(left: *mut c_char) {
+    // SAFETY: what a function of the shim has just returned.
+    if let Some(text) = unsafe { message(left) } {
+        panic!("the shim failed: {text}");
+    }
 }

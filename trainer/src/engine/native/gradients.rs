@@ -117,6 +117,11 @@ impl SharedMemory {
         Self { tensor: flat.shallow_clone() }
     }
 
+    /// What its elements are: single or double precision.
+    pub fn kind(&self) -> Kind {
+        self.tensor.kind()
+    }
+
     /// Where some of its elements begin, on the GPU that holds them.
     pub fn address(&self, elements: &Range<usize>) -> u64 {
         assert!(matches!(self.tensor.device(), Device::Cuda(_)), "memory of a GPU");

@@ -3,7 +3,7 @@
 //! * [`gradients`]: hooks of the backward pass, and the optimiser's loop.
 //! * [`normalisation`]: batch normalisation over all ranks.
 //! * [`keep_freed_memory`]: a setting of the allocator.
-//! * [`arithmetic`]: how exactly a GPU computes.
+//! * [`arithmetic`]: how exactly a GPU computes; [`stream`]: in which stream.
 //! * `winograd` (cargo feature): faster 3×3 convolutions on CPUs.
 //!
 //! Only these files call C++; `ffi` is how tensors and messages get there and back.
@@ -13,6 +13,7 @@ mod ffi;
 pub mod gradients;
 mod memory;
 pub mod normalisation;
+pub mod stream;
 #[cfg(feature = "winograd")]
 pub mod winograd;
 

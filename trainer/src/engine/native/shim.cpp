@@ -4,6 +4,7 @@
 // `lcsl_release_message`, or null when all went well.
 
 #include <ATen/Context.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <malloc.h>
 
 #include <cstdlib>
@@ -43,6 +44,23 @@ uint8_t lcsl_arithmetic() {
   const bool tf32 = context.allowTF32CuDNN() || context.allowTF32CuBLAS();
   const bool deterministic = context.deterministicCuDNN() && context.deterministicAlgorithms();
   return uint8_t(tf32) | uint8_t(deterministic) << 1;
+}
+
+char* lcsl_enter_stream(int8_t gpu, void** handle) {
+  return guarded([&] {
+    const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
+    const c10::Stream stream = device.getNewStream(c10::Device(c10::DeviceType::CUDA, gpu));
+    device.exchangeStream(stream);
+    *handle = device.getStreamNativeHandle(stream);
+  });
+}
+
+char* lcsl_current_stream(int8_t gpu, void** handle) {
+  return guarded([&] {
+    const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
+    const c10::Stream stream = device.getStream(c10::Device(c10::DeviceType::CUDA, gpu));
+    *handle = device.getStreamNativeHandle(stream);
+  });
 }
 
 char* lcsl_hooks_new(const at::Tensor* const* leaves, const at::Tensor* const* slots, size_t count,

@@ -88,8 +88,8 @@ pub struct Run<'a> {
     pub(super) stall_seconds: f64,
 }
 
-/// Sets how many threads libtorch uses in this process, whose own default is all cores, lets it keep the memory that it
-/// frees between two steps, and says how exactly a GPU has to compute.
+/// Sets how many threads libtorch uses in this process, whose own default is all cores, lets it keep the memory that
+/// it frees between two steps, and says how exactly a GPU has to compute.
 pub fn set_up_libtorch(config: &RunConfig) {
     if !native::keep_freed_memory() {
         tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
@@ -101,14 +101,21 @@ pub fn set_up_libtorch(config: &RunConfig) {
     Arithmetic { tf32: config.train.precision == Precision::Tf32, deterministic }.set();
 }
 
-/// The device of a rank: its GPU among those that this process sees.
+/// The device of a rank: its GPU among those that this process sees. From here on this thread computes there in a
+/// stream of its own.
+///
+/// # Errors
+/// Where there is no such GPU, or it cannot be used.
 pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
     let Devices::Gpus(listed) = &config.run.gpu else {
         return Ok(Device::Cpu);
     };
     let visible = tch::Cuda::device_count().max(0) as usize;
     match placement::ordinal(local_rank, listed, visible, is_narrowed()) {
-        Some(ordinal) => Ok(Device::Cuda(ordinal)),
+        Some(ordinal) => match native::stream::enter(ordinal) {
+            Ok(()) => Ok(Device::Cuda(ordinal)),
+            Err(why) => Err(TrainError::DeviceFailed { ordinal, why }),
+        },
         None => {
             Err(TrainError::NoDevice { why: cuda::trouble().unwrap_or("the driver shows none") })
         }
@@ -195,8 +202,8 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// Takes the first weights from a file, where that was asked for and no step was made; what a person should know of
-    /// them.
+    /// Takes the first weights from a file, where that was asked for and no step was made; what a person should know
+    /// of them.
     fn begin_with_weights(&mut self) -> Result<Option<String>, TrainError> {
         let path = &self.config.model.init;
         if path.is_empty() || self.position != Position::default() {

@@ -85,4 +85,12 @@ pub enum TrainError {
         /// Why, as far as that is known.
         why: &'static str,
     },
+    /// The GPU is there, and cannot be used.
+    #[error("GPU {ordinal} cannot be used: {why}")]
+    DeviceFailed {
+        /// Which, among those that this process sees.
+        ordinal: usize,
+        /// In libtorch's words.
+        why: String,
+    },
 }

@@ -65,6 +65,11 @@ pub fn of_training(error: &TrainError) -> Failure {
                 "install NVIDIA's driver and set up again, or train on the CPU with --gpu=cpu";
             (USAGE, Some(hint.to_owned()), false)
         }
+        TrainError::DeviceFailed { .. } => {
+            let hint =
+                "look with nvidia-smi whether another program has it, and whether it is well";
+            (RANK_FAILED, Some(hint.to_owned()), false)
+        }
     };
     Failure { what: error.to_string(), hint, exit_code: exit_code.into(), bystander }
 }
