@@ -12,12 +12,13 @@
 //! * [`native`]: what tch lacks, in C++.
 //!
 //! Around the steps: [`run`] builds a run, trains, saves, compares and reports; [`evaluation`] measures
-//! models; [`cuda`] finds out about GPUs; [`bench`] times steps.
+//! models; [`cuda`] finds out about GPUs, over which [`gpu_sums`] sums; [`bench`] times steps.
 
 pub mod bench;
 pub mod cuda;
 pub mod data;
 pub mod evaluation;
+pub mod gpu_sums;
 pub mod gradients;
 pub mod native;
 pub mod network;

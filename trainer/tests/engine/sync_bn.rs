@@ -4,8 +4,10 @@
 use std::thread;
 
 use lcsl_collective::Communicator;
+use lcsl_collective::solo::Solo;
 use lcsl_collective::threads::{self, ThreadRank};
 use lcsl_config::Initialisation;
+use lcsl_trainer::engine::native::normalisation::SyncBatchNorm;
 use lcsl_trainer::engine::network::weights::{Role, initialise};
 use lcsl_trainer::engine::network::{Architecture, Mode, Network, Shortcut};
 use tch::{Device, Kind, Tensor};
@@ -59,7 +61,7 @@ fn numbers(flat: &Tensor) -> Vec<f64> {
 
 fn rank(shortcut: Shortcut, mut world: ThreadRank) -> Output {
     let mut student = student(shortcut);
-    student.sync_batch_norm_over(world.duplicate().unwrap());
+    student.sync_batch_norm_over(&mut world).unwrap();
     let first = LOGICAL_SIZES[..world.rank()].iter().sum();
     let output = forward_backward(&student, first, LOGICAL_SIZES[world.rank()]);
     let sync = student.sync_batch_norm().unwrap();
@@ -100,6 +102,25 @@ fn logical_batches_of_5_3_and_0_images_are_the_whole_batch_of_8() {
     }
 }
 
+/// One sum over the ranks brings mean and variance together. In single precision the difference of the squares' mean
+/// and the mean's square would have no digit left here.
+#[test]
+fn a_small_variance_about_a_large_mean_keeps_its_digits() {
+    let noise = images(0, 4).permute([0, 3, 1, 2]).contiguous() * 0.1;
+    let x = (noise + 1000.0).to_kind(Kind::Float);
+    let [weight, bias] =
+        [1.0, 0.0].map(|value| Tensor::full([3], value, (Kind::Float, Device::Cpu)));
+    let sync = SyncBatchNorm::new(Box::new(Solo));
+    let made = sync.batch_norm(&x, &weight, &bias, 0.0);
+    let exact = x.to_kind(Kind::Double);
+    let (variance, mean) = exact.var_mean_dim([0_i64, 2, 3].as_slice(), true, false);
+    assert_close("mean", &numbers(&made.mean), &numbers(&mean));
+    let (found, expected) = (numbers(&made.variance), numbers(&variance));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found / expected - 1.0).abs() < 1e-6, "{found} is not {expected}");
+    }
+}
+
 /// The failure comes in the middle of a pass, where no error can be returned.
 #[test]
 fn a_rank_that_is_gone_is_reported_after_the_pass() {
@@ -107,7 +128,7 @@ fn a_rank_that_is_gone_is_reported_after_the_pass() {
     let [mut here, mut gone] = [worlds.next().unwrap(), worlds.next().unwrap()];
     let leaver = thread::spawn(move || drop(gone.duplicate()));
     let mut student = student(Shortcut::Pad);
-    student.sync_batch_norm_over(here.duplicate().unwrap());
+    student.sync_batch_norm_over(&mut here).unwrap();
     leaver.join().unwrap();
     forward_backward(&student, 0, 2);
     let sync = student.sync_batch_norm().unwrap();

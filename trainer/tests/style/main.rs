@@ -65,6 +65,7 @@ const UNSAFE: &[&str] = &[
     "launcher/src/supervise/tether.rs",     // what happens between fork and exec
     "trainer/src/engine/cuda.rs",           // shared libraries are opened by name
     "trainer/src/engine/data/pinned.rs",    // memory that a GPU reads by itself
+    "trainer/src/engine/gpu_sums.rs",       // memory of a GPU, by address
     "trainer/src/engine/gradients/nccl_queue.rs", // the memory of the gradients, by address
     "trainer/src/engine/gradients/worker.rs", // two threads share the memory of the gradients
     "trainer/src/engine/native/arithmetic.rs", // the shim beside libtorch is C++

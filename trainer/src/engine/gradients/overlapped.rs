@@ -21,7 +21,9 @@ use tch::{Device, Tensor};
 use super::nccl_queue::NcclQueue;
 use super::queue::{Queued, SumQueue};
 use super::worker::{Message, ReduceWorker};
+use crate::engine::gpu_sums::GpuSums;
 use crate::engine::native::gradients::{GradientHooks, SharedMemory};
+use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::Network;
 use crate::engine::network::flat::Flat;
 
@@ -79,7 +81,11 @@ impl OverlappedReducer {
             return Ok(Self::with(gradient, hooks, Summing::Alone));
         }
         if let Device::Cuda(ordinal) = gradient.buffer.device() {
-            let queue = NcclQueue::join(world, SharedMemory::of(&gradient.buffer), ordinal)?;
+            let memory = SharedMemory::of(&gradient.buffer);
+            let shared = student.sync_batch_norm().and_then(SyncBatchNorm::gpu_sums);
+            let is_shared = shared.is_some();
+            let sums = shared.map_or_else(|| GpuSums::join(world, ordinal), Ok)?;
+            let queue = NcclQueue { sums, memory, is_shared };
             return Ok(Self::through(student, gradient, Box::new(queue), settings));
         }
         let (messages, received) = channel();

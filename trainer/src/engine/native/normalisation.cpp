@@ -37,14 +37,21 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
                                const at::Tensor& weight, const at::Tensor& bias, double epsilon,
                                const c10::intrusive_ptr<Ranks>& ranks) {
     const int64_t channels = x.size(1);
+    // The sum of squares is made from differences to this rank's own mean, and in double precision: in x's own a
+    // difference of large squares would lose digits.
+    const int64_t pixels = x.numel() / std::max<int64_t>(channels, 1);
     const at::Tensor sums = per_channel(x);
-    const at::Tensor here = at::full({1}, x.numel() / std::max<int64_t>(channels, 1), sums.options());
-    const at::Tensor totals = ranks->sum(at::cat({sums, here}));
-    const at::Tensor count = totals.narrow(0, channels, 1);
+    const at::Tensor shift = (sums / std::max<int64_t>(pixels, 1)).to(x.scalar_type());
+    const at::Tensor around = x - across(shift, x);
+    const at::Tensor exact = shift.to(at::kDouble);
+    const at::Tensor squares = per_channel(around * around) + exact * (2 * sums - pixels * exact);
+    const at::Tensor here = at::full({1}, pixels, sums.options());
+    const at::Tensor totals = ranks->sum(at::cat({sums, squares, here}));
+    const at::Tensor count = totals.narrow(0, 2 * channels, 1);
     const at::Tensor mean = totals.narrow(0, 0, channels) / count;
-    // The squares are those of differences, in a second sum: a difference of large squares would lose digits.
+    const at::Tensor variance =
+        (totals.narrow(0, channels, channels) / count - mean * mean).clamp_min(0);
     const at::Tensor centred = x - across(mean, x);
-    const at::Tensor variance = ranks->sum(per_channel(centred * centred)) / count;
     const at::Tensor inverse = (variance + epsilon).rsqrt();
     const at::Tensor normalised = centred * across(inverse, x);
     context->save_for_backward({normalised, weight, inverse, count});
@@ -77,8 +84,14 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
 }  // namespace
 
 at::Tensor Ranks::sum(const at::Tensor& values) const {
+  if (values.is_cuda()) {
+    // New memory, so that what is saved of `values` keeps this rank's own numbers.
+    const at::Tensor there = values.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).contiguous();
+    sum_(context_, there.mutable_data_ptr<double>(), static_cast<size_t>(there.numel()), true);
+    return there;
+  }
   at::Tensor here = values.to(at::kCPU, at::kDouble, /*non_blocking=*/false, /*copy=*/true).contiguous();
-  sum_(context_, here.mutable_data_ptr<double>(), static_cast<size_t>(here.numel()));
+  sum_(context_, here.mutable_data_ptr<double>(), static_cast<size_t>(here.numel()), false);
   return here.to(values.device());
 }
 

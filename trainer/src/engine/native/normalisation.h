@@ -9,8 +9,8 @@ namespace lcsl {
 /// The ranks that normalise together. Keeps what `context` points to alive: a graph may hold on to it.
 class Ranks : public torch::CustomClassHolder {
  public:
-  /// Adds `count` numbers over all ranks, in place.
-  using Sum = void (*)(void* context, double* values, size_t count);
+  /// Adds `count` numbers over all ranks, in place: memory of the host, or of the GPU in its current stream.
+  using Sum = void (*)(void* context, double* values, size_t count, bool on_gpu);
   using Release = void (*)(void* context);
 
   Ranks(void* context, Sum sum, Release release)
@@ -33,7 +33,7 @@ struct Normalised {
 };
 
 /// x (N, C, H, W), normalised per channel by the mean and variance over the images of all ranks, then scaled
-/// and shifted; N may be 0. Records gradients. Every rank calls it, and runs the backward pass: two sums
+/// and shifted; N may be 0. Records gradients. Every rank calls it, and runs the backward pass: one sum
 /// over the ranks here, and one there.
 Normalised batch_norm_across(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                              double epsilon, const c10::intrusive_ptr<Ranks>& ranks);

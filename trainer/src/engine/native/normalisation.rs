@@ -7,8 +7,11 @@ use std::fmt;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lcsl_backends::nccl::Element;
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use tch::Tensor;
+
+use crate::engine::gpu_sums::GpuSums;
 
 use super::ffi::{In, Out, checked_message, pointer};
 
@@ -19,7 +22,7 @@ unsafe extern "C" {
         bias: In,
         epsilon: f64,
         context: *mut c_void,
-        sum: extern "C" fn(*mut c_void, *mut f64, usize),
+        sum: extern "C" fn(*mut c_void, *mut f64, usize, bool),
         release: extern "C" fn(*mut c_void),
         result: Out,
         mean: Out,
@@ -36,8 +39,16 @@ pub struct SyncBatchNorm {
 
 struct Traffic {
     /// None once it was left.
-    world: Option<Box<dyn Communicator>>,
+    world: Option<World>,
     failed: Option<CollectiveError>,
+}
+
+/// How statistics reach the other ranks.
+enum World {
+    /// Through the memory of this process.
+    Host(Box<dyn Communicator>),
+    /// From GPU to GPU, in libtorch's own stream: the host waits for nothing.
+    Gpu(GpuSums),
 }
 
 /// A layer's result, and the statistics of all ranks' images per channel.
@@ -54,7 +65,24 @@ pub struct Normalised {
 impl SyncBatchNorm {
     /// The ranks of `world`, a communicator for this alone.
     pub fn new(world: Box<dyn Communicator>) -> Self {
+        Self::over(World::Host(world))
+    }
+
+    /// The ranks of `sums`, for a network on a GPU.
+    pub fn on_gpus(sums: GpuSums) -> Self {
+        Self::over(World::Gpu(sums))
+    }
+
+    fn over(world: World) -> Self {
         Self { traffic: Arc::new(Mutex::new(Traffic { world: Some(world), failed: None })) }
+    }
+
+    /// Where it sums, if that is on GPUs.
+    pub fn gpu_sums(&self) -> Option<GpuSums> {
+        match &self.lock().world {
+            Some(World::Gpu(sums)) => Some(sums.clone()),
+            _ => None,
+        }
     }
 
     /// Normalises `x` (N, C, H, W; N may be 0), scaled by `weight` and shifted by `bias` (C), and records
@@ -109,7 +137,11 @@ impl SyncBatchNorm {
     /// What the world reports.
     pub fn leave(&self) -> Result<(), CollectiveError> {
         let world = self.lock().world.take();
-        world.map_or(Ok(()), |mut world| world.leave())
+        match world {
+            None => Ok(()),
+            Some(World::Host(mut world)) => world.leave(),
+            Some(World::Gpu(sums)) => sums.leave(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Traffic> {
@@ -123,20 +155,34 @@ impl fmt::Debug for SyncBatchNorm {
     }
 }
 
-extern "C" fn sum(context: *mut c_void, values: *mut f64, count: usize) {
-    // SAFETY: `context` is the `Arc` that `batch_norm` has given away, which is released later. `values`
-    // is the memory of a contiguous tensor of `count` float64, which nothing else looks at during the
-    // call; it has at least one element, the number of pixels or of sums.
-    let (traffic, values) = unsafe {
-        (&*context.cast::<Mutex<Traffic>>(), std::slice::from_raw_parts_mut(values, count))
-    };
+extern "C" fn sum(context: *mut c_void, values: *mut f64, count: usize, on_gpu: bool) {
+    // SAFETY: `context` is the `Arc` that `batch_norm` has given away, which is released later.
+    let traffic = unsafe { &*context.cast::<Mutex<Traffic>>() };
     let mut traffic = traffic.lock().unwrap_or_else(PoisonError::into_inner);
     let Traffic { world, failed } = &mut *traffic;
-    if failed.is_none() {
-        let gone = || CollectiveError::Unsupported { what: "the world was left before".to_owned() };
-        let summed = world.as_mut().ok_or_else(gone);
-        *failed = summed.and_then(|world| world.all_reduce_sum(Values::F64(values))).err();
+    if failed.is_some() {
+        return;
     }
+    let outcome = match (world, on_gpu) {
+        (None, _) => {
+            Err(CollectiveError::Unsupported { what: "the world was left before".to_owned() })
+        }
+        (Some(World::Host(world)), false) => {
+            // SAFETY: the memory of a contiguous tensor of `count` float64, which nothing else looks at during the
+            // call; it has at least one element, the number of pixels or of sums.
+            let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
+            world.all_reduce_sum(Values::F64(values))
+        }
+        // SAFETY: a contiguous tensor of `count` float64 on the GPU, in memory that libtorch's current stream uses and
+        // no other.
+        (Some(World::Gpu(sums)), true) => unsafe {
+            sums.sum_within(values.addr() as u64, count, Element::F64)
+        },
+        (Some(_), _) => Err(CollectiveError::Unsupported {
+            what: "batch statistics lie elsewhere than where they are summed".to_owned(),
+        }),
+    };
+    *failed = outcome.err();
 }
 
 extern "C" fn release(context: *mut c_void) {

@@ -18,7 +18,7 @@ pub mod zoo;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use lcsl_collective::Communicator;
+use lcsl_collective::{CollectiveError, Communicator};
 use tch::{Device, Kind, Tensor};
 
 use backbones::Backbone;
@@ -29,6 +29,7 @@ use head::Head;
 pub use head::HeadForm;
 pub use inference::Folded;
 
+use crate::engine::gpu_sums::GpuSums;
 use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::objective::Trainable;
 use flat::Flat;
@@ -85,14 +86,24 @@ impl Network {
     }
 
     /// From now on, batch normalisation of training batches takes the statistics of all images that the
-    /// ranks of `world` (a communicator for this alone) have at that moment. Copies of the network stay
-    /// by themselves.
+    /// ranks of `world` have at that moment. Copies of the network stay by themselves. Collective.
+    ///
+    /// # Errors
+    /// Where the communicator that this needs cannot be had.
     ///
     /// # Panics
     /// When that was said before.
-    pub fn sync_batch_norm_over(&mut self, world: Box<dyn Communicator>) {
-        let first = self.across.set(SyncBatchNorm::new(world)).is_ok();
+    pub fn sync_batch_norm_over(
+        &mut self,
+        world: &mut dyn Communicator,
+    ) -> Result<(), CollectiveError> {
+        let sync = match self.parameters.buffer.device() {
+            Device::Cuda(ordinal) => SyncBatchNorm::on_gpus(GpuSums::join(world, ordinal)?),
+            _ => SyncBatchNorm::new(world.duplicate()?),
+        };
+        let first = self.across.set(sync).is_ok();
         assert!(first, "a network shares its statistics with one world");
+        Ok(())
     }
 
     /// The ranks that it shares its batch statistics with.

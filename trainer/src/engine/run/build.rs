@@ -310,7 +310,7 @@ pub(crate) fn context(
     let classes = data_module.class_names.len();
     let mut student = initial_network(config, classes, device, Role::Student);
     if config.train.sync_bn && world.world_size() > 1 {
-        student.sync_batch_norm_over(world.duplicate()?);
+        student.sync_batch_norm_over(world.as_mut())?;
     }
     let paper = config.train.protocol == Protocol::Paper;
     let labels_from_the_start = paper && objective.labels_itself();

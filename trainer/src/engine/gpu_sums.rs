@@ -1,0 +1,90 @@
+//! Sums over the GPUs of all ranks, of memory that libtorch has. Everything in a process that sums there shares one
+//! communicator: two that are busy at the same time could each wait for cores of the GPU that the other one has, in
+//! another order on every rank.
+
+#![allow(unsafe_code)] // memory of a GPU, by address
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lcsl_backends::NcclWorld;
+use lcsl_backends::nccl::{ComputeStream, Element, Libraries};
+use lcsl_collective::{CollectiveError, Communicator, Values};
+
+use crate::engine::native::stream;
+
+/// One rank's part in the sums; copies are the same part. Every rank asks for the same sums in one order.
+#[derive(Clone)]
+pub struct GpuSums {
+    world: Arc<Mutex<NcclWorld>>,
+    ordinal: usize,
+}
+
+impl GpuSums {
+    /// Of the ranks of `world`, with the GPU of this ordinal. Collective.
+    ///
+    /// # Errors
+    /// Where NCCL cannot be had, and what it reports.
+    pub fn join(world: &mut dyn Communicator, ordinal: usize) -> Result<Self, CollectiveError> {
+        let world = NcclWorld::join(&Libraries::load()?, world, ordinal)?;
+        Ok(Self { world: Arc::new(Mutex::new(world)), ordinal })
+    }
+
+    /// Sums beside libtorch's stream, behind what that was given before; [`NcclWorld::sum_behind`].
+    ///
+    /// # Safety
+    /// As there: until [`GpuSums::finish`] has returned, or has failed and the elements are read no more.
+    pub unsafe fn sum_behind(
+        &self,
+        address: u64,
+        count: usize,
+        element: Element,
+    ) -> Result<(), CollectiveError> {
+        let computing = self.computing()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.lock().sum_behind(computing, address, count, element) }
+    }
+
+    /// Sums within libtorch's stream, as any other of its operations; [`NcclWorld::sum_within`].
+    ///
+    /// # Safety
+    /// The GPU must have `count` elements at `address`, in memory that libtorch uses in that stream.
+    pub unsafe fn sum_within(
+        &self,
+        address: u64,
+        count: usize,
+        element: Element,
+    ) -> Result<(), CollectiveError> {
+        let computing = self.computing()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.lock().sum_within(computing, address, count, element) }
+    }
+
+    /// Sums numbers of the host behind all sums so far, and returns when they and those beside libtorch's stream are
+    /// there. Collective.
+    ///
+    /// # Errors
+    /// What went wrong since the last call.
+    pub fn finish(&self, tail: &mut [f64]) -> Result<(), CollectiveError> {
+        let mut world = self.lock();
+        world.all_reduce_sum(Values::F64(tail))?;
+        world.wait()
+    }
+
+    /// Gives up the communicator, for all copies. Collective.
+    ///
+    /// # Errors
+    /// What NCCL reports.
+    pub fn leave(&self) -> Result<(), CollectiveError> {
+        self.lock().leave()
+    }
+
+    /// The stream of this thread: in a hook of the backward pass, that in which the gradient was put into its place.
+    fn computing(&self) -> Result<ComputeStream, CollectiveError> {
+        stream::current(self.ordinal).map_err(|what| CollectiveError::Unsupported { what })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, NcclWorld> {
+        // A world whose call has failed says so itself.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
