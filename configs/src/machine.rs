@@ -5,6 +5,7 @@
 pub struct Machine {
     /// Cores that this process may use, at least 1.
     pub cores: usize,
-    /// Number of GPUs that the driver reports; none where no driver is present.
+    /// Number of GPUs that the driver reports; none where no driver is present, `usize::MAX` where they cannot be
+    /// counted.
     pub gpus: Option<usize>,
 }

@@ -8,14 +8,11 @@ use std::time::Duration;
 use lcsl_collective::placement::visible_entries;
 use lcsl_config::Machine;
 
-/// Where the NVIDIA driver describes itself.
-const DRIVER: &str = "/proc/driver/nvidia";
-
 /// Looks at the machine; costs two file accesses and loads no library.
 pub fn look() -> Machine {
     Machine {
         cores: thread::available_parallelism().map_or(1, Into::into),
-        gpus: gpus(Path::new(DRIVER), visible_devices().as_deref()),
+        gpus: gpus(Path::new("/"), visible_devices().as_deref()),
     }
 }
 
@@ -53,32 +50,78 @@ pub fn visible_devices() -> Option<String> {
     std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
-/// Number of usable GPUs; none where no driver is present.
-fn gpus(driver: &Path, visible: Option<&str>) -> Option<usize> {
-    if !driver.join("version").exists() {
-        return None;
+/// Number of usable GPUs; none where no driver is present, and more than anybody has where they cannot be counted
+/// without it: then each rank finds out.
+fn gpus(root: &Path, visible: Option<&str>) -> Option<usize> {
+    let present = present(root)?;
+    let Some(list) = visible else { return Some(present) };
+    let entries = visible_entries(list);
+    // Parts of a GPU have names; an ordinal that does not exist ends the list, as the driver has it.
+    let exists = |entry: &&&str| entry.parse::<usize>().map_or(true, |ordinal| ordinal < present);
+    let usable = entries.iter().take_while(exists).count();
+    let are_parts = entries.iter().any(|entry| entry.starts_with("MIG-"));
+    Some(if are_parts { usable } else { usable.min(present) })
+}
+
+/// GPUs that the system shows: where the driver describes itself; in sandboxes that hide that, as files; under WSL2 as
+/// one file for all of them, so that they are [`usize::MAX`].
+fn present(root: &Path) -> Option<usize> {
+    let listed = fs::read_dir(root.join("proc/driver/nvidia/gpus")).map_or(0, Iterator::count);
+    let is_gpu = |name: &str| name.strip_prefix("nvidia").is_some_and(is_number);
+    let files = fs::read_dir(root.join("dev")).map_or(0, |entries| {
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_str().is_some_and(is_gpu)).count()
+    });
+    let has = |path: &str| root.join(path).exists();
+    match (listed, files) {
+        (0, 0) if has("dev/dxg") => Some(usize::MAX),
+        (0, 0) => (has("proc/driver/nvidia/version") || has("dev/nvidiactl")).then_some(0),
+        (0, files) => Some(files),
+        (listed, _) => Some(listed),
     }
-    let present = fs::read_dir(driver.join("gpus")).map_or(0, Iterator::count);
-    Some(match visible {
-        Some(list) => visible_entries(list).len().min(present),
-        None => present,
-    })
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A machine that shows these files.
+    fn showing(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        root
+    }
+
     #[test]
     fn a_machine_without_a_driver_is_told_from_one_without_gpus() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(gpus(folder.path(), None), None);
-        fs::write(folder.path().join("version"), "NVRM").unwrap();
-        assert_eq!(gpus(folder.path(), None), Some(0));
-        for card in ["0000:01:00.0", "0000:02:00.0"] {
-            fs::create_dir_all(folder.path().join("gpus").join(card)).unwrap();
-        }
-        assert_eq!(gpus(folder.path(), None), Some(2));
+        let count = |files: &[&str]| gpus(showing(files).path(), None);
+        assert_eq!(count(&[]), None);
+        assert_eq!(count(&["proc/driver/nvidia/version"]), Some(0));
+        let two =
+            ["01", "02"].map(|bus| format!("proc/driver/nvidia/gpus/0000:{bus}:00.0/information"));
+        assert_eq!(count(&["proc/driver/nvidia/version", &two[0], &two[1]]), Some(2));
+    }
+
+    /// Story: in a sandbox that has the GPU's device files and no `/proc/driver/nvidia`, and under WSL2, `--gpu=0` was
+    /// refused for want of a driver, though libtorch would have trained there.
+    #[test]
+    fn gpus_are_seen_where_the_driver_does_not_describe_itself() {
+        let count = |files: &[&str]| gpus(showing(files).path(), None);
+        assert_eq!(
+            count(&["dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia0", "dev/nvidia12"]),
+            Some(2)
+        );
+        assert_eq!(count(&["dev/nvidiactl", "dev/nvidia-uvm"]), Some(0));
+        assert_eq!(count(&["dev/dxg"]), Some(usize::MAX), "each rank counts");
+        assert_eq!(gpus(showing(&["dev/dxg"]).path(), Some("0")), Some(1));
     }
 
     #[test]
@@ -90,13 +133,20 @@ mod tests {
 
     #[test]
     fn a_scheduler_may_hide_gpus() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("version"), "NVRM").unwrap();
-        for card in ["a", "b", "c"] {
-            fs::create_dir_all(folder.path().join("gpus").join(card)).unwrap();
-        }
-        for (list, count) in [("2", 1), ("0,2", 2), ("", 0), ("-1", 0), ("0,-1,1", 1)] {
-            assert_eq!(gpus(folder.path(), Some(list)), Some(count), "{list:?}");
+        let root = showing(&["dev/nvidia0", "dev/nvidia1", "dev/nvidia2"]);
+        let lists = [
+            ("2", 1),
+            ("0,2", 2),
+            ("", 0),
+            ("-1", 0),
+            ("0,-1,1", 1),
+            ("0,7,1", 1), // what does not exist hides what follows
+            ("GPU-8932f937,GPU-1b2c", 2),
+            ("GPU-1,GPU-2,GPU-3,GPU-4", 3),
+            ("MIG-1,MIG-2,MIG-3,MIG-4", 4), // of one GPU, it may be
+        ];
+        for (list, count) in lists {
+            assert_eq!(gpus(root.path(), Some(list)), Some(count), "{list:?}");
         }
     }
 }

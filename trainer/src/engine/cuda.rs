@@ -9,8 +9,11 @@ use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use lcsl_backends::nccl::Libraries;
+use lcsl_backends::nccl::driver::{self, NoGpu};
 use lcsl_collective::placement::{self, RankPlacement};
 use lcsl_collective::{CollectiveError, Communicator};
+
+use crate::engine::native::arithmetic::cuda_version;
 
 /// Belongs to the kernel module: where it is absent, there is no GPU to be used.
 const DRIVER: &CStr = c"libcuda.so.1";
@@ -25,6 +28,18 @@ pub fn open() {
         .map_err(|error| format!("there is no NVIDIA driver: {error}"))
         .and_then(|()| library(LIBTORCH));
     let _ = OPENED.set(opened); // set nowhere else
+}
+
+/// Why this process has no GPU.
+pub fn why_no_gpu() -> NoGpu {
+    match trouble() {
+        // Who has the driver lacks libtorch's half.
+        Some(why) if library(DRIVER).is_ok() => NoGpu {
+            why: why.to_owned(),
+            hint: "set up again with a libtorch for CUDA, or train on the CPU with --gpu=cpu",
+        },
+        _ => driver::why_no_gpu(cuda_version()),
+    }
 }
 
 /// Why libtorch cannot use a GPU, as far as [`open`] has found out.

@@ -50,6 +50,7 @@ const UNSAFE: &[&str] = &[
     "collective/backends/src/nccl/codes.rs", // the words of C libraries
     "collective/backends/src/nccl/context.rs", // calls into the CUDA driver
     "collective/backends/src/nccl/device.rs", // and again
+    "collective/backends/src/nccl/driver.rs", // and again
     "collective/backends/src/nccl/pinned.rs", // and again
     "collective/backends/src/nccl/sums.rs", // memory of a GPU, by address
     "collective/backends/src/nccl/sys.rs",  // functions of shared libraries

@@ -104,6 +104,7 @@ entry_points! {
     /// The CUDA driver.
     Driver {
         init = b"cuInit": fn(c_uint) -> c_int;
+        get_version = b"cuDriverGetVersion": fn(*mut c_int) -> c_int;
         device_count = b"cuDeviceGetCount": fn(*mut c_int) -> c_int;
         device_get = b"cuDeviceGet": fn(*mut c_int, c_int) -> c_int;
         device_uuid = b"cuDeviceGetUuid_v2": fn(*mut [u8; 16], c_int) -> c_int;

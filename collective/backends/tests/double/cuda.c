@@ -107,6 +107,8 @@ static int give(struct CUstream_st *stream, const struct task *task) {
 
 int cuInit(unsigned flags) { return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
 
+int cuDriverGetVersion(int *version) { *version = 13000; return CUDA_SUCCESS; }
+
 /* DOUBLE_GPUS[_RANK]=N: another number of GPUs. */
 int cuDeviceGetCount(int *count) {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");

@@ -2,9 +2,18 @@
 
 #![allow(unsafe_code)] // the shim is C++
 
+use std::ffi::c_long;
+
 unsafe extern "C" {
     fn lcsl_set_arithmetic(tf32: bool, deterministic: bool);
     fn lcsl_arithmetic() -> u8;
+    fn lcsl_cuda_version() -> c_long;
+}
+
+/// The CUDA that libtorch was made for, such as 13000 for 13.0; 0 where its half for GPUs is not loaded.
+pub fn cuda_version() -> i32 {
+    // SAFETY: no argument; asks the library that libtorch has brought along.
+    unsafe { lcsl_cuda_version() as i32 }
 }
 
 /// What libtorch may do on a GPU. On the CPU neither changes anything.
@@ -26,8 +35,8 @@ impl Arithmetic {
         unsafe { lcsl_set_arithmetic(self.tf32, self.deterministic) }
     }
 
-    /// What holds at present: TF32 where either convolutions or products may use it, deterministic where everything has
-    /// to be.
+    /// What holds at present: TF32 where either convolutions or products may use it, deterministic where everything
+    /// has to be.
     pub fn now() -> Self {
         // SAFETY: reads plain members of libtorch's global context.
         let bits = unsafe { lcsl_arithmetic() };

@@ -46,6 +46,14 @@ uint8_t lcsl_arithmetic() {
   return uint8_t(tf32) | uint8_t(deterministic) << 1;
 }
 
+long lcsl_cuda_version() {
+  try {
+    return at::Context::versionCUDART();
+  } catch (...) {
+    return 0;  // without libtorch's half for GPUs
+  }
+}
+
 char* lcsl_enter_stream(int8_t gpu, void** handle) {
   return guarded([&] {
     const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lcsl_backends::nccl::driver::NoGpu;
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::placement;
@@ -111,14 +112,13 @@ pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainErro
         return Ok(Device::Cpu);
     };
     let visible = tch::Cuda::device_count().max(0) as usize;
-    match placement::ordinal(local_rank, listed, visible, is_narrowed()) {
-        Some(ordinal) => match native::stream::enter(ordinal) {
-            Ok(()) => Ok(Device::Cuda(ordinal)),
-            Err(why) => Err(TrainError::DeviceFailed { ordinal, why }),
-        },
-        None => {
-            Err(TrainError::NoDevice { why: cuda::trouble().unwrap_or("the driver shows none") })
-        }
+    let Some(ordinal) = placement::ordinal(local_rank, listed, visible, is_narrowed()) else {
+        let NoGpu { why, hint } = cuda::why_no_gpu();
+        return Err(TrainError::NoDevice { why, hint });
+    };
+    match native::stream::enter(ordinal) {
+        Ok(()) => Ok(Device::Cuda(ordinal)),
+        Err(why) => Err(TrainError::DeviceFailed { ordinal, why }),
     }
 }
 

@@ -83,7 +83,9 @@ pub enum TrainError {
     #[error("libtorch sees no CUDA device on this host ({why})")]
     NoDevice {
         /// Why, as far as that is known.
-        why: &'static str,
+        why: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// The GPU is there, and cannot be used.
     #[error("GPU {ordinal} cannot be used: {why}")]

@@ -60,11 +60,7 @@ pub fn of_training(error: &TrainError) -> Failure {
         TrainError::Apart { .. } | TrainError::Join(_) | TrainError::Leave(_) => {
             (RANK_FAILED, None, true)
         }
-        TrainError::NoDevice { .. } => {
-            let hint =
-                "install NVIDIA's driver and set up again, or train on the CPU with --gpu=cpu";
-            (USAGE, Some(hint.to_owned()), false)
-        }
+        TrainError::NoDevice { hint, .. } => (USAGE, Some((*hint).to_owned()), false),
         TrainError::DeviceFailed { .. } => {
             let hint =
                 "look with nvidia-smi whether another program has it, and whether it is well";
