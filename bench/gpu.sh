@@ -117,6 +117,7 @@ step golden_tf32 60 env NVIDIA_TF32_OVERRIDE=1 golden_step float32
 step networks 40 engine networks
 step precision 40 engine precision
 step nccl 30 nccl
+step allreduce 20 lcsl bench allreduce --gpu=0 --nproc=1 --mib=25
 step smoke 60 bash -c smoke
 step shards 30 bash -c shards
 step steps 150 python3 bench/gpu_step.py --out "$out/figures.jsonl"

@@ -1,9 +1,13 @@
 //! How long a sum over all ranks takes, beside a bare call of MPI on the same memory.
 
+#[cfg(feature = "nccl")]
+use std::sync::Arc;
 use std::time::Instant;
 
 use lcsl_collective::{CollectiveError, Communicator, Values};
 
+#[cfg(feature = "nccl")]
+use crate::nccl::{Device, DeviceBuffer, Libraries, NcclWorld};
 use crate::{MpiWorld, pages};
 
 /// Calls of each kind before any is timed: they touch the memory, and set connections up.
@@ -51,6 +55,43 @@ pub fn all_reduce(
             }
         }
     }
+    Ok(AllReduceTimes {
+        seconds: median(slowest(world, &ours)?),
+        bare_seconds: median(slowest(world, &bare)?),
+    })
+}
+
+/// The same of memory on the GPU of this ordinal: ours is the sum of a bucket of gradients, behind another stream, and
+/// the wait for it; the bare one is NCCL's, in a stream that nothing else uses. Collective.
+///
+/// # Errors
+/// What NCCL and the driver report.
+#[cfg(feature = "nccl")]
+pub fn all_reduce_on_gpus(
+    world: &mut MpiWorld,
+    libraries: &Arc<Libraries>,
+    ordinal: usize,
+    count: usize,
+    repeats: usize,
+) -> Result<AllReduceTimes, CollectiveError> {
+    let mut gpus = NcclWorld::join(libraries, world, ordinal)?;
+    let device = Device::open(libraries.clone(), ordinal)?;
+    let mut buffer = DeviceBuffer::new(device.clone(), count * size_of::<f32>())?;
+    buffer.write(&vec![0; count * size_of::<f32>()])?;
+    buffer.read(&mut [0; 4])?; // when the zeros are there
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for turn in 0..WARM_UP + repeats.max(1) {
+        for is_bare in [turn % 2 == 0, turn % 2 != 0] {
+            world.barrier()?;
+            let start = Instant::now();
+            gpus.time_sum(&device, &buffer, count, is_bare)?;
+            let seconds = start.elapsed().as_secs_f64();
+            if turn >= WARM_UP {
+                if is_bare { bare.push(seconds) } else { ours.push(seconds) }
+            }
+        }
+    }
+    gpus.leave()?;
     Ok(AllReduceTimes {
         seconds: median(slowest(world, &ours)?),
         bare_seconds: median(slowest(world, &bare)?),

@@ -70,6 +70,16 @@ pub fn bench_allreduce<const N: usize>(
     through_mpirun(nproc, hosts, on, words.into(), environment::of_libtorch(on))
 }
 
+/// The command that times sums over the GPUs of a configuration. Even one rank is started by mpirun.
+pub fn bench_allreduce_on_gpus(
+    config: &RunConfig,
+    on: &LaunchEnvironment<'_>,
+    arguments: Vec<OsString>,
+) -> LaunchCommand {
+    let environment = environment::of_rank(config, on);
+    through_mpirun(config.run.nproc, &config.run.host_slots(), on, arguments, environment)
+}
+
 /// Starts `nproc` ranks with these arguments.
 fn through_mpirun(
     nproc: usize,

@@ -12,3 +12,11 @@ fn sums_are_timed_beside_a_bare_call() {
     assert!(of("seconds") > 0.0 && of("bare_seconds") > 0.0, "{figures}");
     assert!((of("ratio") - of("bare_seconds") / of("seconds")).abs() < 1e-9, "{figures}");
 }
+
+#[test]
+fn a_list_of_gpus_that_is_none_is_refused() {
+    let output = lcsl(&["bench", "allreduce", "--gpu=0,x"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("these sums cannot be timed") && said.contains("such as 0,1"), "{said}");
+}

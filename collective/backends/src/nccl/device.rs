@@ -264,6 +264,10 @@ impl DeviceBuffer {
         Ok(Self { device, address, bytes })
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Where it lies on the GPU.
     pub fn address(&self) -> u64 {
         self.address

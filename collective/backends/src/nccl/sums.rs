@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 
 use lcsl_collective::CollectiveError;
 
-use super::device::ComputeStream;
+use super::device::{ComputeStream, Device, DeviceBuffer};
 use super::sys;
 use super::world::NcclWorld;
 
@@ -92,5 +92,28 @@ impl NcclWorld {
                 (nccl.all_reduce)(memory, memory, count, element, sys::SUM, communicator, stream)
             }
         })
+    }
+
+    /// Sums `count` float32 of `buffer`, and waits for the sum: behind the stream of `device`, or `bare` of it.
+    pub(crate) fn time_sum(
+        &mut self,
+        device: &Device,
+        buffer: &DeviceBuffer,
+        count: usize,
+        bare: bool,
+    ) -> Result<(), CollectiveError> {
+        assert!(count * size_of::<f32>() <= buffer.bytes(), "{count} elements of a shorter buffer");
+        // SAFETY: the buffer holds the elements, and the caller has it until the wait is over; the device lives as
+        // long.
+        unsafe {
+            if bare {
+                let stream = self.device.stream();
+                self.sum_into(stream, buffer.address(), count, Element::F32)?;
+            } else {
+                let stream = device.compute_stream();
+                self.sum_behind(stream, buffer.address(), count, Element::F32)?;
+            }
+        }
+        self.wait()
     }
 }

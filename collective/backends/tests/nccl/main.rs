@@ -12,8 +12,8 @@ mod pinned;
 use std::path::Path;
 use std::process::Command;
 
-use lcsl_backends::MpiWorld;
 use lcsl_backends::nccl::{Libraries, NcclWorld};
+use lcsl_backends::{MpiWorld, measure};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -100,7 +100,7 @@ const NO_PAGE: &str = "cuMemHostRegister failed in the CUDA driver: invalid argu
 const LATE: &str = "a collective on the GPU failed in NCCL: not over after 1 s: another rank does not take \
                     part, or the GPU is stuck";
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case {
         name: "an old version is refused in words",
         part: "join",
@@ -149,6 +149,13 @@ const CASES: [Case; 13] = [
         variables: &[],
         heard: ["overlapped"; 4],
         aborts: 0,
+    },
+    Case {
+        name: "sums are timed beside bare ones",
+        part: "timed",
+        variables: &[],
+        heard: ["timed"; 4],
+        aborts: 4,
     },
     Case {
         name: "a sum that waits for nothing would show",
@@ -301,6 +308,15 @@ fn play(part: &str, mpi: &mut MpiWorld) -> Result<String, String> {
             order::would_show(&libraries, &mut world, ordinal)?;
             world.leave().map_err(words)?;
             Ok("shown".to_owned())
+        }
+        "timed" => {
+            let times =
+                measure::all_reduce_on_gpus(mpi, &libraries, ordinal, 1000, 3).map_err(words)?;
+            if times.seconds > 0.0 && times.bare_seconds > 0.0 {
+                Ok("timed".to_owned())
+            } else {
+                Err(format!("{times:?}"))
+            }
         }
         "patience" => order::patience_ends(world),
         "pinned" => pinned::is_read_in_time(&libraries, ordinal),
