@@ -158,6 +158,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.classes",
     "admission.mixed",
     "admission.teacher",
+    "admission.agreement",
     "evaluation.every_epochs",
 ];
 

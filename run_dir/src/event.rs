@@ -26,6 +26,17 @@ pub struct UnlabelledEpoch<'a> {
     pub right: Option<&'a [u64]>,
 }
 
+/// What the teacher's labels of an epoch were like.
+#[derive(Debug, Serialize)]
+pub struct LabelsOfEpoch<'a> {
+    /// Epochs since the teacher's weights were those of the student; null where they move with each step.
+    pub teacher_age: Option<u64>,
+    /// Candidates that passed the gate, by the class of their label.
+    pub passing: &'a [u64],
+    /// Mixed images that were admitted under one of the two classes that were mixed.
+    pub agreeing: u64,
+}
+
 /// The events.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -100,6 +111,9 @@ pub enum Event<'a> {
         collapse: Option<u32>,
         /// Training images that were skipped because their records are corrupt, over all ranks.
         corrupt: u64,
+        /// What the teacher's labels were like, where one has labelled.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        labels: Option<LabelsOfEpoch<'a>>,
         /// Unlabelled images among the admitted, where there are unlabelled images.
         #[serde(skip_serializing_if = "Option::is_none")]
         unlabelled: Option<UnlabelledEpoch<'a>>,

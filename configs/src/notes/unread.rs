@@ -33,7 +33,11 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
             &["data.synthetic_classes", "data.synthetic_largest", "data.synthetic_test_per_class"],
         ),
         (config.model.head == Head::Cosine, "it is of head cosine", &["model.cosine_scale"]),
-        (config.train.method == Method::Lcsl, "it is of method lcsl", &["loss.admitted"]),
+        (
+            config.train.method == Method::Lcsl,
+            "it is of method lcsl",
+            &["loss.admitted", "admission.agreement"],
+        ),
         (is_one_of(&[Focal]), "it is of criterion focal", &["loss.focal_gamma"]),
         (
             is_one_of(&[ClassBalanced, LdamDrw]),

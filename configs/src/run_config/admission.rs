@@ -17,6 +17,8 @@ pub struct Admission {
     pub mixed: bool,
     /// Who labels, once a model was selected.
     pub teacher: TeacherName,
+    /// Whether a mixed image is a candidate only where its label is one of the two classes that were mixed.
+    pub agreement: bool,
     /// A candidate's confidence is at least this, in [0, 1]; the published `lambda_init`.
     #[serde(serialize_with = "shortest")]
     pub conf: f32,
@@ -62,6 +64,9 @@ choice! {
     TeacherName {
         /// The best model so far; it changes only at the end of an epoch.
         Best = "best",
+        /// The model of the newest evaluation, good or not; with an evaluation after each epoch, that of the last
+        /// epoch.
+        Latest = "latest",
         /// The moving average of the weights, as it is at each step (`train.ema_decay`).
         Ema = "ema",
     }

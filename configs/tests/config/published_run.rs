@@ -52,6 +52,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("admission.policy", "\"reference\""),
     ("admission.classes", "\"minority\""),
     ("admission.teacher", "\"best\""),
+    ("admission.agreement", "false"),
     ("admission.conf", "0.5"),
     ("admission.temperature", "1.0"),
     ("evaluation.tta", "true"),

@@ -34,6 +34,7 @@ impl Objective {
             mixed: config.admission.mixed,
             unlabelled_ratio: if unlabelled { config.data.unlabelled_ratio } else { 0 },
             by_average: config.admission.teacher == TeacherName::Ema,
+            agreement: config.admission.agreement,
         };
         let whole = Stage {
             epochs: train.epochs,
@@ -144,6 +145,7 @@ mod tests {
             mixed: true,
             unlabelled_ratio: 0,
             by_average: false,
+            agreement: false,
         };
         assert_eq!(lcsl, Stage { pseudo_labels: Some(labelling), ..mixup });
     }

@@ -98,6 +98,8 @@ pub struct PseudoLabelling {
     pub unlabelled_ratio: u64,
     /// Whether the moving average of the weights labels, as it is at each step, and not the best model so far.
     pub by_average: bool,
+    /// Whether only labels that are one of an image's two mixed classes are candidates.
+    pub agreement: bool,
 }
 
 impl PseudoLabelling {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunDir;
 use super::durable::{DiskContext, DiskError, sync_directory_of};
-use super::totals::{RunningTotals, UnlabelledCounts};
+use super::totals::{LabelCounts, RunningTotals, UnlabelledCounts};
 use crate::admission::{AdmissionDigest, Ledger};
 
 /// Everything that a run needs to go on, besides tensors.
@@ -50,6 +50,9 @@ pub struct Manifest {
     /// How many unlabelled images were admitted.
     #[serde(default, skip_serializing_if = "UnlabelledCounts::is_empty")]
     pub unlabelled: UnlabelledCounts,
+    /// What the teacher's labels were like in the epoch at hand.
+    #[serde(default)]
+    pub labels: LabelCounts,
     /// Length of `metrics.jsonl` at this moment, bytes.
     pub metrics_bytes: u64,
     /// Lengths of other files to which events go.
@@ -304,6 +307,7 @@ pub(super) mod tests {
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
             unlabelled: UnlabelledCounts::default(),
+            labels: LabelCounts::default(),
             metrics_bytes: 0,
             marks: Marks::default(),
             tensors_digest: String::new(),

@@ -1,5 +1,6 @@
 //! What a run adds up on its way, and a checkpoint remembers.
 
+use lcsl_run_dir::event::LabelsOfEpoch;
 use serde::{Deserialize, Serialize};
 
 /// Sums over a run, over all its attempts.
@@ -57,5 +58,42 @@ impl UnlabelledCounts {
     pub fn begin_epoch(&mut self) {
         self.epoch.fill(0);
         self.right_in_epoch.fill(0);
+    }
+}
+
+/// What the teacher's labels are like in the epoch at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelCounts {
+    /// The epoch after which the teacher was made, from 0; none before there is one, or where it moves with each step.
+    pub teacher_epoch: Option<u64>,
+    /// Candidates that passed the gate, by the class of their label; empty while there are none.
+    pub passing: Vec<u64>,
+    /// Mixed images that were admitted under one of their two mixed classes.
+    pub agreeing: u64,
+}
+
+impl LabelCounts {
+    /// What `metrics.jsonl` says of an epoch; nothing where nobody has labelled.
+    pub fn of_epoch(&self, epoch: u64) -> Option<LabelsOfEpoch<'_>> {
+        let Self { teacher_epoch, passing, agreeing } = self;
+        (!passing.is_empty()).then(|| LabelsOfEpoch {
+            teacher_age: teacher_epoch.map(|made| epoch - made),
+            passing,
+            agreeing: *agreeing,
+        })
+    }
+
+    /// Adds those of a step.
+    pub fn count(&mut self, passing: &[u64], agreeing: u64) {
+        self.passing.resize(passing.len().max(self.passing.len()), 0);
+        self.passing.iter_mut().zip(passing).for_each(|(sum, count)| *sum += count);
+        self.agreeing += agreeing;
+    }
+
+    /// Forgets the epoch.
+    pub fn begin_epoch(&mut self) {
+        self.passing.fill(0);
+        self.agreeing = 0;
     }
 }

@@ -125,3 +125,33 @@ fn it_goes_on_with_every_optimiser_and_in_every_stage() {
         assert_eq!(story(&cut), expected, "from step {step}");
     }
 }
+
+/// A teacher that is neither the best model nor the student is part of a checkpoint; so is what is said of its labels.
+#[test]
+fn it_goes_on_with_the_latest_teacher() {
+    let more = "--teacher=latest --set=admission.agreement=true --conf=0.1 --tau=1";
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = |name: &str| RunDir::at(folder.path().join(name));
+    let whole = run_dir("whole");
+    fs::create_dir_all(whole.root()).unwrap();
+    train(&whole, Box::new(Solo), 1, more);
+    let expected = story(&whole);
+    let epochs: Vec<&Value> = expected.1.iter().filter(|line| line["event"] == "epoch").collect();
+    for (epoch, line) in epochs.iter().enumerate() {
+        let (labels, sum) = (&line["labels"], |list: &Value| -> u64 {
+            list.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+        });
+        // The first teacher is made of the seed, and each later one after the epoch before.
+        let age = if epoch == 0 { Value::Null } else { 1.into() };
+        assert_eq!(labels["teacher_age"], age, "{line}");
+        let (admitted, passing) = (sum(&line["admitted"]), sum(&labels["passing"]));
+        assert!(0 < admitted && admitted <= passing, "{line}");
+        assert_eq!(labels["agreeing"], admitted, "nobody else is admitted: {line}");
+    }
+    for step in [13, 14, 20, 28, 35] {
+        let cut = run_dir(&format!("cut-{step}"));
+        cut_off_after(step, &whole, &cut);
+        train_in_a_world_of_two(&cut, more);
+        assert_eq!(story(&cut), expected, "from step {step}");
+    }
+}

@@ -127,6 +127,7 @@ fn context(
         sam_rho: 0.0,
         student,
         teacher: Some(teacher),
+        latest: None,
         rules: Rules::new(&case.counts, case.settings()),
         ledger: Ledger::new(case.counts.len()),
         task: Task {
@@ -136,6 +137,7 @@ fn context(
                 mixed: true,
                 unlabelled_ratio: 0,
                 by_average: false,
+                agreement: false,
                 alpha: case.config.alpha,
                 temperature: case.config.temperature,
             }),

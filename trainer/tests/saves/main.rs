@@ -18,7 +18,7 @@ use lcsl_run_dir::names::TENSORS;
 use lcsl_trainer::admission::{AdmissionDigest, Ledger};
 use lcsl_trainer::run_dir::checkpoint_writer::CheckpointWriter;
 use lcsl_trainer::run_dir::checkpoints::{self, FORMAT, Manifest, Marks, Position};
-use lcsl_trainer::run_dir::totals::{RunningTotals, UnlabelledCounts};
+use lcsl_trainer::run_dir::totals::{LabelCounts, RunningTotals, UnlabelledCounts};
 use libtest_mimic::{Arguments, Trial};
 
 /// The run directory of the writer; set where this program is the writer.
@@ -57,6 +57,7 @@ fn manifest(step: u64) -> Manifest {
         totals: RunningTotals::default(),
         corrupt: Vec::new(),
         unlabelled: UnlabelledCounts::default(),
+        labels: LabelCounts::default(),
         metrics_bytes: step,
         marks: Marks::default(),
         tensors_digest: String::new(),

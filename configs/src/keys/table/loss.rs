@@ -56,9 +56,14 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
     Key::new(
         "admission.teacher",
         KeyKind::Choice(TeacherName::WORDS),
-        "Who labels: the best model so far, or the moving average of the weights",
+        "Who labels: best model so far, that of the latest evaluation, or moving average (ema)",
     )
     .flags(&["teacher"]),
+    Key::new(
+        "admission.agreement",
+        KeyKind::Switch,
+        "Mixed images: only labels that are one of the two mixed classes can be admitted",
+    ),
     Key::new("admission.conf", FROM_0_TO_1, "Least confidence of a candidate")
         .flags(&["lambda_init", "conf"]),
     Key::new("admission.temperature", ABOVE_0, "Temperature of the teacher's softmax")

@@ -10,7 +10,7 @@ use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
-use lcsl_config::{Admission, Devices, Precision, Protocol, QuotaRate, RunConfig};
+use lcsl_config::{Admission, Devices, Precision, Protocol, QuotaRate, RunConfig, TeacherName};
 use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
@@ -45,7 +45,7 @@ use crate::run_dir::RunDir;
 use crate::run_dir::checkpoint_writer::CheckpointWriter;
 use crate::run_dir::checkpoints::{self, Best, Marks, Position};
 use crate::run_dir::durable;
-use crate::run_dir::totals::{RunningTotals, UnlabelledCounts};
+use crate::run_dir::totals::{LabelCounts, RunningTotals, UnlabelledCounts};
 
 /// Everything that one rank's training consists of.
 pub struct Run<'a> {
@@ -75,6 +75,8 @@ pub struct Run<'a> {
     pub corrupt: Vec<u64>,
     /// How many unlabelled images were admitted.
     pub unlabelled: UnlabelledCounts,
+    /// What the teacher's labels are like in the epoch at hand.
+    pub labels: LabelCounts,
     /// Chain of admission decisions.
     pub admission_digest: AdmissionDigest,
     /// What is to go wrong; nothing, but in a test.
@@ -178,6 +180,7 @@ impl<'a> Run<'a> {
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
             unlabelled: UnlabelledCounts::default(),
+            labels: LabelCounts::default(),
             admission_digest: AdmissionDigest::default(),
             faults: Faults::NONE,
             recorders: Recorders::default(),
@@ -238,7 +241,8 @@ impl<'a> Run<'a> {
         if let Some(average) = &mut self.context.average {
             average.go_on();
         }
-        if let Some((_, network)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
+        if let Some((_, best)) = self.best.as_ref().filter(|_| self.objective.labels_itself()) {
+            let network = self.context.latest.as_ref().unwrap_or(best);
             self.context.teacher = Some(Teacher::of(network, self.config.model.fc_norm));
         }
         let marks = found.manifest.all_marks();
@@ -247,6 +251,7 @@ impl<'a> Run<'a> {
         self.totals = found.manifest.totals;
         self.corrupt = found.manifest.corrupt;
         self.unlabelled = found.manifest.unlabelled;
+        self.labels = found.manifest.labels;
         self.admission_digest = found.manifest.admission_digest;
         Ok((marks, broken))
     }
@@ -320,6 +325,9 @@ pub(crate) fn context(
             config.model.fc_norm,
         )
     });
+    let latest_labels =
+        objective.labels_itself() && config.admission.teacher == TeacherName::Latest;
+    let latest = latest_labels.then(|| student.frozen_copy());
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
     let ledger = Ledger::new(classes);
@@ -336,6 +344,7 @@ pub(crate) fn context(
             .then(|| WeightAverage::of(&student, config.train.ema_decay)),
         student,
         teacher,
+        latest,
         rules: Rules::new(&data_module.train_counts, settings(&config.admission)),
         ledger,
         task,

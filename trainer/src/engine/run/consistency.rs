@@ -101,7 +101,8 @@ mod tests {
                     let (student, velocity) = (&student, &velocity);
                     let (best, teacher) = (Some(student), Some(&teacher));
                     let moments = Moments { flat: vec![("momentum", velocity)], steps: None };
-                    let state = TrainState { student, average: None, moments, best, teacher };
+                    let state =
+                        TrainState { student, average: None, moments, best, latest: None, teacher };
                     let compared = compare(&mut world, &state, &ledger);
                     compared.map_or_else(|error| error.to_string(), |()| "all alike".to_owned())
                 })

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod recorder;
 mod reports;
 pub mod restored;
+mod selection;
 mod stages;
 pub mod state;
 pub mod train;

@@ -142,6 +142,7 @@ impl Run<'_> {
             admitted,
             collapse,
             corrupt,
+            labels: self.labels.of_epoch(epoch),
             unlabelled: unlabelled::of_epoch(&self.data_module, &self.unlabelled),
         };
         Ok(self.recorders.line(at, event)?)

@@ -23,7 +23,11 @@ pub struct TrainState<'a> {
     pub moments: Moments<'a>,
     /// The best network so far, as trained.
     pub best: Option<&'a Network>,
-    /// The network that labels. It is derived from the best one, or from the seed where there is none yet.
+    /// The network of the newest evaluation, as trained, where that one labels; before the first, the student's first
+    /// weights, which do not.
+    pub latest: Option<&'a Network>,
+    /// The network that labels. It is derived from the best or the latest one, or from the seed where there is none
+    /// yet.
     pub teacher: Option<&'a Teacher>,
 }
 
@@ -48,6 +52,7 @@ impl<'a> TrainState<'a> {
             average: context.average.as_ref().map(WeightAverage::network),
             moments: context.optimiser.moments(),
             best: best.map(|(_, network)| network),
+            latest: context.latest.as_ref(),
             teacher: context.teacher.as_ref(),
         }
     }
@@ -66,6 +71,8 @@ impl<'a> TrainState<'a> {
         tensors.extend(average.unwrap_or_default());
         tensors
             .extend(self.best.map(|best| member("best", best.state(), true)).unwrap_or_default());
+        let latest = self.latest.map(|latest| member("latest", latest.state(), true));
+        tensors.extend(latest.unwrap_or_default());
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let teacher =
             self.teacher.map(|teacher| member("teacher", teacher.labelling().state(), false));
@@ -152,6 +159,7 @@ mod tests {
             average: None,
             moments: Moments { flat: vec![("momentum", &velocity)], steps: None },
             best: Some(&best),
+            latest: None,
             teacher: Some(&teacher),
         };
         checkpoint::Snapshot::of(&state).write(&path).unwrap();
@@ -169,6 +177,7 @@ mod tests {
             average: None,
             moments: Moments { flat: vec![("momentum", &other_velocity)], steps: None },
             best: Some(&other_best),
+            latest: None,
             teacher: None,
         };
         same.restore(&stored).unwrap();
@@ -179,8 +188,14 @@ mod tests {
         let larger = network(4, 0.0);
         let larger_velocity = larger.parameters.buffer.zeros_like();
         let moments = Moments { flat: vec![("momentum", &larger_velocity)], steps: None };
-        let larger =
-            TrainState { student: &larger, average: None, moments, best: None, teacher: None };
+        let larger = TrainState {
+            student: &larger,
+            average: None,
+            moments,
+            best: None,
+            latest: None,
+            teacher: None,
+        };
         let problems = larger.restore(&stored).unwrap_err();
         let named = "student.fc.weight has shape [3, 16], expected [4, 16]";
         assert!(problems.contains(named) && problems.contains("momentum.fc.bias"), "{problems}");

@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use lcsl_collective::control::{Phase, Score};
-use lcsl_config::{OnFailedCheckpoint, Protocol};
-use lcsl_run_dir::Event;
+use lcsl_collective::control::Phase;
+use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::names::METRICS;
 use lcsl_run_dir::result::{Corrupt, RunResult};
 
 use crate::engine::data::local_batch::StepIndex;
-use crate::engine::evaluation::evaluate::evaluate;
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::optim::average::WeightAverage;
 use crate::engine::run::build::Run;
@@ -17,14 +15,13 @@ use crate::engine::run::checkpoint::Snapshot;
 use crate::engine::run::consistency::compare;
 use crate::engine::run::digest;
 use crate::engine::run::error::TrainError;
-use crate::engine::run::recorder::RunEvent;
 use crate::engine::run::reports::left_out;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::StepContext;
 use crate::engine::step::step::global_step;
 use crate::engine::step::sums::Wishes;
-use crate::engine::step::teacher::{Teacher, with_normalised_classifier};
-use crate::run_dir::checkpoints::{Best, FORMAT, Manifest, Position};
+use crate::engine::step::teacher::with_normalised_classifier;
+use crate::run_dir::checkpoints::{FORMAT, Manifest, Position};
 use crate::run_dir::durable::{self, DiskContext};
 
 /// How training ended.
@@ -96,6 +93,7 @@ impl Run<'_> {
         let loss = report.loss(self.context.task.alpha());
         self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
         self.count_unlabelled(epoch, &report.admitted)?;
+        self.labels.count(&report.passing, report.agreeing);
         self.position.step_in_epoch += 1;
         self.position.step += 1;
         let seconds = began.elapsed().as_secs_f64();
@@ -125,76 +123,22 @@ impl Run<'_> {
         self.position.step_in_epoch = 0;
         self.totals.epoch_loss = 0.0;
         self.totals.epoch_images = 0;
+        self.labels.begin_epoch();
         self.checkpoint()
-    }
-
-    /// Whether the epoch that ends is one after which the models are compared: every so many of a stage, and its last
-    /// one, so that a stage which begins with the best model knows it, and so does the end of the run.
-    fn evaluation_is_due(&self) -> bool {
-        let epoch = self.position.epoch;
-        let (stage, before) = self.objective.at(epoch);
-        let is_last = before + 1 == stage.epochs || self.out_of_steps();
-        is_last || (before + 1).is_multiple_of(self.config.evaluation.every_epochs)
-    }
-
-    /// Measures the student, and makes it the best model, and the teacher, when it is good enough:
-    /// at least as good in protocol `honest`, strictly better in `paper`. All ranks measure the
-    /// same sums and decide alike.
-    fn evaluate_and_select(&mut self) -> Result<(), TrainError> {
-        let began = Instant::now();
-        self.context.clock.enter(Phase::Evaluation);
-        let epoch = self.position.epoch;
-        let (eval_set, split) = self.eval_sets.selection(&self.data_module);
-        let StepContext { student, average, world, clock, .. } = &mut self.context;
-        let student = average.as_ref().map_or(&*student, WeightAverage::network);
-        let heartbeat = clock.control().heartbeat();
-        let measured = evaluate(student, world.as_mut(), eval_set, heartbeat)
-            .map_err(|source| TrainError::Evaluate { epoch, source })?;
-        let classes = self.data_module.class_names.len();
-        let accuracy = measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
-        let selected = self.best.as_ref().is_none_or(|(best, _)| {
-            let paper = self.config.train.protocol == Protocol::Paper;
-            if paper { accuracy > best.accuracy } else { accuracy >= best.accuracy }
-        });
-        if selected {
-            let model = self.context.measured().frozen_copy();
-            if self.objective.labels_itself() {
-                self.context.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
-            }
-            self.best = Some((Best { epoch, accuracy }, model));
-        }
-        let evaluation_seconds = began.elapsed().as_secs_f64();
-        self.totals.seconds += evaluation_seconds;
-        let (step, corrupt, at) = (self.position.step, measured.corrupt, self.totals.seconds);
-        let score = Score { epoch, accuracy, selected, seconds: evaluation_seconds };
-        self.recorders.record(at, &RunEvent::Score(score))?;
-        if corrupt > 0 {
-            let text = left_out(corrupt, eval_set.images.indices.len(), split);
-            self.recorders.remark(at, text)?;
-        }
-        let event = Event::Evaluation {
-            epoch,
-            step,
-            split,
-            accuracy,
-            selected,
-            corrupt,
-            evaluation_seconds,
-        };
-        Ok(self.recorders.line(at, event)?)
     }
 
     /// Compares what the ranks hold. Collective.
     fn compare(&mut self) -> Result<(), TrainError> {
         self.context.clock.enter(Phase::Compare);
         let step = self.position.step;
-        let StepContext { world, student, average, optimiser, teacher, ledger, .. } =
+        let StepContext { world, student, average, optimiser, teacher, latest, ledger, .. } =
             &mut self.context;
         let state = TrainState {
             student,
             average: average.as_ref().map(WeightAverage::network),
             moments: optimiser.moments(),
             best: self.best.as_ref().map(|(_, network)| network),
+            latest: latest.as_ref(),
             teacher: teacher.as_ref(),
         };
         compare(world.as_mut(), &state, ledger).map_err(|source| TrainError::Apart { step, source })
@@ -225,6 +169,7 @@ impl Run<'_> {
             totals: self.totals,
             corrupt: self.corrupt.clone(),
             unlabelled: self.unlabelled.clone(),
+            labels: self.labels.clone(),
             metrics_bytes: marks.remove(METRICS).unwrap_or(0),
             marks,
             tensors_digest: String::new(), // known once the tensors are on disk
@@ -333,7 +278,7 @@ impl Run<'_> {
         }
     }
 
-    fn out_of_steps(&self) -> bool {
+    pub(super) fn out_of_steps(&self) -> bool {
         self.config.train.max_steps.is_some_and(|most| self.position.step >= most)
     }
 

@@ -25,6 +25,9 @@ pub struct StepContext {
     /// The network that labels; none before the first evaluation of protocol `honest`, and none in
     /// methods without self-labelling.
     pub teacher: Option<Teacher>,
+    /// The network of the newest evaluation, as trained, where that one labels; before the first, the student's first
+    /// weights, which do not.
+    pub latest: Option<Network>,
     /// The optimiser.
     pub optimiser: Optimiser,
     /// The moving average of the student, where there is one.

@@ -186,6 +186,7 @@ mod tests {
             mixed: false,
             unlabelled_ratio: 2,
             by_average: false,
+            agreement: false,
         };
         Task {
             criterion: Loss::CrossEntropy,

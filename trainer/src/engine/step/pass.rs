@@ -26,6 +26,8 @@ pub struct MicroBatch {
     pub masks: Vec<Tensor>,
     /// Which unlabelled images were.
     pub unlabelled: Vec<Option<AdmittedImages>>,
+    /// Mixed images of this rank that were admitted under one of their two classes.
+    pub agreeing: u64,
 }
 
 /// What a pass leaves of batch normalisation's running statistics.
@@ -65,7 +67,8 @@ pub fn pass(
         let stop = context.clock.control().stop_requested();
         let wishes = Wishes { stop, save: context.wants_checkpoint };
         let (world, reducer) = (context.world.as_mut(), &mut context.reducer);
-        let totals = sums.finish(wishes, |list| reducer.finish(world, list, is_last))?;
+        let totals =
+            sums.finish(wishes, micro_batch.agreeing, |list| reducer.finish(world, list, is_last))?;
         report.accumulate(&totals)?;
         if !context.task.keeps_statistics() {
             move_statistics(&mut context.student, &totals, context.task.clean_forward)?;
@@ -171,7 +174,9 @@ mod tests {
         let masks = masks.map(|it| it.select(2, 0).select(1, 0)).collect();
         let pseudo_labels = batches.iter().map(|_| None).collect();
         let unlabelled = batches.iter().map(|_| None).collect();
-        let micro_batches = [MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled }];
+        let agreeing = 0;
+        let micro_batches =
+            [MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled, agreeing }];
 
         let first = pass(&mut context, &micro_batches, 8, RunningStatistics::Move).unwrap();
         let gradient = first.gradient.copy();
@@ -199,6 +204,7 @@ mod tests {
             loss_mix: 0.5,
             loss_self: 0.0,
             wishes: Wishes::default(),
+            agreeing: 0,
             finite_here: true,
         };
         let refused = move_statistics(&mut student, &totals, false).unwrap_err().to_string();

@@ -20,6 +20,10 @@ pub struct StepReport {
     pub loss_self: f64,
     /// Who was admitted, by ascending key.
     pub admitted: Vec<Admitted>,
+    /// Candidates that passed the gate, by the class of their label; empty where nobody labels.
+    pub passing: Vec<u64>,
+    /// Mixed images that were admitted under one of their two classes.
+    pub agreeing: u64,
     /// Gradient summed over all logical batches (flat); the next step overwrites it.
     pub gradient: Tensor,
     /// What any rank wishes to happen after this step.
@@ -42,10 +46,18 @@ pub struct LogicalReport {
 impl StepReport {
     /// Of a step that has made nothing yet; `gradient` is where its gradient will lie.
     pub(super) fn empty(gradient: Tensor) -> Self {
-        let (admitted, logical) = (Vec::new(), Vec::new());
-        let (images, skipped) = (0, 0);
-        let (loss_mix, loss_self, wishes) = (0.0, 0.0, Wishes::default());
-        Self { images, skipped, loss_mix, loss_self, admitted, gradient, wishes, logical }
+        Self {
+            images: 0,
+            skipped: 0,
+            loss_mix: 0.0,
+            loss_self: 0.0,
+            admitted: Vec::new(),
+            passing: Vec::new(),
+            agreeing: 0,
+            gradient,
+            wishes: Wishes::default(),
+            logical: Vec::new(),
+        }
     }
 
     /// The loss that was minimised.
@@ -56,6 +68,7 @@ impl StepReport {
     /// Adds a micro-batch.
     pub(super) fn accumulate(&mut self, totals: &StepTotals) -> Result<(), StepError> {
         self.images += totals.images;
+        self.agreeing += totals.agreeing;
         self.loss_mix += totals.loss_mix;
         self.loss_self += totals.loss_self;
         self.wishes.stop |= totals.wishes.stop;

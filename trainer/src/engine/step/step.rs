@@ -30,6 +30,7 @@ pub fn global_step(
 ) -> Result<StepReport, StepError> {
     let mut micro_batches = Vec::new();
     let (mut admitted, mut planned) = (Vec::new(), 0);
+    let mut passing = Vec::new();
     for micro in 0..source.micro_batches() {
         // shard → sampler → decode → augment → batch
         context.clock.enter(Phase::Data);
@@ -42,20 +43,25 @@ pub fn global_step(
         let labels = label(context, &batches, &mixed);
 
         // candidates → gather → admission
-        let candidates = candidates(&context.rules, &batches, &labels);
+        let agrees = agreements(&batches, &labels);
+        let agreement = context.task.pseudo_labels.is_some_and(|labelling| labelling.agreement);
+        let required = agreement.then_some(agrees.as_slice());
+        let candidates = candidates(&context.rules, &batches, &labels, required);
         context.clock.enter(Phase::Gather);
-        let decided = admit(context, &candidates, source, index, micro)?;
+        let decided = admit(context, &candidates, source, index, micro, &mut passing)?;
+        let agreeing = admitted_in_agreement(&batches, &agrees, &decided);
         let masks = batches.iter().map(|batch| mask(batch, &decided)).collect();
         let unlabelled = batches.iter().map(|batch| admitted_images(batch, &decided)).collect();
         let pseudo_labels = labels.into_iter().map(|labels| labels.mixed).collect();
-        micro_batches.push(MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled });
+        let batch = MicroBatch { batches, mixed, pseudo_labels, masks, unlabelled, agreeing };
+        micro_batches.push(batch);
         admitted.extend(decided);
     }
     admitted.sort_unstable(); // unlabelled images of one micro-batch come behind the mixed ones of all
 
     // loss → backward → buckets → all-reduce
     let mut report = pass(context, &micro_batches, planned, RunningStatistics::Move)?;
-    report.admitted = admitted;
+    (report.admitted, report.passing) = (admitted, passing);
     climb_and_look_again(context, &micro_batches, planned, &report)?;
     report.rescale(planned);
     report.check_gradient()?;
@@ -120,10 +126,41 @@ fn label(context: &mut StepContext, batches: &[LogicalBatch], mixed: &[Tensor]) 
     labels.collect()
 }
 
-/// The candidates of this rank's logical batches that pass the gate.
-fn candidates(rules: &Rules, batches: &[LogicalBatch], labels: &[Labels]) -> Vec<Candidate> {
+/// Whether the teacher's label of each mixed image is one of the two classes that were mixed, by logical batch;
+/// nothing for batches whose mixed images are no candidates.
+fn agreements(batches: &[LogicalBatch], labels: &[Labels]) -> Vec<Vec<bool>> {
+    let of_batch = |(batch, labels): (&LogicalBatch, &Labels)| {
+        let Some(PseudoLabels { label, .. }) = &labels.mixed else { return Vec::new() };
+        let partners = batch.labels.index_select(0, &batch.permutation);
+        let agrees = label.eq_tensor(&batch.labels).logical_or(&label.eq_tensor(&partners));
+        let mut list = vec![false; batch.keys.len()];
+        agrees.copy_data(&mut list, batch.keys.len());
+        list
+    };
+    batches.iter().zip(labels).map(of_batch).collect()
+}
+
+/// How many mixed images of these logical batches were admitted under one of their two classes.
+fn admitted_in_agreement(
+    batches: &[LogicalBatch],
+    agrees: &[Vec<bool>],
+    admitted: &[Admitted],
+) -> u64 {
+    let rows = batches.iter().zip(agrees).flat_map(|(batch, agrees)| batch.keys.iter().zip(agrees));
+    let is_admitted = |key| admitted.binary_search_by_key(key, |one: &Admitted| one.key).is_ok();
+    rows.filter(|(key, agrees)| **agrees && is_admitted(*key)).count() as u64
+}
+
+/// The candidates of this rank's logical batches that pass the gate. Where `agreement` is given, by logical batch,
+/// mixed images have to have it.
+fn candidates(
+    rules: &Rules,
+    batches: &[LogicalBatch],
+    labels: &[Labels],
+    agreement: Option<&[Vec<bool>]>,
+) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    let mut add = |keys: &[u64], labels: &PseudoLabels| {
+    let mut add = |keys: &[u64], labels: &PseudoLabels, agrees: Option<&[bool]>| {
         let (mut classes, mut confidences) = (vec![0_i64; keys.len()], vec![0_f32; keys.len()]);
         labels.label.copy_data(&mut classes, keys.len());
         labels.confidence.copy_data(&mut confidences, keys.len());
@@ -133,21 +170,23 @@ fn candidates(rules: &Rules, batches: &[LogicalBatch], labels: &[Labels]) -> Vec
             label: label as u32,
             confidence,
         });
+        let agrees = |place: usize| agrees.is_none_or(|agrees| agrees[place]);
+        let rows = rows.enumerate().filter(|(place, _)| agrees(*place)).map(|(_, row)| row);
         candidates.extend(rows.filter(|candidate| rules.passes_gate(candidate)));
     };
-    for (batch, labels) in batches.iter().zip(labels) {
+    for (number, (batch, labels)) in batches.iter().zip(labels).enumerate() {
         if let Some(mixed) = &labels.mixed {
-            add(&batch.keys, mixed);
+            add(&batch.keys, mixed, agreement.map(|lists| lists[number].as_slice()));
         }
         if let Some((batch, labels)) = batch.unlabelled.as_ref().zip(labels.unlabelled.as_ref()) {
-            add(&batch.keys, labels);
+            add(&batch.keys, labels, None);
         }
     }
     candidates
 }
 
 /// Gathers the candidates of all ranks and decides on them, on every rank alike. Where nobody labels
-/// there is nothing to decide.
+/// there is nothing to decide. Adds to `passing` how many came, by class.
 ///
 /// Budgets are spread over the micro-batches of an epoch, which with one a step are its steps. Shares
 /// are of the micro-batch as planned: they do not shrink with an image that is skipped.
@@ -157,12 +196,17 @@ fn admit(
     source: &dyn BatchSource,
     index: StepIndex,
     micro: usize,
+    passing: &mut Vec<u64>,
 ) -> Result<Vec<Admitted>, StepError> {
     let Some(labelling) = context.task.pseudo_labels.filter(|_| context.teacher.is_some()) else {
         return Ok(Vec::new());
     };
     let gathered = context.world.all_gather(&candidate::to_bytes(candidates))?;
     let everyone = candidate::from_ranks(&gathered)?;
+    passing.resize(context.ledger.total.len(), 0);
+    for candidate in everyone.iter().filter(|candidate| context.rules.passes_gate(candidate)) {
+        passing[candidate.label as usize] += 1;
+    }
     let micro_batches = source.micro_batches() as u64;
     let at = admission::AdmissionStep {
         step: index.step * micro_batches + micro as u64,
@@ -225,8 +269,8 @@ mod tests {
         let rules = Rules::new(&[10, 1], settings);
         let batch = LogicalBatch {
             images: Tensor::zeros([3, 1, 1, 3], (Kind::Float, tch::Device::Cpu)),
-            labels: Tensor::from_slice(&[0_i64, 0, 0]),
-            permutation: Tensor::from_slice(&[0_i64, 1, 2]),
+            labels: Tensor::from_slice(&[0_i64, 0, 1]),
+            permutation: Tensor::from_slice(&[1_i64, 2, 0]),
             mixing: Tensor::from_slice(&[1.0_f32, 0.0, 1.0, 0.0, 1.0, 0.0]).view([3, 2]),
             patch: None,
             keys: vec![3, 5, 9],
@@ -239,8 +283,15 @@ mod tests {
         };
         let batches = [batch];
         let labels = [Labels { mixed: Some(pseudo_labels), unlabelled: None }];
-        let found = candidates(&rules, &batches, &labels);
+        let found = candidates(&rules, &batches, &labels, None);
         assert_eq!(found.iter().map(|one| one.key).collect::<Vec<_>>(), [3, 9]);
+        // The first is a mixture of 0 and 0, and the last one of 1 and 0.
+        let agrees = agreements(&batches, &labels);
+        assert_eq!(agrees, [[false, true, true]]);
+        let found = candidates(&rules, &batches, &labels, Some(&agrees));
+        assert_eq!(found.iter().map(|one| one.key).collect::<Vec<_>>(), [9]);
+        let admitted = [3, 4, 9, 10].map(|key| Admitted { key, label: 1 });
+        assert_eq!(admitted_in_agreement(&batches, &agrees, &admitted), 1);
         let admitted = [4, 9, 10].map(|key| Admitted { key, label: 1 });
         let mask = mask(&batches[0], &admitted);
         assert_eq!(Vec::<f32>::try_from(mask).unwrap(), [0.0, 0.0, 1.0]);
@@ -286,6 +337,7 @@ mod tests {
             pseudo_labels: vec![None],
             masks: batches.iter().map(|batch| mask(batch, &[])).collect(),
             unlabelled: vec![None],
+            agreeing: 0,
             batches,
         }];
         let first = pass(&mut context, &micro_batches, 8, RunningStatistics::Move).unwrap();

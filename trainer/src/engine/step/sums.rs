@@ -30,6 +30,8 @@ pub struct Scalars {
     pub save: f64,
     /// Images.
     pub images: f64,
+    /// Mixed images that were admitted under one of their two classes.
+    pub agreeing: f64,
 }
 
 /// What a rank wishes to happen after this step. It says so in the sums, so that all ranks learn of it in the
@@ -55,21 +57,23 @@ pub struct StepTotals {
     pub loss_self: f64,
     /// What any rank wishes.
     pub wishes: Wishes,
+    /// Mixed images that were admitted under one of their two classes.
+    pub agreeing: u64,
     /// Whether what this rank contributed was finite; looked at when the sum is not.
     pub finite_here: bool,
 }
 
 impl Scalars {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     fn to_list(self) -> [f64; Self::COUNT] {
-        let Self { logical_batches, loss_mix, loss_self, stop, save, images } = self;
-        [logical_batches, loss_mix, loss_self, stop, save, images]
+        let Self { logical_batches, loss_mix, loss_self, stop, save, images, agreeing } = self;
+        [logical_batches, loss_mix, loss_self, stop, save, images, agreeing]
     }
 
     fn from_list(list: [f64; Self::COUNT]) -> Self {
-        let [logical_batches, loss_mix, loss_self, stop, save, images] = list;
-        Self { logical_batches, loss_mix, loss_self, stop, save, images }
+        let [logical_batches, loss_mix, loss_self, stop, save, images, agreeing] = list;
+        Self { logical_batches, loss_mix, loss_self, stop, save, images, agreeing }
     }
 }
 
@@ -105,19 +109,22 @@ impl SumsOfRank {
         self.lists.push(sums.to_list(), add_lists);
     }
 
-    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place.
+    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. `agreeing` is this rank's
+    /// part of that count.
     ///
     /// # Errors
     /// What the world reports.
     pub fn finish(
         self,
         wishes: Wishes,
+        agreeing: u64,
         sum_over_ranks: impl FnOnce(&mut Vec<f64>) -> Result<(), CollectiveError>,
     ) -> Result<StepTotals, CollectiveError> {
         let list = self.lists.finish(add_lists).expect("every rank has a logical rank");
         let mut mine = StepSums::from_list(list);
         let flag = |wish: bool| f64::from(u8::from(wish));
         (mine.scalars.stop, mine.scalars.save) = (flag(wishes.stop), flag(wishes.save));
+        mine.scalars.agreeing = agreeing as f64;
         let mut list = mine.to_list();
         let finite_here = list.iter().all(|value| value.is_finite());
         sum_over_ranks(&mut list)?;
@@ -130,6 +137,7 @@ impl SumsOfRank {
             loss_mix: scalars.loss_mix,
             loss_self: scalars.loss_self,
             wishes: Wishes { stop: scalars.stop > 0.0, save: scalars.save > 0.0 },
+            agreeing: scalars.agreeing as u64,
             finite_here,
         })
     }
@@ -158,16 +166,17 @@ mod tests {
             rank.push(&one);
         }
         let wishes = Wishes { stop: true, save: false };
-        let totals = rank.finish(wishes, |_| Ok(())).unwrap();
+        let totals = rank.finish(wishes, 3, |_| Ok(())).unwrap();
         assert_eq!(totals.running_statistics, Some(vec![2.5]));
         assert_eq!((totals.images, totals.wishes, totals.finite_here), (4, wishes, true));
         assert!((totals.loss_mix - 1.0).abs() < 1e-15);
+        assert_eq!(totals.agreeing, 3);
     }
 
     #[test]
     fn where_all_are_empty_there_are_no_statistics() {
         let mut rank = SumsOfRank::default();
         rank.push(&StepSums::empty(2));
-        assert_eq!(rank.finish(Wishes::default(), |_| Ok(())).unwrap().running_statistics, None);
+        assert_eq!(rank.finish(Wishes::default(), 0, |_| Ok(())).unwrap().running_statistics, None);
     }
 }
