@@ -159,6 +159,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.mixed",
     "admission.teacher",
     "admission.agreement",
+    "evaluation.tau_sweep",
     "evaluation.every_epochs",
 ];
 

@@ -68,6 +68,15 @@ pub struct Corrupt {
     pub test: u64,
 }
 
+/// An exponent of τ-normalisation that was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TriedTau {
+    /// The exponent.
+    pub tau: f64,
+    /// Balanced accuracy on the validation images, 0..1.
+    pub accuracy: f64,
+}
+
 /// The best network with one of two classifiers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
@@ -174,6 +183,9 @@ pub struct RunResult {
     pub as_trained: Variant,
     /// The best network with a τ-normalised classifier.
     pub tau_normalised: Variant,
+    /// The exponents of which the one of `tau_normalised` was chosen; empty where none were tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tau_sweep: Vec<TriedTau>,
     /// What the model was selected on: `validation` or, in protocol `paper`, `test`.
     pub selected_on: String,
     /// Epoch after which the selected model was measured, from 0.

@@ -4,14 +4,14 @@ use crate::run_config::CriterionName::{
     ClassBalanced, Focal, LabelSmoothing, Ldam, LdamDrw, LogitAdjustment,
 };
 use crate::run_config::{
-    CriterionName, DatasetName, Head, Method, RefitMethod, RunConfig, Unlabelled,
+    CriterionName, DatasetName, Head, Method, Protocol, RefitMethod, RunConfig, Unlabelled,
 };
 
 /// A note for each key that someone has given on the command line although nothing reads it in this run.
 pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<String> {
     let is_one_of = |names: &[CriterionName]| names.contains(&config.train.criterion);
     let unlabelled = &config.data.unlabelled;
-    let groups: [(bool, &str, &[&str]); 12] = [
+    let groups: [(bool, &str, &[&str]); 13] = [
         (
             config.refit.method != RefitMethod::None,
             "there is no refit (--refit)",
@@ -31,6 +31,11 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
             config.data.name == DatasetName::Synthetic,
             "it is of dataset synthetic",
             &["data.synthetic_classes", "data.synthetic_largest", "data.synthetic_test_per_class"],
+        ),
+        (
+            config.train.protocol == Protocol::Honest,
+            "protocol paper keeps the classifier as trained",
+            &["evaluation.tau_sweep"],
         ),
         (config.model.head == Head::Cosine, "it is of head cosine", &["model.cosine_scale"]),
         (

@@ -13,6 +13,8 @@ pub struct Evaluation {
     /// The exponent of τ-normalisation in the final evaluation, at least 0 (Kang et al., ICLR 2020,
     /// section 4).
     pub tau_norm: f64,
+    /// Whether that exponent is instead the best on the validation images of 0.1, 0.2, …, 2.5.
+    pub tau_sweep: bool,
     /// Epochs between two evaluations on the images that select the best model, at least 1; the last epoch of a stage
     /// is evaluated in any case.
     pub every_epochs: u64,

@@ -57,6 +57,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("admission.temperature", "1.0"),
     ("evaluation.tta", "true"),
     ("evaluation.tau_norm", "1.9"),
+    ("evaluation.tau_sweep", "false"),
     ("evaluation.every_epochs", "1"),
 ];
 

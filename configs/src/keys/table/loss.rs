@@ -121,6 +121,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         "Exponent of the classifier's tau-normalisation at the end",
     ),
     Key::new(
+        "evaluation.tau_sweep",
+        KeyKind::Switch,
+        "Take the exponent that is best on the validation images instead, of 0.1 to 2.5",
+    ),
+    Key::new(
         "evaluation.every_epochs",
         KeyKind::Integer(1, LARGEST),
         "Epochs between two evaluations, by which the best model and the teacher are chosen",

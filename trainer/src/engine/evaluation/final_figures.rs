@@ -2,16 +2,16 @@
 
 use lcsl_collective::control::HeartbeatCell;
 use lcsl_collective::{Communicator, Values};
-use lcsl_config::Protocol;
+use lcsl_config::{Evaluation, Protocol};
 
-use super::evaluate::{EvaluateError, Measured, Seen, evaluate_and_see};
+use super::evaluate::{EvaluateError, Measured, Seen, evaluate_and_see, evaluate_classifiers};
 use super::temperature::{KeptLogits, record};
 use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::network::Network;
 use crate::engine::step::teacher::tau_normalise;
 use crate::metrics::{GroupedCalibration, report};
-use lcsl_run_dir::result::{Calibrated, Evaluated, GroupErrors, Variant};
+use lcsl_run_dir::result::{Calibrated, Evaluated, GroupErrors, TriedTau, Variant};
 
 /// The figures of a finished run.
 pub(crate) struct FinalFigures {
@@ -30,23 +30,30 @@ pub(crate) struct FinalFigures {
     pub as_trained: Variant,
     /// And with the classifier τ-normalised.
     pub tau_normalised: Variant,
+    /// The exponents of which that one was chosen.
+    pub tau_sweep: Vec<TriedTau>,
 }
 
 /// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
 /// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
 /// the classifier stays as trained, and there is no temperature. Collective.
 ///
-/// Each class had so many pseudo-labels `admitted`; `tau` is the exponent of the normalised classifier; batches that
-/// are done are told through `heartbeat`.
+/// Each class had so many pseudo-labels `admitted`; batches that are done are told through `heartbeat`.
 pub(crate) fn final_figures(
     network: &Network,
     world: &mut dyn Communicator,
     (eval_sets, data_module): (&EvalSets, &DataModule),
-    (protocol, tau): (Protocol, f64),
+    (protocol, evaluation): (Protocol, &Evaluation),
     admitted: &[u64],
     heartbeat: &HeartbeatCell,
 ) -> Result<FinalFigures, EvaluateError> {
     let counts = &data_module.train_counts;
+    let tau_sweep = if evaluation.tau_sweep && protocol == Protocol::Honest {
+        sweep(network, world, (eval_sets, data_module), heartbeat)?
+    } else {
+        Vec::new()
+    };
+    let tau = best_of(&tau_sweep).unwrap_or(evaluation.tau_norm);
     let normalised = tau_normalise(network.classifier_weight(), tau);
     let classifiers = [network.classifier_weight(), &normalised];
 
@@ -95,5 +102,88 @@ pub(crate) fn final_figures(
         corrupt_validation,
         as_trained: variant(0.0, plain),
         tau_normalised: variant(tau, normalised),
+        tau_sweep,
     })
+}
+
+/// How many exponents are tried, in steps of a tenth.
+const TRIED: usize = 25;
+
+/// Measures `network` on the validation images with its classifier τ-normalised by each of 0.1, 0.2, …, 2.5 (Kang et
+/// al., ICLR 2020, section 4). Collective.
+fn sweep(
+    network: &Network,
+    world: &mut dyn Communicator,
+    (eval_sets, data_module): (&EvalSets, &DataModule),
+    heartbeat: &HeartbeatCell,
+) -> Result<Vec<TriedTau>, EvaluateError> {
+    let (validation, _) = eval_sets.selection(data_module);
+    let validation = EvalSet { mirrored: eval_sets.test(data_module).mirrored, ..validation };
+    let taus: [f64; TRIED] = std::array::from_fn(|place| (place + 1) as f64 / 10.0);
+    let classifiers = taus.map(|tau| tau_normalise(network.classifier_weight(), tau));
+    let measured =
+        evaluate_classifiers(network, world, validation, heartbeat, classifiers.each_ref())?;
+    let classes = data_module.train_counts.len();
+    let score = |measured: &Measured| measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
+    let tried = taus.iter().zip(&measured);
+    Ok(tried.map(|(tau, measured)| TriedTau { tau: *tau, accuracy: score(measured) }).collect())
+}
+
+/// The exponent of the highest accuracy, the smallest of several.
+fn best_of(tried: &[TriedTau]) -> Option<f64> {
+    let better = |best: &TriedTau, one: &TriedTau| one.accuracy > best.accuracy;
+    let best =
+        tried.iter().copied().reduce(|best, one| if better(&best, &one) { one } else { best });
+    best.map(|best| best.tau)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs;
+
+    use lcsl_collective::control::Control;
+    use lcsl_collective::solo::Solo;
+    use lcsl_config::{Machine, parse_train};
+    use lcsl_run_dir::result::RunResult;
+    use tch::Device;
+
+    use super::*;
+    use crate::engine::run::build::Run;
+    use crate::run_dir::RunDir;
+
+    /// Trains with flags besides these, and returns the result.
+    fn trained(more: &[&str]) -> RunResult {
+        let flags = "--dataset=synthetic --imb_factor=0.1 --image_size=16 --model=resnet20 --method=ce --batch_size=16 \
+                     --epochs=2 --gpu=cpu --max_steps=20";
+        let flags: Vec<OsString> =
+            flags.split_whitespace().chain(more.iter().copied()).map(Into::into).collect();
+        let config = parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config;
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        let (world, control) = (Box::new(Solo), Control::absent());
+        Run::open(&config, &run_dir, world, control, Device::Cpu).unwrap().train().unwrap();
+        serde_json::from_str(&fs::read_to_string(run_dir.result()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_exponent_that_is_best_on_validation_images_is_measured_on_the_test_set() {
+        let swept = trained(&["--set=evaluation.tau_sweep=true"]);
+        assert_eq!(swept.tau_sweep.len(), TRIED);
+        let tau = best_of(&swept.tau_sweep).unwrap();
+        assert_eq!(swept.tau_normalised.tau.to_bits(), tau.to_bits());
+        // As if a person had named it.
+        let named = trained(&[&format!("--set=evaluation.tau_norm={tau}")]);
+        assert!(named.tau_sweep.is_empty());
+        assert_eq!(swept.tau_normalised, named.tau_normalised);
+        assert_eq!(swept.accuracy, named.accuracy);
+    }
+
+    #[test]
+    fn of_equal_exponents_the_smallest_is_taken() {
+        let tried = [(0.5, 0.7), (1.0, 0.8), (1.5, 0.8)];
+        let tried = tried.map(|(tau, accuracy)| TriedTau { tau, accuracy });
+        assert_eq!(best_of(&tried), Some(1.0));
+        assert_eq!(best_of(&[]), None);
+    }
 }

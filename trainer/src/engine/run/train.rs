@@ -207,7 +207,7 @@ impl Run<'_> {
             network,
             self.context.world.as_mut(),
             (&self.eval_sets, &self.data_module),
-            (self.config.train.protocol, self.config.evaluation.tau_norm),
+            (self.config.train.protocol, &self.config.evaluation),
             &self.context.ledger.total,
             self.context.clock.control().heartbeat(),
         )
@@ -246,6 +246,7 @@ impl Run<'_> {
             classifier_tau: figures.tau,
             as_trained: figures.as_trained,
             tau_normalised: figures.tau_normalised,
+            tau_sweep: figures.tau_sweep,
             selected_on: self.eval_sets.selection(&self.data_module).1.to_owned(),
             selected_epoch: best.epoch,
             selected_accuracy: best.accuracy,
