@@ -46,7 +46,7 @@ pub(crate) const COMMAND_FLAGS: &[(&str, &str, &str)] = &[
         "config",
         "NAME|PATH",
         "Preset (cifar100_lt, cifar10_lt, demo, fashion_mnist_lt, imagenet_lt, imagenet_lt_180, inaturalist2018, \
-         smoke) or TOML file over the defaults; repeatable",
+         places_lt, smoke) or TOML file over the defaults; repeatable",
     ),
     (
         "hostfile",

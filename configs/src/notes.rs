@@ -31,7 +31,10 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
     }
     let name = config.data.name;
     if written("data.imb_factor")
-        && matches!(name, DatasetName::ImagenetLt | DatasetName::Inaturalist2018)
+        && matches!(
+            name,
+            DatasetName::ImagenetLt | DatasetName::PlacesLt | DatasetName::Inaturalist2018
+        )
     {
         notes.push(format!(
             "imb_factor is recorded only: {name} is long-tailed as published, with its own counts"

@@ -12,5 +12,6 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("imagenet_lt", include_str!("../imagenet_lt.toml")),
     ("imagenet_lt_180", include_str!("../imagenet_lt_180.toml")),
     ("inaturalist2018", include_str!("../inaturalist2018.toml")),
+    ("places_lt", include_str!("../places_lt.toml")),
     ("smoke", include_str!("../smoke.toml")),
 ];

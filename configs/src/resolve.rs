@@ -40,6 +40,8 @@ pub(crate) fn defaults_of(dataset: DatasetName) -> DatasetDefaults {
         DatasetName::FashionMnist => (ModelName::Resnet20, 28, "crop_flip", 100),
         // The published networks, the papers' image size, and ImageNet-LT's own validation.
         DatasetName::ImagenetLt => (ModelName::Resnext50, 224, "crop_flip", 20),
+        // As Liu et al. (CVPR 2019) and those after them, who begin with ImageNet's weights.
+        DatasetName::PlacesLt => (ModelName::Resnet152, 224, "crop_flip", 20),
         DatasetName::Inaturalist2018 => (ModelName::Resnet50, 224, "crop_flip", 3),
         DatasetName::Folder => (ModelName::Resnet50, 224, "crop_flip", 10),
         // A mirror image of a drawn pattern may be the pattern of another class.

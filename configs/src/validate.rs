@@ -337,7 +337,10 @@ fn classes_without_an_image(config: &RunConfig) -> Option<Breach> {
         DatasetName::Cifar100 => (100, 500),
         DatasetName::FashionMnist => (10, 6000),
         DatasetName::Synthetic => (data.synthetic_classes, data.synthetic_largest),
-        DatasetName::ImagenetLt | DatasetName::Inaturalist2018 | DatasetName::Folder => {
+        DatasetName::ImagenetLt
+        | DatasetName::PlacesLt
+        | DatasetName::Inaturalist2018
+        | DatasetName::Folder => {
             return None;
         }
     };

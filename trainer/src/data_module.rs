@@ -94,9 +94,10 @@ pub enum DataModuleError {
 /// Opens the dataset and selects.
 pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     let data_module = match name_of(config.data.name) {
-        name @ (DatasetId::ImagenetLt | DatasetId::Inaturalist2018 | DatasetId::Folder) => {
-            shards::open(name, config)?
-        }
+        name @ (DatasetId::ImagenetLt
+        | DatasetId::PlacesLt
+        | DatasetId::Inaturalist2018
+        | DatasetId::Folder) => shards::open(name, config)?,
         name => in_memory(name, config)?,
     };
     #[cfg(feature = "engine")] // which reads images of every form
@@ -228,6 +229,7 @@ fn name_of(name: DatasetName) -> DatasetId {
         DatasetName::Cifar10 => DatasetId::Cifar10,
         DatasetName::Cifar100 => DatasetId::Cifar100,
         DatasetName::ImagenetLt => DatasetId::ImagenetLt,
+        DatasetName::PlacesLt => DatasetId::PlacesLt,
         DatasetName::Inaturalist2018 => DatasetId::Inaturalist2018,
         DatasetName::Folder => DatasetId::Folder,
         DatasetName::Synthetic => DatasetId::Synthetic,

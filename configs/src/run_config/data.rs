@@ -108,6 +108,8 @@ choice! {
         FashionMnist = "fashion_mnist",
         /// ImageNet-LT, prepared in `imagenet_lt` of the root: 1,000 classes.
         ImagenetLt = "imagenet_lt" | "imagenet",
+        /// Places-LT, prepared in `places_lt` of the root: 365 classes.
+        PlacesLt = "places_lt" | "places",
         /// iNaturalist 2018, prepared in `inaturalist2018` of the root: 8,142 classes.
         Inaturalist2018 = "inaturalist2018" | "inaturalist",
         /// Images of one's own, prepared in `folder` of the root.
@@ -230,7 +232,7 @@ choice! {
 impl DatasetName {
     /// Whether a dataset is prepared into shards of photographs before it is trained on.
     pub fn lies_in_shards(self) -> bool {
-        matches!(self, Self::ImagenetLt | Self::Inaturalist2018 | Self::Folder)
+        matches!(self, Self::ImagenetLt | Self::PlacesLt | Self::Inaturalist2018 | Self::Folder)
     }
 
     /// The recipes that a dataset has.

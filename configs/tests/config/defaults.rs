@@ -107,6 +107,8 @@ fn what_auto_means_goes_by_the_dataset() {
     fashion_mnist: resnet20 28 CropFlip 100
     imagenet_lt: resnext50_32x4d 224 CropFlip 20
     imagenet: resnext50_32x4d 224 CropFlip 20
+    places_lt: resnet152 224 CropFlip 20
+    places: resnet152 224 CropFlip 20
     inaturalist2018: resnet50 224 CropFlip 3
     inaturalist: resnet50 224 CropFlip 3
     folder: resnet50 224 CropFlip 10

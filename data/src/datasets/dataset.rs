@@ -80,6 +80,8 @@ pub enum DatasetId {
     FashionMnist,
     /// ImageNet-LT: 1,000 classes of photographs, in shards.
     ImagenetLt,
+    /// Places-LT: 365 scenes, in shards.
+    PlacesLt,
     /// iNaturalist 2018: 8,142 species, in shards.
     Inaturalist2018,
     /// Images of one's own, in shards.
@@ -90,11 +92,12 @@ pub enum DatasetId {
 
 impl DatasetId {
     /// Every dataset there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Cifar10,
         Self::Cifar100,
         Self::FashionMnist,
         Self::ImagenetLt,
+        Self::PlacesLt,
         Self::Inaturalist2018,
         Self::Folder,
         Self::Synthetic,
@@ -107,6 +110,7 @@ impl DatasetId {
             Self::Cifar100 => "cifar100",
             Self::FashionMnist => "fashion_mnist",
             Self::ImagenetLt => "imagenet_lt",
+            Self::PlacesLt => "places_lt",
             Self::Inaturalist2018 => "inaturalist2018",
             Self::Folder => "folder",
             Self::Synthetic => "synthetic",

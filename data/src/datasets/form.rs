@@ -24,10 +24,12 @@ impl DatasetId {
             Self::Cifar100 => (cifar::SHAPE, cifar::CIFAR100.normalisation),
             Self::Synthetic => (square(synthetic::CHANNELS), synthetic::NORMALISATION),
             Self::Inaturalist2018 => (square(3), prepared::INATURALIST),
-            Self::ImagenetLt | Self::Folder => (square(3), prepared::IMAGENET),
+            Self::ImagenetLt | Self::PlacesLt | Self::Folder => (square(3), prepared::IMAGENET),
         };
-        let are_photographs =
-            matches!(self, Self::Inaturalist2018 | Self::ImagenetLt | Self::Folder);
+        let are_photographs = matches!(
+            self,
+            Self::Inaturalist2018 | Self::ImagenetLt | Self::PlacesLt | Self::Folder
+        );
         ImageForm { shape, normalisation, are_photographs }
     }
 }

@@ -40,6 +40,7 @@ pub fn open_official(name: DatasetId, root: &Path) -> Result<Dataset, DataError>
         DatasetId::Cifar100 => cifar::open(root, &cifar::CIFAR100),
         DatasetId::Synthetic
         | DatasetId::ImagenetLt
+        | DatasetId::PlacesLt
         | DatasetId::Inaturalist2018
         | DatasetId::Folder => Err(in_shards(name, root)),
     }

@@ -29,7 +29,7 @@ use super::plan::{PlannedSplit, PreparePlan};
 use super::problems::DataProblems;
 use super::request::{OnUnreadable, PrepareRequest};
 use super::sources::synthetic::Drawing;
-use super::sources::{folder, imagenet_lt, inaturalist, synthetic};
+use super::sources::{folder, inaturalist, long_tail, synthetic};
 use super::work::{ImageOrigin, PrepareProgress, ShardWork, Written, shard_paths};
 use crate::datasets::{self, DatasetId};
 use crate::images::ImageSet;
@@ -256,8 +256,10 @@ fn finish_shards(
 fn plan(request: &PrepareRequest) -> Result<(PreparePlan, ImageOrigin), PrepareError> {
     let root = &request.root;
     let (plan, images) = match request.dataset {
-        DatasetId::ImagenetLt => {
-            let (plan, folder) = imagenet_lt::plan(root, request.official)?;
+        DatasetId::ImagenetLt | DatasetId::PlacesLt => {
+            let places = request.dataset == DatasetId::PlacesLt;
+            let published = if places { &long_tail::PLACES_LT } else { &long_tail::IMAGENET_LT };
+            let (plan, folder) = long_tail::plan(published, root, request.official)?;
             (plan, ImageOrigin::Files(folder))
         }
         DatasetId::Inaturalist2018 => {

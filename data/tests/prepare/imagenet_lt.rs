@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use lcsl_data::datasets::DatasetId;
-use lcsl_data::prepare::sources::imagenet_lt::SIZES;
+use lcsl_data::prepare::sources::long_tail::IMAGENET_LT;
 use lcsl_data::prepare::{DatasetManifest, PrepareRequest};
 use lcsl_data::shard::ShardSet;
 use tempfile::{TempDir, tempdir};
@@ -74,7 +74,7 @@ fn other_files_than_the_published_are_warned_about_and_fatal_when_official() {
     assert_eq!(manifest.source.lists[0].git_blob.len(), 40);
     let official = PrepareRequest { official: true, ..request };
     insta::assert_snapshot!(refusal(&official));
-    assert_eq!(SIZES.iter().map(|(_, size)| size).sum::<usize>(), 185_846);
+    assert_eq!(IMAGENET_LT.sizes.iter().map(|(_, size)| size).sum::<usize>(), 185_846);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod imagenet_lt;
 mod images;
 mod inaturalist;
 mod interruptions;
+mod places_lt;
 mod stage;
 mod staging;
 mod unreadable;

@@ -9,6 +9,9 @@ pub enum DatasetToPrepare {
     /// An ImageNet folder with its three lists, or with train.csv and val.csv
     #[value(alias = "imagenet", alias = "imagenet-lt")]
     ImagenetLt,
+    /// A folder of Places365 with the three lists
+    #[value(alias = "places", alias = "places-lt")]
+    PlacesLt,
     /// The folder of images and the two json files
     #[value(name = "inaturalist2018", alias = "inaturalist")]
     Inaturalist2018,

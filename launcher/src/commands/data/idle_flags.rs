@@ -2,18 +2,18 @@
 //! something of it.
 
 use super::dataset::DatasetToPrepare::{
-    self, Cifar10, Cifar100, FashionMnist, Folder, ImagenetLt, Inaturalist2018, Synthetic,
+    self, Cifar10, Cifar100, FashionMnist, Folder, ImagenetLt, Inaturalist2018, PlacesLt, Synthetic,
 };
 use super::prepare::{FormToStore, Prepare};
 use crate::fault::Fault;
 
 /// Datasets whose images are files.
-const FILES: &[DatasetToPrepare] = &[ImagenetLt, Inaturalist2018, Folder];
+const FILES: &[DatasetToPrepare] = &[ImagenetLt, PlacesLt, Inaturalist2018, Folder];
 /// Datasets that become shards.
-const SHARDS: &[DatasetToPrepare] = &[ImagenetLt, Inaturalist2018, Folder, Synthetic];
+const SHARDS: &[DatasetToPrepare] = &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Synthetic];
 /// Datasets that are read from somewhere.
 const READ: &[DatasetToPrepare] =
-    &[ImagenetLt, Inaturalist2018, Folder, Cifar10, Cifar100, FashionMnist];
+    &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Cifar10, Cifar100, FashionMnist];
 
 /// Refuses the flags that would do nothing, all of them at once.
 pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {
@@ -29,7 +29,7 @@ pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {
         ("--no_decode", asked.no_decode, FILES),
         ("--on_unreadable", asked.on_unreadable.is_some(), FILES),
         ("--threads", asked.threads.is_some(), SHARDS),
-        ("--official", asked.official, &[ImagenetLt, Inaturalist2018]),
+        ("--official", asked.official, &[ImagenetLt, PlacesLt, Inaturalist2018]),
         ("--imb_factor", asked.imb_factor.is_some(), &[Folder]),
         ("--test_share", asked.test_share.is_some(), &[Folder]),
         ("--val_per_class", asked.val_per_class.is_some(), &[Folder, Synthetic]),

@@ -151,6 +151,7 @@ fn request(asked: &Prepare) -> PrepareRequest {
     PrepareRequest {
         dataset: match asked.dataset {
             DatasetToPrepare::ImagenetLt => DatasetId::ImagenetLt,
+            DatasetToPrepare::PlacesLt => DatasetId::PlacesLt,
             DatasetToPrepare::Inaturalist2018 => DatasetId::Inaturalist2018,
             DatasetToPrepare::Folder => DatasetId::Folder,
             DatasetToPrepare::Synthetic => DatasetId::Synthetic,

@@ -88,6 +88,16 @@ ImageNet may be fetched by those who have registered; nothing is fetched here.
   3. lcsl data prepare imagenet_lt --root FOLDER --out datasets/imagenet_lt --official
 "
         }
+        DatasetToPrepare::PlacesLt => {
+            "\
+Places365-Standard is 24 GB in its small form, under its own terms of use; nothing is fetched here.
+  1. http://places2.csail.mit.edu/download.html: places365standard_easyformat.tar; unpack it, so
+     that there are FOLDER/train/<class>/ and FOLDER/val/<class>/
+  2. https://github.com/facebookresearch/classifier-balancing, data/Places_LT:
+     Places_LT_train.txt, Places_LT_val.txt and Places_LT_test.txt; put them into FOLDER
+  3. lcsl data prepare places_lt --root FOLDER --out datasets/places_lt --official
+"
+        }
         DatasetToPrepare::Inaturalist2018 => {
             "\
 iNaturalist 2018 is 120 GB, under its own terms of use; nothing is fetched here.

@@ -1,7 +1,7 @@
-//! ImageNet-LT (Liu et al., "Large-scale long-tailed recognition in an open world", CVPR 2019):
-//! 115,846 training, 20,000 validation and 50,000 test images of 1,000 classes.
+//! ImageNet-LT and Places-LT (Liu et al., "Large-scale long-tailed recognition in an open world", CVPR 2019), whose
+//! lists name images in folders of classes.
 //!
-//! An ImageNet folder with `train/` and `val/`, and beside it (or in `ImageNet_LT/`) the lists:
+//! A folder with `train/` and `val/`, and beside it (or in `ImageNet_LT/`, `Places_LT/`) the lists, of ImageNet-LT:
 //!
 //! ```text
 //! ImageNet_LT_train.txt, _val.txt, _test.txt    train/n01440764/n01440764_762.JPEG 0
@@ -9,7 +9,11 @@
 //!
 //! or, in their place, what the published code of LCSL reads: `train.csv` and `val.csv` (on which
 //! it tests) without a header, `train,0,n01440764_762.JPEG` for the image
-//! `train/0/n01440764_762.JPEG`.
+//! `train/0/n01440764_762.JPEG`. Of Places-LT, with Places365-Standard in its easy form:
+//!
+//! ```text
+//! Places_LT_train.txt, _val.txt, _test.txt      train/airfield/00004851.jpg 0
+//! ```
 
 use std::path::{Path, PathBuf};
 
@@ -20,38 +24,84 @@ use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{PlannedSplit, PreparePlan};
 use crate::prepare::problems::DataProblems;
 
-/// Classes of ImageNet.
-pub const CLASSES: u32 = 1000;
-/// The published number of images of each split.
-pub const SIZES: [(&str, usize); 3] = [("train", 115_846), ("val", 20_000), ("test", 50_000)];
-/// What git calls the published list of training images.
-pub const TRAIN_LIST_BLOB: &str = "a063f095fcd475db4cf8b0658c4b73955535bbf9";
+/// A dataset of this kind, as it was published.
+#[derive(Debug)]
+pub struct Published {
+    /// As papers write it.
+    pub name: &'static str,
+    /// How many classes it has.
+    pub classes: u32,
+    /// Images of each split.
+    pub sizes: [(&'static str, usize); 3],
+    /// What git calls the published list of training images.
+    pub train_list_blob: &'static str,
+    /// The lists of the splits.
+    lists: [(&'static str, &'static str); 3],
+    /// Lists in the form of the published code of LCSL, which it has of this dataset alone.
+    csv: Option<[(&'static str, &'static str); 2]>,
+    list_folders: &'static [&'static str],
+    image_folders: &'static [&'static str],
+    hint: &'static str,
+}
 
-const TXT: [(&str, &str); 3] = [
-    ("train", "ImageNet_LT_train.txt"),
-    ("val", "ImageNet_LT_val.txt"),
-    ("test", "ImageNet_LT_test.txt"),
-];
-const CSV: [(&str, &str); 2] = [("train", "train.csv"), ("test", "val.csv")];
-const LIST_FOLDERS: [&str; 3] = ["", "ImageNet_LT", "ImageNet-LT"];
-const IMAGE_FOLDERS: [&str; 5] = ["", "imagenet", "ImageNet", "ILSVRC2012", "ILSVRC/Data/CLS-LOC"];
+/// 115,846 training, 20,000 validation and 50,000 test images of 1,000 classes.
+pub const IMAGENET_LT: Published = Published {
+    name: "ImageNet-LT",
+    classes: 1000,
+    sizes: [("train", 115_846), ("val", 20_000), ("test", 50_000)],
+    train_list_blob: "a063f095fcd475db4cf8b0658c4b73955535bbf9",
+    lists: [
+        ("train", "ImageNet_LT_train.txt"),
+        ("val", "ImageNet_LT_val.txt"),
+        ("test", "ImageNet_LT_test.txt"),
+    ],
+    csv: Some([("train", "train.csv"), ("test", "val.csv")]),
+    list_folders: &["", "ImageNet_LT", "ImageNet-LT"],
+    image_folders: &["", "imagenet", "ImageNet", "ILSVRC2012", "ILSVRC/Data/CLS-LOC"],
+    hint: "--root names an ImageNet folder (ILSVRC 2012, from https://image-net.org, \
+           after registering) with train/ and val/; into it belong ImageNet_LT_train.txt, _val.txt and \
+           _test.txt of https://liuziwei7.github.io/projects/LongTail.html",
+};
 
-const HINT: &str = "--root names an ImageNet folder (ILSVRC 2012, from https://image-net.org, \
-    after registering) with train/ and val/; into it belong ImageNet_LT_train.txt, _val.txt and \
-    _test.txt of https://liuziwei7.github.io/projects/LongTail.html";
+/// 62,500 training, 7,300 validation and 36,500 test images of 365 scenes. The lists are those of Kang et al.
+/// ("Decoupling representation and classifier for long-tailed recognition", ICLR 2020), whose names fit the easy form
+/// of Places365: validation images are among those of `train/`, and test images are those of `val/`.
+pub const PLACES_LT: Published = Published {
+    name: "Places-LT",
+    classes: 365,
+    sizes: [("train", 62_500), ("val", 7_300), ("test", 36_500)],
+    train_list_blob: "6392252f8ae867bc8a5e841cc1b29e5b8ef4b636",
+    lists: [
+        ("train", "Places_LT_train.txt"),
+        ("val", "Places_LT_val.txt"),
+        ("test", "Places_LT_test.txt"),
+    ],
+    csv: None,
+    list_folders: &["", "Places_LT", "Places-LT", "Places_LT_v2"],
+    image_folders: &["", "places365_standard", "Places365", "Places"],
+    hint: "--root names Places365-Standard in its easy form (places365standard_easyformat.tar of \
+           http://places2.csail.mit.edu/download.html) with train/ and val/; into it belong \
+           Places_LT_train.txt, _val.txt and _test.txt of \
+           https://github.com/facebookresearch/classifier-balancing (data/Places_LT)",
+};
 
 /// Plans from the files under `root`; returns the folder that the images' names start from too.
 ///
 /// # Errors
 /// When the folder is another one, or lists and images do not fit; with `official`, also when they
 /// are not the published ones.
-pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), PrepareError> {
+pub fn plan(
+    published: &Published,
+    root: &Path,
+    official: bool,
+) -> Result<(PreparePlan, PathBuf), PrepareError> {
     let mut problems = DataProblems::default();
-    let images = first_folder(root, &IMAGE_FOLDERS, "train");
-    let lists = read_lists(root, images.as_deref().unwrap_or(root), &mut problems)?;
+    let images = first_folder(root, published.image_folders, "train");
+    let lists = read_lists(published, root, images.as_deref().unwrap_or(root), &mut problems)?;
     let Some(images) = images else {
-        let what = format!("{} has the lists of ImageNet-LT, but no train/", root.display());
-        return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
+        let (place, name) = (root.display(), published.name);
+        let what = format!("{place} has the lists of {name}, but no train/");
+        return Err(PrepareError::WrongFolder { what, hint: published.hint.to_owned() });
     };
     let mut plan = PreparePlan {
         class_names: Vec::new(),
@@ -71,7 +121,7 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
     }
     plan.class_names = class_names(&plan.splits, &mut problems);
     plan.find_empty_classes(&mut problems);
-    plan.warnings = compare_with_published(&plan);
+    plan.warnings = compare_with_published(published, &plan);
     if official {
         for warning in &plan.warnings {
             problems.add("differences from the published dataset", warning.clone());
@@ -81,33 +131,37 @@ pub fn plan(root: &Path, official: bool) -> Result<(PreparePlan, PathBuf), Prepa
         return Ok((plan, images));
     }
     let root = root.to_owned();
-    Err(PrepareError::Problems { root, problems, hint: HINT })
+    Err(PrepareError::Problems { root, problems, hint: published.hint })
 }
 
 /// Reads the lists under `root`, of images whose paths start from `images`.
 fn read_lists(
+    published: &Published,
     root: &Path,
     images: &Path,
     problems: &mut DataProblems,
 ) -> Result<Vec<(&'static str, List)>, PrepareError> {
     let found = |files: &[(&'static str, &'static str)]| {
         let holds = |folder: &&&str| root.join(folder).join(files[0].1).is_file();
-        LIST_FOLDERS.iter().find(holds).copied()
+        published.list_folders.iter().find(holds).copied()
     };
-    let (folder, files, is_csv) = match (found(&TXT), found(&CSV)) {
-        (Some(folder), _) => (folder, TXT.as_slice(), false),
-        (None, Some(folder)) => (folder, CSV.as_slice(), true),
-        (None, None) => {
-            let what = format!("{} holds neither {} nor {}", root.display(), TXT[0].1, CSV[0].1);
-            return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
-        }
+    let (txt, csv) = (&published.lists, published.csv.as_ref());
+    let of_csv = || csv.and_then(|csv| Some((found(csv)?, csv.as_slice(), true)));
+    let of_txt = found(txt).map(|folder| (folder, txt.as_slice(), false));
+    let Some((folder, files, is_csv)) = of_txt.or_else(of_csv) else {
+        let (place, first) = (root.display(), txt[0].1);
+        let what = match csv {
+            Some(csv) => format!("{place} holds neither {first} nor {}", csv[0].1),
+            None => format!("{place} does not hold {first}"),
+        };
+        return Err(PrepareError::WrongFolder { what, hint: published.hint.to_owned() });
     };
     let parse = |line: &str| if is_csv { parse_csv(line) } else { parse_txt(line) };
     let mut lists = Vec::new();
     for &(part, file) in files {
         let file = Path::new(folder).join(file);
         let file = file.to_str().expect("made of constants");
-        lists.push((part, lists::read((root, file), images, CLASSES, parse, problems)?));
+        lists.push((part, lists::read((root, file), images, published.classes, parse, problems)?));
     }
     Ok(lists)
 }
@@ -164,24 +218,24 @@ fn class_names(splits: &[PlannedSplit], problems: &mut DataProblems) -> Vec<Stri
     named.map(|(class, name)| name.map_or_else(|| class.to_string(), str::to_owned)).collect()
 }
 
-fn compare_with_published(plan: &PreparePlan) -> Vec<String> {
+fn compare_with_published(published: &Published, plan: &PreparePlan) -> Vec<String> {
     let mut differences = Vec::new();
     for part in &plan.splits {
-        let published = SIZES.iter().find(|(name, _)| *name == part.name).map(|(_, size)| *size);
-        if published != Some(part.items.len()) {
+        let size = published.sizes.iter().find(|(name, _)| *name == part.name).map(|(_, it)| *it);
+        if size != Some(part.items.len()) {
             differences.push(format!(
                 "split {} has {} images instead of {}",
                 part.name,
                 part.items.len(),
-                published.unwrap_or_default()
+                size.unwrap_or_default()
             ));
         }
     }
     let train = &plan.lists[0];
-    if train.git_blob != TRAIN_LIST_BLOB {
+    if train.git_blob != published.train_list_blob {
         differences.push(format!(
-            "{} is not the published list: git calls it {} instead of {TRAIN_LIST_BLOB}",
-            train.file, train.git_blob
+            "{} is not the published list: git calls it {} instead of {}",
+            train.file, train.git_blob, published.train_list_blob
         ));
     }
     differences
