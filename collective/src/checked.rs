@@ -16,8 +16,9 @@
 //! (`--check_collectives`), and on in the tests.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::calls::{CallKind, Element, Operation};
+use crate::calls::{CallKind, Element, Operation, Trail};
 use crate::communicator::{CollectiveError, Communicator, Values};
 use crate::groups::{groups, named};
 
@@ -205,6 +206,10 @@ impl Communicator for Checked {
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         self.announce(Operation::Barrier, Element::Nothing, 0, 0)?;
         self.world.barrier()
+    }
+
+    fn begin_trail(&mut self) -> Option<Arc<Trail>> {
+        self.world.begin_trail()
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {

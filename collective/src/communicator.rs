@@ -1,8 +1,10 @@
 //! The trait that every world implements.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use crate::calls::Element;
+use crate::calls::{Element, Trail};
 
 /// A slice of numbers that a collective call reduces in place.
 #[derive(Debug)]
@@ -183,6 +185,12 @@ pub trait Communicator: Send {
 
     /// Returns when every rank has called it.
     fn barrier(&mut self) -> Result<(), CollectiveError>;
+
+    /// Where calls over these ranks that do not go through this trait are written down, by worlds that write down
+    /// theirs. Not collective, but communicators are numbered: all ranks ask in the same order.
+    fn begin_trail(&mut self) -> Option<Arc<Trail>> {
+        None
+    }
 
     /// Leaves the world for good, when every rank has nothing more to say. Not done by dropping the
     /// value: leaving waits for all ranks, and a rank that drops its world because of an error must

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::calls::Trail;
 use crate::communicator::{CollectiveError, Communicator, Values};
 
 /// A world that waits before each sum over ranks, and so do its duplicates.
@@ -57,6 +58,10 @@ impl Communicator for Delayed {
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         self.world.barrier()
+    }
+
+    fn begin_trail(&mut self) -> Option<Arc<Trail>> {
+        self.world.begin_trail()
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {

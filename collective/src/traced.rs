@@ -61,6 +61,10 @@ impl Communicator for Traced {
         self.world.barrier()
     }
 
+    fn begin_trail(&mut self) -> Option<Arc<Trail>> {
+        Some(self.log.begin())
+    }
+
     fn leave(&mut self) -> Result<(), CollectiveError> {
         let _in_call = self.trail.enter(CallKind::new(Operation::Leave, Element::Nothing, 0));
         self.world.leave()
@@ -102,5 +106,11 @@ mod tests {
         assert_eq!(said(1), [duplication]);
         duplicate.all_reduce_sum(Values::F32(&mut [1.0; 3])).unwrap();
         waiting.join().unwrap();
+        // Calls that go another way, such as NCCL's, have a number as well.
+        let trail = late.begin_trail().unwrap();
+        let in_call = trail.enter(CallKind::new(Operation::Sum, Element::F64, 7));
+        assert_eq!(said(1).last().unwrap(), "call 1 of communicator 2, a sum of 7 float64 true");
+        drop(in_call);
+        assert_eq!(said(1).last().unwrap(), "call 1 of communicator 2, a sum of 7 float64 false");
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lcsl_backends::NcclWorld;
 use lcsl_backends::nccl::{ComputeStream, Element, Libraries};
+use lcsl_collective::calls::{self, CallKind, InCall, Operation, Trail};
 use lcsl_collective::{CollectiveError, Communicator, Values};
 
 use crate::engine::native::stream;
@@ -17,6 +18,8 @@ use crate::engine::native::stream;
 pub struct GpuSums {
     world: Arc<Mutex<NcclWorld>>,
     ordinal: usize,
+    /// Where calls that wait are written down, for the heartbeats that tell them.
+    trail: Option<Arc<Trail>>,
 }
 
 impl GpuSums {
@@ -25,8 +28,9 @@ impl GpuSums {
     /// # Errors
     /// Where NCCL cannot be had, and what it reports.
     pub fn join(world: &mut dyn Communicator, ordinal: usize) -> Result<Self, CollectiveError> {
+        let trail = world.begin_trail();
         let world = NcclWorld::join(&Libraries::load()?, world, ordinal)?;
-        Ok(Self { world: Arc::new(Mutex::new(world)), ordinal })
+        Ok(Self { world: Arc::new(Mutex::new(world)), ordinal, trail })
     }
 
     /// Sums beside libtorch's stream, behind what that was given before; [`NcclWorld::sum_behind`].
@@ -65,6 +69,7 @@ impl GpuSums {
     /// # Errors
     /// What went wrong since the last call.
     pub fn finish(&self, tail: &mut [f64]) -> Result<(), CollectiveError> {
+        let _in_call = self.enter(CallKind::new(Operation::Sum, calls::Element::F64, tail.len()));
         let mut world = self.lock();
         world.all_reduce_sum(Values::F64(tail))?;
         world.wait()
@@ -75,7 +80,12 @@ impl GpuSums {
     /// # Errors
     /// What NCCL reports.
     pub fn leave(&self) -> Result<(), CollectiveError> {
+        let _in_call = self.enter(CallKind::new(Operation::Leave, calls::Element::Nothing, 0));
         self.lock().leave()
+    }
+
+    fn enter(&self, kind: CallKind) -> Option<InCall> {
+        self.trail.as_ref().map(|trail| trail.enter(kind))
     }
 
     /// The stream of this thread: in a hook of the backward pass, that in which the gradient was put into its place.

@@ -186,3 +186,25 @@ fn what_a_queue_refuses_is_told_at_the_end_of_the_step() {
     let Event::Given(first, zeros) = &seen[0] else { panic!("{seen:?}") };
     assert!(*zeros > elements / 2 && first.end == elements, "{first:?} beside {zeros} zeros");
 }
+
+/// Where something else ends a step behind its backward pass, the next one begins anew.
+#[test]
+fn a_step_that_was_broken_off_leaves_nothing_behind() {
+    let (student, world) = (student(), threads::world(1).remove(0));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (elements, seen) = (student.parameters.buffer.numel(), events.clone());
+    let model = |memory| {
+        let (waiting, refuses, given) = (Vec::new(), None, 0);
+        Box::new(Model { memory, elements, world, waiting, events, refuses, given }) as _
+    };
+    let mut reducer = Reducer::Overlapped(OverlappedReducer::queued(&student, model, BUCKETS));
+    for _ in 0..2 {
+        reducer.begin();
+        reducer.backward(&loss(&student, 0), &student, true);
+    }
+    reducer.finish(&mut lcsl_collective::solo::Solo, &mut vec![1.0], true).unwrap();
+    let seen = seen.lock().unwrap();
+    let (first, second) = seen[..seen.len() - 1].split_at(seen.len() / 2);
+    assert!(first.len() > 3 && first.len() == second.len(), "{seen:?}");
+    assert_eq!(reducer.bucket_times().len(), second.len(), "of the second alone");
+}

@@ -274,7 +274,7 @@ impl DeviceBuffer {
     }
 
     /// Copies to its beginning, in the device's own stream: behind what that was given, and before what it will be.
-    /// The bytes may be changed once this returns.
+    /// The bytes may be changed once this returns, unless they lie in registered memory ([`super::pinned`]).
     ///
     /// A copy outside that stream would not do: from memory that is not locked it may be over for the host, and not
     /// for the GPU, and other streams do not wait for it.

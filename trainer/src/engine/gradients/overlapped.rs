@@ -140,6 +140,9 @@ impl OverlappedReducer {
     /// Forgets the last step.
     pub fn begin(&mut self) {
         self.filled = false;
+        if let Summing::Queue(queued) = &self.summing {
+            queued.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        }
     }
 
     /// A backward pass; `is_last` lets finished buckets go.

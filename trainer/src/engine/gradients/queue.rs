@@ -51,6 +51,13 @@ impl Queued {
         Self { queue, plan, element_bytes, arrivals, hooks, given, failed: None }
     }
 
+    /// Begins a step, whatever became of the last one.
+    pub(super) fn begin(&mut self) {
+        self.arrivals = Arrivals::new(&self.plan);
+        self.hooks.fill(None);
+        self.given.clear();
+    }
+
     /// The gradient of a tensor lies in the buffer as soon as libtorch has come so far.
     pub(super) fn arrive(&mut self, tensor: usize) {
         self.hooks[self.arrivals.bucket_of(tensor)] = Some(Instant::now());
@@ -77,10 +84,8 @@ impl Queued {
         self.give(rest);
         let outcome = self.failed.take().map_or_else(|| self.queue.finish(&mut tail), Err);
         let end = Instant::now();
-        let spans: Vec<_> = self.given.drain(..).map(|start| (start, end)).collect();
+        let spans: Vec<_> = self.given.iter().map(|start| (*start, end)).collect();
         let times = worker::times(&self.plan, self.element_bytes, &self.hooks, &spans, began);
-        self.arrivals = Arrivals::new(&self.plan);
-        self.hooks.fill(None);
         outcome.map(|()| Sums { tail, times })
     }
 
