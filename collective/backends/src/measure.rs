@@ -39,25 +39,12 @@ pub fn all_reduce(
     let mut values: Vec<f32> = Vec::with_capacity(count);
     pages::prefer_large(values.as_ptr().cast(), count * size_of::<f32>());
     values.resize(count, 0.0_f32); // zeros stay zeros, however often they are added
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for turn in 0..WARM_UP + repeats.max(1) {
-        for is_bare in [turn % 2 == 0, turn % 2 != 0] {
-            world.barrier()?;
-            let start = Instant::now();
-            if is_bare {
-                world.bare_all_reduce(&mut values)?;
-            } else {
-                world.all_reduce_sum(Values::F32(&mut values))?;
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            if turn >= WARM_UP {
-                if is_bare { bare.push(seconds) } else { ours.push(seconds) }
-            }
+    alternating(world, repeats, |world, is_bare| {
+        if is_bare {
+            world.bare_all_reduce(&mut values)
+        } else {
+            world.all_reduce_sum(Values::F32(&mut values))
         }
-    }
-    Ok(AllReduceTimes {
-        seconds: median(slowest(world, &ours)?),
-        bare_seconds: median(slowest(world, &bare)?),
     })
 }
 
@@ -79,19 +66,30 @@ pub fn all_reduce_on_gpus(
     let mut buffer = DeviceBuffer::new(device.clone(), count * size_of::<f32>())?;
     buffer.write(&vec![0; count * size_of::<f32>()])?;
     buffer.read(&mut [0; 4])?; // when the zeros are there
+    let times =
+        alternating(world, repeats, |_, is_bare| gpus.time_sum(&device, &buffer, count, is_bare))?;
+    gpus.leave()?;
+    Ok(times)
+}
+
+/// Times `repeats` (at least 1) calls of each kind, ours and bare, which take turns in going first. Collective.
+fn alternating(
+    world: &mut MpiWorld,
+    repeats: usize,
+    mut call: impl FnMut(&mut MpiWorld, bool) -> Result<(), CollectiveError>,
+) -> Result<AllReduceTimes, CollectiveError> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for turn in 0..WARM_UP + repeats.max(1) {
         for is_bare in [turn % 2 == 0, turn % 2 != 0] {
             world.barrier()?;
             let start = Instant::now();
-            gpus.time_sum(&device, &buffer, count, is_bare)?;
+            call(world, is_bare)?;
             let seconds = start.elapsed().as_secs_f64();
             if turn >= WARM_UP {
                 if is_bare { bare.push(seconds) } else { ours.push(seconds) }
             }
         }
     }
-    gpus.leave()?;
     Ok(AllReduceTimes {
         seconds: median(slowest(world, &ours)?),
         bare_seconds: median(slowest(world, &bare)?),
