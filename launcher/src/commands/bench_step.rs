@@ -7,12 +7,12 @@ use lcsl_config::{Machine, Method, ModelName, Stop, network_listing, parse_train
 use serde::Deserialize;
 
 use crate::fault::Fault;
-use crate::machine;
 use crate::ranks::answer::measure;
 use crate::ranks::command;
 use crate::ranks::environment::{Inherited, LaunchEnvironment};
 use crate::ranks::programs::{SearchPaths, look};
 use crate::terminal;
+use crate::{machine, surroundings};
 use lcsl_run_dir::exit;
 
 /// Arguments of `lcsl bench step`.
@@ -82,7 +82,9 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
         }
     };
     let (rank, libtorch) = look(&SearchPaths::here(), config.run.nproc).complete()?;
-    let inherited = Inherited::for_ranks(&config);
+    let cores = machine::look().cores;
+    let competitors = surroundings::competitors(&config, cores, machine::running_elsewhere);
+    let inherited = Inherited::beside(competitors);
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     let command = command::bench_step(&config, &on, [asked.steps, asked.delay_ms], &flags);
     measure(&command, asked.json, shown)

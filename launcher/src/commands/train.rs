@@ -64,14 +64,15 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         let hosts = host_list(&config.run.host_slots());
         terminal::show_note(&format!("training on {hosts}, over {name} ({address} in {network})"));
     }
-    let others = surroundings::competitors(config, machine.cores, machine::running_elsewhere);
-    if let Some(busy) = surroundings::competition(others, machine.cores) {
+    let competitors = surroundings::competitors(config, machine.cores, machine::running_elsewhere);
+    if let Some(busy) = surroundings::competition(competitors, machine.cores) {
         terminal::show_note(&busy);
     }
     run_dir.write_config(&to_toml(config, &command.origins))?;
     let json = command.json;
     let origins = &command.origins;
-    let group = WorkerGroup { config, origins, rank, libtorch, run_dir, interface, json };
+    let group =
+        WorkerGroup { config, origins, rank, libtorch, run_dir, interface, competitors, json };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -10,7 +10,7 @@ use lcsl_config::{Devices, RunConfig};
 use super::interface::Interface;
 use super::leftovers;
 use super::libtorch::library_path;
-use crate::{machine, surroundings};
+use crate::machine;
 
 /// Names and values, in the order in which they are shown.
 pub type Variables = Vec<(&'static str, OsString)>;
@@ -96,10 +96,8 @@ impl Inherited {
         }
     }
 
-    /// What this process has when it starts the ranks of a run: with a look at who else computes here.
-    pub fn for_ranks(config: &RunConfig) -> Self {
-        let cores = machine::look().cores;
-        let competitors = surroundings::competitors(config, cores, machine::running_elsewhere);
+    /// What this process has, where so many threads of others compute on the cores that its ranks want.
+    pub fn beside(competitors: usize) -> Self {
         Self { competitors, ..Self::here() }
     }
 }

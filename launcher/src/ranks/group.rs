@@ -47,6 +47,8 @@ pub struct WorkerGroup<'a> {
     pub run_dir: LockedRunDir,
     /// The network interface between hosts, where it is known.
     pub interface: Option<Interface>,
+    /// How many threads of others compute on the cores that they want.
+    pub competitors: usize,
     /// Whether a script wants to hear how it ended.
     pub json: bool,
 }
@@ -167,7 +169,7 @@ impl WorkerGroup<'_> {
     }
 
     fn command(&self, config: &RunConfig, control: &str, secret: &str) -> command::LaunchCommand {
-        let inherited = &Inherited::for_ranks(config);
+        let inherited = &Inherited::beside(self.competitors);
         let (rank, libtorch) = (&self.rank, Some(self.libtorch.as_path()));
         let interface = self.interface.as_ref();
         let on = LaunchEnvironment { rank, libtorch, control, secret, inherited, interface };

@@ -78,12 +78,11 @@ impl Run<'_> {
         if !self.objective.labels_itself() || !(selected || latest_labels) {
             return;
         }
-        let model = self.context.measured().frozen_copy();
-        self.context.teacher = Some(Teacher::of(&model, self.config.model.fc_norm));
+        let model = self.context.measured();
+        let latest = latest_labels.then(|| model.frozen_copy());
+        self.context.teacher = Some(Teacher::of(model, self.config.model.fc_norm));
+        self.context.latest = latest;
         let moves_with_each_step = self.config.admission.teacher == TeacherName::Ema;
         self.labels.teacher_epoch = (!moves_with_each_step).then_some(epoch);
-        if latest_labels {
-            self.context.latest = Some(model);
-        }
     }
 }
