@@ -32,12 +32,10 @@ fn shim() {
     // libtorch's loops over threads are templates that need OpenMP where they are used. The linker
     // finds the compiler's libgomp.so.1, the loader the one beside libtorch: one of that name only.
     build.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
-    build.files(
-        ["hooks.cpp", "normalisation.cpp", "sgd.cpp", "shim.cpp"].map(|name| sources.join(name)),
-    );
     if cfg!(feature = "winograd") {
-        build.file(sources.join("convolution.cpp"));
+        build.define("LCSL_WINOGRAD", None);
     }
+    build.file(sources.join("shim_unit.cpp"));
     build.compile("lcsl_shim");
     println!("cargo::rustc-link-lib=gomp");
 }
