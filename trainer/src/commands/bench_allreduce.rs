@@ -8,7 +8,7 @@ use lcsl_backends::{MpiWorld, measure};
 use lcsl_collective::{CollectiveError, Communicator, placement};
 use lcsl_config::Devices;
 use lcsl_run_dir::exit::RANK_FAILED;
-use lcsl_trainer::engine::run::build;
+use lcsl_trainer::engine::run::device;
 
 use super::refusal::refuse;
 
@@ -42,7 +42,7 @@ fn measured(asked: &BenchAllreduce) -> Result<(), CollectiveError> {
         Devices::Gpus(listed) => {
             let libraries = Libraries::load()?;
             let (local_rank, gpus) = (world.local_rank()?.0, libraries.device_count()?);
-            let ordinal = placement::ordinal(local_rank, listed, gpus, build::is_narrowed());
+            let ordinal = placement::ordinal(local_rank, listed, gpus, device::is_narrowed());
             let ordinal = ordinal.ok_or_else(|| CollectiveError::Missing {
                 what: "the driver shows no GPU".to_owned(),
                 hint: "sum on the CPU with --gpu=cpu",

@@ -8,7 +8,7 @@ use clap::Args;
 use lcsl_config::Machine;
 use lcsl_run_dir::exit::{RANK_FAILED, USAGE};
 use lcsl_trainer::engine::bench;
-use lcsl_trainer::engine::run::build;
+use lcsl_trainer::engine::run::device;
 
 use super::refusal::refuse;
 use super::start::join_world;
@@ -37,11 +37,11 @@ pub(crate) fn run(asked: &BenchStep) -> ExitCode {
         Ok(command) => command.config,
         Err(stop) => return refuse(&stop, None, USAGE),
     };
-    build::set_up_libtorch(&config);
+    device::set_up_libtorch(&config);
     let measured =
         join_world(&config).map_err(anyhow::Error::from).and_then(|(world, local_rank)| {
             let is_first = world.rank() == 0;
-            let device = build::device(&config, local_rank)?;
+            let device = device::of_rank(&config, local_rank)?;
             Ok((is_first, bench::step(&config, world, device, steps, delay)?))
         });
     match measured.and_then(|(first, figures)| Ok((first, serde_json::to_string(&figures)?))) {

@@ -12,7 +12,7 @@ use lcsl_run_dir::exit::{BUG, DONE, RANK_FAILED, USAGE};
 use lcsl_trainer::engine::evaluation::eval::{self, EvalOptions, EvalSplit};
 use lcsl_trainer::engine::evaluation::evaluate::EvaluateError;
 use lcsl_trainer::engine::evaluation::saved_model::SavedModelError;
-use lcsl_trainer::engine::run::{build, failure};
+use lcsl_trainer::engine::run::{device, failure};
 use lcsl_trainer::last_words;
 
 use super::control::under_control;
@@ -72,13 +72,13 @@ pub(crate) fn run(asked: Eval) -> ExitCode {
     config.run.nproc = asked.nproc;
     config.run.gpu = asked.gpu.unwrap_or(config.run.gpu);
     config.run.threads = asked.threads.unwrap_or(config.run.threads);
-    build::set_up_libtorch(&config);
+    device::set_up_libtorch(&config);
     let (world, local_rank) = match join_world(&config) {
         Ok(joined) => joined,
         Err(error) => return refuse_start(&error, error.hint().map(str::to_owned), USAGE),
     };
-    let device = build::device(&config, local_rank);
-    let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
+    let device = device::of_rank(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| device::name(&config, *it));
     let (mut world, control) = match under_control(world, name) {
         Ok(joined) => joined,
         Err(error) => return refuse(&error, None, RANK_FAILED),

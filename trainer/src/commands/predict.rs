@@ -8,7 +8,7 @@ use lcsl_config::Devices;
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::BUG;
 use lcsl_trainer::engine::evaluation::predict::{PredictOptions, predict};
-use lcsl_trainer::engine::run::{build, failure};
+use lcsl_trainer::engine::run::{device, failure};
 
 use super::refusal::{explain, fail, refuse};
 use super::start::read;
@@ -50,8 +50,8 @@ pub(crate) fn run(asked: Predict) -> ExitCode {
     };
     config.run.gpu = asked.gpu;
     config.run.threads = asked.threads;
-    build::set_up_libtorch(&config);
-    let device = match build::device(&config, 0) {
+    device::set_up_libtorch(&config);
+    let device = match device::of_rank(&config, 0) {
         Ok(device) => device,
         Err(error) => return fail(&failure::of_training(&error)),
     };

@@ -13,7 +13,7 @@ use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{BAD_DATA, RANK_FAILED, USAGE};
 use lcsl_trainer::data_module::DataModule;
 use lcsl_trainer::engine::cuda;
-use lcsl_trainer::engine::run::build;
+use lcsl_trainer::engine::run::device;
 use lcsl_trainer::{preflight, readiness};
 
 use super::refusal::{WORLD_SIZE, refuse_start};
@@ -21,7 +21,7 @@ use super::refusal::{WORLD_SIZE, refuse_start};
 /// Reads the configuration and sets libtorch up for it.
 pub(super) fn prepare(run_dir: &RunDir) -> Result<RunConfig, ExitCode> {
     let config = read(run_dir)?;
-    build::set_up_libtorch(&config);
+    device::set_up_libtorch(&config);
     Ok(config)
 }
 
@@ -68,7 +68,7 @@ pub(super) fn join_world(
     let version = preflight::version(env!("CARGO_PKG_VERSION"), Path::new("/proc/self/exe"));
     preflight::compare_start(world.as_mut(), &version, config)?;
     if let Devices::Gpus(listed) = &config.run.gpu {
-        let ordinal = |gpus| placement::ordinal(local_rank, listed, gpus, build::is_narrowed());
+        let ordinal = |gpus| placement::ordinal(local_rank, listed, gpus, device::is_narrowed());
         cuda::check_placement(world.as_mut(), &host_name(), ordinal)?;
     }
     Ok((world, local_rank))

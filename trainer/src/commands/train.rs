@@ -10,7 +10,8 @@ use lcsl_collective::control::FromRank;
 use lcsl_run_dir::RunDir;
 use lcsl_run_dir::exit::{DONE, RANK_FAILED, STOPPED, USAGE};
 use lcsl_trainer::data_module;
-use lcsl_trainer::engine::run::build::{self, Run};
+use lcsl_trainer::engine::run::build::Run;
+use lcsl_trainer::engine::run::device;
 use lcsl_trainer::engine::run::error::TrainError;
 use lcsl_trainer::engine::run::failure;
 use lcsl_trainer::engine::run::train::Ending;
@@ -42,8 +43,8 @@ pub(crate) fn run(asked: Train) -> ExitCode {
     };
     // Found before the launcher hears of this rank, so that it hears of the device that is used; that
     // there is none is said afterwards, as any other failure.
-    let device = build::device(&config, local_rank);
-    let name = device.as_ref().map_or("none".to_owned(), |it| build::device_name(&config, *it));
+    let device = device::of_rank(&config, local_rank);
+    let name = device.as_ref().map_or("none".to_owned(), |it| device::name(&config, *it));
     let (mut world, control) = match under_control(world, name) {
         Ok(joined) => joined,
         Err(error) => return refuse(&error, None, RANK_FAILED),

@@ -1,4 +1,4 @@
-//! How long a training step takes: [`global_step`] itself, timed.
+//! How long a training step takes: [`start_step`] itself, timed.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::engine::network::build::initial_network;
 use crate::engine::network::weights::Role;
 use crate::engine::run::build;
 use crate::engine::step::error::StepError;
-use crate::engine::step::step::global_step;
+use crate::engine::step::step::{Started, start_step};
 use crate::engine::step::teacher::Teacher;
 use crate::objective::{EmptyClasses, Objective};
 
@@ -102,7 +102,7 @@ pub fn step(
     }
     // Whole batches only: the last one of an epoch may be smaller.
     let whole = (source.loader.plan.images / source.loader.plan.batch).max(1);
-    let mut seconds = Vec::new();
+    let (mut seconds, mut before) = (Vec::new(), None);
     for number in 0..WARM_UP + steps {
         let (epoch, step) = (number / whole, number % whole);
         if step == 0 {
@@ -110,13 +110,20 @@ pub fn step(
         }
         let index = StepIndex { epoch, step, steps: source.loader.plan.steps() };
         let began = Instant::now();
-        global_step(&mut context, &mut source, index, config.train.lr)?;
+        let started = start_step(&mut context, &mut source, index, config.train.lr)?;
+        // As in training, the step before is read while this one is under way.
+        if let Some(Started::UnderWay(step)) = before.replace(started) {
+            step.finish(&mut context)?;
+        }
         if number + 1 == WARM_UP {
             context.clock.lap();
         }
         if number >= WARM_UP {
             seconds.push(began.elapsed().as_secs_f64());
         }
+    }
+    if let Some(Started::UnderWay(step)) = before {
+        step.finish(&mut context)?;
     }
     let lap = context.clock.lap();
     let buckets = context.reducer.bucket_times().to_vec();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lcsl_backends::NcclWorld;
 use lcsl_backends::nccl::{ComputeStream, Element, Libraries};
 use lcsl_collective::calls::{self, CallKind, InCall, Operation, Trail};
-use lcsl_collective::{CollectiveError, Communicator, Values};
+use lcsl_collective::{CollectiveError, Communicator};
 
 use crate::engine::native::stream;
 
@@ -36,7 +36,7 @@ impl GpuSums {
     /// Sums beside libtorch's stream, behind what that was given before; [`NcclWorld::sum_behind`].
     ///
     /// # Safety
-    /// As there: until [`GpuSums::finish`] has returned, or has failed and the elements are read no more.
+    /// As there: until [`GpuSums::rejoin`] has returned, or has failed and the elements are read no more.
     pub unsafe fn sum_behind(
         &self,
         address: u64,
@@ -63,16 +63,27 @@ impl GpuSums {
         unsafe { self.lock().sum_within(computing, address, count, element) }
     }
 
-    /// Sums numbers of the host behind all sums so far, and returns when they and those beside libtorch's stream are
-    /// there. Collective.
+    /// What libtorch's stream is given after this call finds all sums beside it; [`NcclWorld::rejoin`].
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn rejoin(&self) -> Result<(), CollectiveError> {
+        let computing = self.computing()?;
+        self.lock().rejoin(computing)
+    }
+
+    /// Waits until `is_over`, which asks how far libtorch's stream has come; `count` numbers were summed last.
+    /// Collective.
     ///
     /// # Errors
     /// What went wrong since the last call.
-    pub fn finish(&self, tail: &mut [f64]) -> Result<(), CollectiveError> {
-        let _in_call = self.enter(CallKind::new(Operation::Sum, calls::Element::F64, tail.len()));
-        let mut world = self.lock();
-        world.all_reduce_sum(Values::F64(tail))?;
-        world.wait()
+    pub fn wait_for(
+        &self,
+        count: usize,
+        is_over: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CollectiveError> {
+        let _in_call = self.enter(CallKind::new(Operation::Sum, calls::Element::F64, count));
+        self.lock().wait_for(is_over)
     }
 
     /// Gives up the communicator, for all copies. Collective.

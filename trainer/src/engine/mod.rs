@@ -12,7 +12,8 @@
 //! * [`native`]: what tch lacks, in C++.
 //!
 //! Around the steps: [`run`] builds a run, trains, saves, compares and reports; [`evaluation`] measures
-//! models; [`cuda`] finds out about GPUs, over which [`gpu_sums`] sums; [`bench`] times steps.
+//! models; [`cuda`] finds out about GPUs, over which [`gpu_sums`] sums; [`host`] is what the host reads of them;
+//! [`bench`] times steps.
 
 pub mod bench;
 pub mod cuda;
@@ -20,6 +21,7 @@ pub mod data;
 pub mod evaluation;
 pub mod gpu_sums;
 pub mod gradients;
+pub mod host;
 pub mod native;
 pub mod network;
 pub mod optim;

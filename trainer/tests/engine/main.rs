@@ -5,6 +5,7 @@
 #[path = "../golden_step/device.rs"]
 mod device;
 mod initial_weights;
+mod late;
 mod networks;
 mod overlap;
 mod precision;

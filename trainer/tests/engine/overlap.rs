@@ -46,7 +46,7 @@ fn the_first_bucket_leaves_before_the_first_layer_has_a_gradient() {
         for _ in 0..20 {
             reducer.begin();
             reducer.backward(&loss(&student, world.rank()), &student, true);
-            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            reducer.finish(&mut world, &mut Tensor::from_slice(&[1.0]), true).unwrap();
             times.push(reducer.bucket_times().to_vec());
         }
         reducer.leave().unwrap();
@@ -81,7 +81,7 @@ fn a_frozen_tensor_is_not_summed() {
             reducer.begin();
             let _ = frozen.shallow_clone().fill_(mine);
             reducer.backward(&loss(&student, 0), &student, true);
-            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            reducer.finish(&mut world, &mut Tensor::from_slice(&[1.0]), true).unwrap();
             let untouched = frozen.eq(mine).all().int64_value(&[]) == 1;
             let trained = student.parameters.part_of(reducer.gradient(), &slots);
             let norm = trained.norm().double_value(&[]);
@@ -120,7 +120,7 @@ fn a_rank_with_nothing_to_learn_adds_nothing() {
             } else {
                 reducer.skip();
             }
-            reducer.finish(&mut world, &mut vec![1.0], true).unwrap();
+            reducer.finish(&mut world, &mut Tensor::from_slice(&[1.0]), true).unwrap();
             norms.push(reducer.gradient().norm().double_value(&[]));
         }
         reducer.leave().unwrap();
@@ -141,7 +141,7 @@ fn a_rank_that_is_gone_ends_the_sum_with_an_error() {
         }
         reducer.begin();
         reducer.backward(&loss(&student, 0), &student, true);
-        reducer.finish(&mut world, &mut vec![1.0], true)
+        reducer.finish(&mut world, &mut Tensor::from_slice(&[1.0]), true)
     });
     assert!(matches!(outcomes[0], Err(CollectiveError::PeerGone { rank: 1, .. })), "{outcomes:?}");
 }

@@ -13,6 +13,7 @@ use lcsl_trainer::engine::gradients::overlapped::OverlappedReducer;
 use lcsl_trainer::engine::gradients::queue::SumQueue;
 use lcsl_trainer::engine::gradients::reducer::Reducer;
 use lcsl_trainer::engine::native::gradients::SharedMemory;
+use tch::Tensor;
 
 use super::overlap::{BUCKETS, loss, student};
 
@@ -60,14 +61,26 @@ impl SumQueue for Model {
         Ok(())
     }
 
-    fn finish(&mut self, tail: &mut [f64]) -> Result<(), CollectiveError> {
+    fn sum_tail(&mut self, tail: &Tensor) -> Result<(), CollectiveError> {
         for (elements, values) in std::mem::take(&mut self.waiting) {
             assert_eq!(self.copy(elements.clone()), values, "{elements:?} changed in the queue");
             // SAFETY: the backward passes are over, and the reducer waits for this call.
             self.world.all_reduce_sum(unsafe { self.memory.values(elements) })?;
         }
         self.events.lock().unwrap().push(Event::Finished);
-        self.world.all_reduce_sum(Values::F64(tail))
+        let mut list = Vec::<f64>::try_from(tail).unwrap();
+        self.world.all_reduce_sum(Values::F64(&mut list))?;
+        tail.shallow_clone().copy_(&Tensor::from_slice(&list));
+        Ok(())
+    }
+
+    fn wait_for(
+        &mut self,
+        _: usize,
+        is_over: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CollectiveError> {
+        assert!(is_over(), "a CPU is done at once");
+        Ok(())
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {
@@ -109,14 +122,14 @@ fn steps(mut world: ThreadRank, through_queue: bool) -> Outcome {
         } else {
             reducer.skip();
         }
-        let mut tail = vec![1.0 + rank as f64, 10.0];
+        let mut tail = Tensor::from_slice(&[1.0 + rank as f64, 10.0]);
         reducer.finish(&mut elsewhere, &mut tail, true).unwrap();
         let gradient = reducer.gradient();
         let some = gradient.slice(0, 0, None, 997);
         let mut found = Vec::<f64>::try_from(some.to_kind(tch::Kind::Double)).unwrap();
         found.push(gradient.norm().double_value(&[]));
         gradients.push(found);
-        tails.push(tail);
+        tails.push(Vec::<f64>::try_from(tail).unwrap());
         assert!(reducer.bucket_times().iter().all(|one| one.hook <= one.end), "of step {step}");
     }
     reducer.leave().unwrap();
@@ -178,7 +191,8 @@ fn what_a_queue_refuses_is_told_at_the_end_of_the_step() {
     let mut reducer = Reducer::Overlapped(OverlappedReducer::queued(&student, model, BUCKETS));
     reducer.begin();
     reducer.backward(&loss(&student, 0), &student, true);
-    let ended = reducer.finish(&mut lcsl_collective::solo::Solo, &mut vec![1.0], true);
+    let ended =
+        reducer.finish(&mut lcsl_collective::solo::Solo, &mut Tensor::from_slice(&[1.0]), true);
     assert_eq!(ended.unwrap_err().to_string(), "refused");
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2, "nothing is given after what was refused: {seen:?}");
@@ -202,7 +216,9 @@ fn a_step_that_was_broken_off_leaves_nothing_behind() {
         reducer.begin();
         reducer.backward(&loss(&student, 0), &student, true);
     }
-    reducer.finish(&mut lcsl_collective::solo::Solo, &mut vec![1.0], true).unwrap();
+    reducer
+        .finish(&mut lcsl_collective::solo::Solo, &mut Tensor::from_slice(&[1.0]), true)
+        .unwrap();
     let seen = seen.lock().unwrap();
     let (first, second) = seen[..seen.len() - 1].split_at(seen.len() / 2);
     assert!(first.len() > 3 && first.len() == second.len(), "{seen:?}");

@@ -17,7 +17,7 @@ use tch::Device;
 
 /// Three epochs of 14 steps, the last of which is short, on two logical ranks. An untrained teacher gives every image
 /// the same label; with this seed often that of a minority class, so that there are admissions from the first step on.
-fn config(every_steps: u64, more: &str) -> RunConfig {
+pub(super) fn config(every_steps: u64, more: &str) -> RunConfig {
     let flags = format!(
         "--dataset=synthetic --set=data.synthetic_classes=5 --set=data.synthetic_largest=42 --imb_factor=0.2 \
                  --image_size=16 --model=resnet20 --protocol=paper --tau=0.02 --seed=11 --batch_size=8 --epochs=3 \
@@ -55,7 +55,7 @@ fn cut_off_after(step: u64, whole: &RunDir, to: &RunDir) {
 }
 
 /// `result.json` and the lines of epochs and evaluations, without what clocks say and how many ranks there were.
-fn story(run_dir: &RunDir) -> (Value, Vec<Value>) {
+pub(super) fn story(run_dir: &RunDir) -> (Value, Vec<Value>) {
     let without = |mut value: Value, differing: &[&str]| {
         for key in differing {
             value.as_object_mut().unwrap().remove(*key);

@@ -149,6 +149,7 @@ fn context(
         },
         clock: Clock::new(Control::absent()),
         wants_checkpoint: false,
+        reads_late: device().is_cuda(),
     })
 }
 

@@ -74,6 +74,7 @@ const UNSAFE: &[&str] = &[
     "trainer/src/engine/native/gradients.rs", // the shim again
     "trainer/src/engine/native/memory.rs",  // and again
     "trainer/src/engine/native/normalisation.rs", // and again
+    "trainer/src/engine/native/optim.rs",   // and again
     "trainer/src/engine/native/stream.rs",  // and again
     "trainer/src/engine/native/winograd.rs", // and again
     "trainer/src/last_words.rs",            // handlers of fatal signals
@@ -201,4 +202,27 @@ fn both_aliases_name_the_pure_crates() {
     };
     assert_eq!(crates("pure"), crates("pure-clippy"));
     assert!(crates("pure").len() >= 4, "{:?}", crates("pure"));
+}
+
+/// What makes the host wait for a GPU stands in one file, so that a step does it as often as that file says.
+#[test]
+fn a_step_reads_from_the_device_in_one_file() {
+    let reads =
+        ["double_value", "int64_value", "copy_data", "is_nonzero", ".to_device(", "try_from(&"];
+    let folders = ["step/", "gradients/", "optim/", "network/inference.rs"];
+    let folders = folders.map(|folder| format!("trainer/src/engine/{folder}"));
+    let sources = rust().into_iter().filter(|it| !it.name.contains("golden"));
+    let of_a_step = sources.filter(|it| folders.iter().any(|folder| it.name.starts_with(folder)));
+    let found: Vec<String> = of_a_step
+        .flat_map(|source| {
+            let own = source.code().take_while(|line| *line != "mod tests {").map(str::to_owned);
+            let read = |line: &String| reads.iter().any(|read| line.contains(read));
+            let lines: Vec<String> = own.filter(read).collect();
+            lines.into_iter().map(move |line| format!("{}: {}", source.name, line.trim()))
+        })
+        .collect();
+    // The offsets of a prior and the weights of classes, once an epoch.
+    let once = |line: &String| line.contains("by_class") || line.contains("of_class");
+    let found: Vec<String> = found.into_iter().filter(|line| !once(line)).collect();
+    assert_eq!(found, [""; 0], "read or send it in trainer/src/engine/host.rs");
 }

@@ -221,6 +221,18 @@ impl Device {
         }
     }
 
+    /// Lets `other` wait for everything that this device's own stream was given so far. The host does not wait.
+    pub(super) fn lead(&self, other: ComputeStream) -> Result<(), CollectiveError> {
+        let driver = &self.libraries.driver;
+        // SAFETY: as in `follow`, with the streams exchanged.
+        unsafe {
+            let code = (driver.record_event)(self.reached, self.stream);
+            check_driver(driver, "cuEventRecord", code)?;
+            let code = (driver.wait_for_event)(other.handle(), self.reached, 0);
+            check_driver(driver, "cuStreamWaitEvent", code)
+        }
+    }
+
     /// Whether everything that `stream` was given is done.
     pub(super) fn is_idle(&self, stream: sys::Stream) -> Result<bool, CollectiveError> {
         let driver = &self.libraries.driver;

@@ -1,4 +1,5 @@
-//! Where NCCL may lie: where `LCSL_NCCL` says, beside the libtorch of this process, or where the system's loader looks.
+//! Where NCCL may lie: where `LCSL_NCCL` says, beside the libtorch of this process, or where the system's loader
+//! looks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ pub const DRIVER: &str = "libcuda.so.1";
 /// The variable by which a person names another one, a path.
 pub const VARIABLE: &str = "LCSL_NCCL";
 
-/// The places to try: the one that a person has named, and no other; or the wheel beside the libtorch that this process
-/// has loaded, then the bare name, for which the loader searches `LD_LIBRARY_PATH` and the system.
+/// The places to try: the one that a person has named, and no other; or the wheel beside the libtorch that this
+/// process has loaded, then the bare name, for which the loader searches `LD_LIBRARY_PATH` and the system.
 pub fn candidates() -> Vec<PathBuf> {
     in_order(std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from))
 }

@@ -8,7 +8,7 @@
 //! * `context`: the driver, and a GPU's context in it; [`driver`]: why there is none.
 //! * [`device`]: a GPU, its memory and a stream, through the CUDA driver; [`pinned`]: memory of the
 //!   host that a GPU reads by itself.
-//! * [`world`]: the communicator; [`sums`]: what it sums where it lies.
+//! * [`world`]: the communicator; [`sums`]: what it sums where it lies; [`poll`]: how it is waited for.
 //!
 //! cudarc has bindings too, but it looks for `libnccl.so`, where the wheel of NCCL has only
 //! `libnccl.so.2`; it panics where there is none, and when a communicator is dropped after an error.
@@ -20,6 +20,7 @@ pub mod device;
 pub mod driver;
 pub mod locate;
 pub mod pinned;
+pub mod poll;
 pub mod sums;
 mod sys;
 pub mod world;

@@ -43,7 +43,7 @@ impl NcclWorld {
     ///
     /// # Safety
     /// `pointer` must hold `count` elements in memory of this rank's GPU, which lives, and which nothing touches that
-    /// `stream` is given after this call, until `wait` has returned.
+    /// `stream` is given after this call, until `wait` has returned or [`Self::rejoin`] was called.
     pub unsafe fn sum_behind(
         &mut self,
         stream: ComputeStream,
@@ -57,8 +57,17 @@ impl NcclWorld {
         unsafe { self.sum_into(self.device.stream(), pointer, count, element) }
     }
 
-    /// The same in `stream` itself: what that is given after this call finds the sum. Returns at once. Who never calls
-    /// [`Self::wait`] hears of what went wrong from a later call.
+    /// What `stream` is given after this call finds every sum that was given before it. Returns at once.
+    ///
+    /// # Errors
+    /// What the driver reports. The world is gone then.
+    pub fn rejoin(&mut self, stream: ComputeStream) -> Result<(), CollectiveError> {
+        let ordered = self.device.enter().and_then(|()| self.device.lead(stream));
+        ordered.inspect_err(|_| self.abort())
+    }
+
+    /// Sums as [`Self::sum_behind`] does, but in `stream` itself: what that is given after this call finds the sum.
+    /// Returns at once. Who never calls [`Self::wait`] hears of what went wrong from a later call.
     ///
     /// # Safety
     /// `pointer` must hold `count` elements in memory of this rank's GPU, which only `stream` touches until it has

@@ -4,25 +4,18 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lcsl_collective::agreement::agree;
 use lcsl_collective::{CollectiveError, Communicator, Values};
 
 use super::codes::check_nccl;
 use super::device::{Device, DeviceBuffer, Libraries};
+use super::poll;
 use super::sys::{self, Nccl};
 
 /// Bytes of host memory that pass through the GPU at once.
 const PIECE: usize = 32 << 20;
-
-/// Polls of a stream without a pause: a small collective takes a few microseconds.
-const EAGER_POLLS: u32 = 1000;
-const POLL_PAUSE: Duration = Duration::from_micros(50);
-
-/// How long a call waits for the GPU and the other ranks: longer than a watchdog lets a rank read data or write a
-/// checkpoint, since that one knows who is waited for. It is for ranks that nobody watches.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// One rank of a world of GPUs, one GPU per rank.
 ///
@@ -83,7 +76,7 @@ impl NcclWorld {
         let code =
             unsafe { (nccl.init_rank)(&raw mut communicator, size as c_int, id, rank as c_int) };
         check_nccl(nccl, ptr::null_mut(), "ncclCommInitRank", code)?;
-        let (staging, piece, patience) = (None, PIECE, PATIENCE);
+        let (staging, piece, patience) = (None, PIECE, poll::PATIENCE);
         Ok(Self { device, ordinal, communicator, rank, size, staging, piece, patience })
     }
 
@@ -114,29 +107,25 @@ impl NcclWorld {
         waited.inspect_err(|_| self.abort())
     }
 
+    /// Waits until `is_over`, which asks how far another stream has come, watching for errors as [`Self::wait`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_for(&mut self, is_over: &mut dyn FnMut() -> bool) -> Result<(), CollectiveError> {
+        let waited = poll::until(self.patience, || {
+            self.device.enter()?;
+            let over = is_over();
+            self.check_async().map(|()| over)
+        });
+        waited.inspect_err(|_| self.abort())
+    }
+
     fn poll_until_idle(&self, stream: sys::Stream) -> Result<(), CollectiveError> {
-        let (mut polls, began) = (0_u32, Instant::now());
-        loop {
+        poll::until(self.patience, || {
             self.device.enter()?;
             let idle = self.device.is_idle(stream)?;
-            self.check_async()?;
-            if idle {
-                return Ok(());
-            }
-            polls = polls.saturating_add(1);
-            if polls < EAGER_POLLS {
-                std::thread::yield_now();
-            } else if began.elapsed() < self.patience {
-                std::thread::sleep(POLL_PAUSE);
-            } else {
-                let (operation, library) = ("a collective on the GPU", "NCCL");
-                let seconds = self.patience.as_secs();
-                let message = format!(
-                    "not over after {seconds} s: another rank does not take part, or the GPU is stuck"
-                );
-                return Err(CollectiveError::Library { operation, library, message });
-            }
-        }
+            self.check_async().map(|()| idle)
+        })
     }
 
     /// What NCCL has found out since a call returned.

@@ -100,7 +100,7 @@ const NO_PAGE: &str = "cuMemHostRegister failed in the CUDA driver: invalid argu
 const LATE: &str = "a collective on the GPU failed in NCCL: not over after 1 s: another rank does not take \
                     part, or the GPU is stuck";
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case {
         name: "an old version is refused in words",
         part: "join",
@@ -148,6 +148,13 @@ const CASES: [Case; 14] = [
         part: "overlap",
         variables: &[],
         heard: ["overlapped"; 4],
+        aborts: 0,
+    },
+    Case {
+        name: "the stream that computes goes on behind sums, and the host waits for none",
+        part: "rejoined",
+        variables: &[],
+        heard: ["found"; 4],
         aborts: 0,
     },
     Case {
@@ -303,6 +310,11 @@ fn play(part: &str, mpi: &mut MpiWorld) -> Result<String, String> {
             order::overlaps(&libraries, &mut world, ordinal)?;
             world.leave().map_err(words)?;
             Ok("overlapped".to_owned())
+        }
+        "rejoined" => {
+            order::are_found(&libraries, &mut world, ordinal)?;
+            world.leave().map_err(words)?;
+            Ok("found".to_owned())
         }
         "tied to nothing" => {
             order::would_show(&libraries, &mut world, ordinal)?;

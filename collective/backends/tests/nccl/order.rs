@@ -121,6 +121,37 @@ pub(crate) fn overlaps(
     if found == [size, 2 * size, 3] { Ok(()) } else { Err(format!("{found:?}")) }
 }
 
+/// What the stream that computes is given behind sums finds them, though the host has waited for none.
+pub(crate) fn are_found(
+    libraries: &Arc<Libraries>,
+    world: &mut NcclWorld,
+    ordinal: usize,
+) -> Result<(), String> {
+    let size = world.world_size() as i64;
+    let computing = Computing::on(libraries, ordinal)?;
+    let mut buffer = computing.buffer()?;
+    buffer.write(&bytes_of(5.0)).map_err(words)?;
+    let (address, stream) = (buffer.address(), computing.stream);
+    // SAFETY: the buffer holds 100 float32 on this rank's GPU, and outlives the wait below.
+    unsafe {
+        world.sum_behind(stream, address, COUNT, Element::F32).map_err(words)?;
+        world.rejoin(stream).map_err(words)?;
+    }
+    let before = pending(stream)?;
+    let mut asked = 0;
+    let found = value_of(&buffer)?; // waits for the stream that computes alone
+    world
+        .wait_for(&mut || {
+            asked += 1;
+            asked > 2
+        })
+        .map_err(words)?;
+    if before == 0 || asked != 3 {
+        return Err(format!("{before} tasks were left to do, and {asked} questions asked"));
+    }
+    if found == 5 * size { Ok(()) } else { Err(format!("{found} was found")) }
+}
+
 /// Shows that the double performs work late enough to expose a sum that does not wait for its values: one in a stream
 /// that nothing ties to the one that computes.
 pub(crate) fn would_show(

@@ -2,12 +2,13 @@
 
 use lcsl_data::DataError;
 use lcsl_data::random::{Purpose, Stream};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::engine::data::local_batch::{BatchSource, LogicalBatch, StepIndex};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::train_loader::TrainLoader;
 use crate::engine::data::unlabelled::UnlabelledLoader;
+use crate::engine::host;
 use crate::objective::{Mixing, Patch};
 
 /// Supplies the logical ranks of one rank with augmented training images.
@@ -24,7 +25,10 @@ pub struct DatasetBatches {
     pub seed: u64,
     /// Pixels to numbers.
     pub normaliser: Normaliser,
-    /// Numbers that were sent to a GPU: see `send`. Dropped after `loader`, which waits for what it lent.
+    /// Numbers that were sent to a GPU ahead of the images of the last batch: they are there when those are, for which
+    /// the next [`TrainLoader::next_batch`] waits before it lends the next batch; and where images are copied from
+    /// memory that the GPU cannot read by itself, the copy itself waits. Dropped after `loader`, which waits for what
+    /// it lent.
     pub(crate) sent: Vec<Tensor>,
 }
 
@@ -39,7 +43,7 @@ impl DatasetBatches {
         let (count, keys) = (raw.labels.len(), raw.positions);
         self.sent.clear();
         let device = self.normaliser.device;
-        let labels = send(Tensor::from_slice(&raw.labels), device, &mut self.sent);
+        let labels = host::send(Tensor::from_slice(&raw.labels), device, &mut self.sent);
         let stream =
             |purpose, place| Stream::new(self.seed, purpose, index.epoch, index.step, place);
         let mut drawn = stream(Purpose::Mixup, 0);
@@ -59,24 +63,13 @@ impl DatasetBatches {
                 stream(Purpose::Permutation, place as u64).permutation(count)
             }
         };
-        let permutation = send(Tensor::from_slice(&permutation), device, &mut self.sent);
+        let permutation = host::send(Tensor::from_slice(&permutation), device, &mut self.sent);
         let weights = [lambda, 1.0 - lambda].map(|weight| weight as f32);
         let mixing = Tensor::from_slice(&vec![weights; count].concat()).view([count as i64, 2]);
-        let mixing = send(mixing, device, &mut self.sent);
+        let mixing = host::send(mixing, device, &mut self.sent);
         let images = self.normaliser.apply(&raw.pixels, count, shape);
         Ok(LogicalBatch { images, labels, permutation, mixing, patch, keys, unlabelled })
     }
-}
-
-/// A few numbers on `device`; to a GPU the host does not wait for them.
-///
-/// `sent` keeps them until the copy is over. It goes into the default stream ahead of the images, so it
-/// is over when theirs is: for that the next [`TrainLoader::next_batch`] waits before it lends the next batch, and
-/// where images are copied from memory that the GPU cannot read by itself, the copy itself waits.
-fn send(numbers: Tensor, device: Device, sent: &mut Vec<Tensor>) -> Tensor {
-    let there = numbers.to_device_(device, numbers.kind(), true, false);
-    sent.push(numbers);
-    there
 }
 
 impl BatchSource for DatasetBatches {

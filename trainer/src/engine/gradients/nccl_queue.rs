@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use lcsl_backends::nccl::Element;
 use lcsl_collective::CollectiveError;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::queue::SumQueue;
 use crate::engine::gpu_sums::GpuSums;
@@ -27,13 +27,25 @@ impl SumQueue for NcclQueue {
         }
         let (address, count) = (self.memory.address(&elements), elements.len());
         let element = if self.memory.kind() == Kind::Double { Element::F64 } else { Element::F32 };
-        // SAFETY: `memory` keeps the elements alive. Whoever gave them leaves them alone until `finish`, which waits
-        // for the sums, has returned; where it has failed nothing is learnt from them any more.
+        // SAFETY: `memory` keeps the elements alive. Whoever gave them leaves them alone until `sum_tail` has
+        // returned; where it has failed nothing is learnt from them any more.
         unsafe { self.sums.sum_behind(address, count, element) }
     }
 
-    fn finish(&mut self, tail: &mut [f64]) -> Result<(), CollectiveError> {
-        self.sums.finish(tail)
+    fn sum_tail(&mut self, tail: &Tensor) -> Result<(), CollectiveError> {
+        let address = SharedMemory::of(tail).address(&(0..tail.numel()));
+        assert_eq!(tail.kind(), Kind::Double, "a tail");
+        // SAFETY: libtorch's stream goes on behind the sum, and so does whatever its allocator makes of this memory.
+        unsafe { self.sums.sum_behind(address, tail.numel(), Element::F64) }?;
+        self.sums.rejoin()
+    }
+
+    fn wait_for(
+        &mut self,
+        count: usize,
+        is_over: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CollectiveError> {
+        self.sums.wait_for(count, is_over)
     }
 
     fn leave(&mut self) -> Result<(), CollectiveError> {

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use lcsl_collective::order::{BinaryCounter, SumOrder, sum_over_ranks};
-use lcsl_collective::{CollectiveError, Communicator, Values};
-use tch::{Kind, Tensor};
+use lcsl_collective::order::{BinaryCounter, SumOrder};
+use lcsl_collective::{CollectiveError, Communicator};
+use tch::Tensor;
 
+use crate::engine::host;
 use crate::engine::network::Network;
 use crate::engine::network::flat::Flat;
 
@@ -55,12 +56,12 @@ impl OrderedReducer {
     pub fn finish(
         &mut self,
         world: &mut dyn Communicator,
-        tail: &mut [f64],
+        tail: &mut Tensor,
     ) -> Result<(), CollectiveError> {
         let sums = std::mem::take(&mut self.sums);
         let mut sum = sums.finish(add).expect("every rank has a logical rank");
-        sum_over_ranks(world, self.order, Values::F64(tail))?;
-        sum_flat(world, self.order, &mut sum)?;
+        host::sum_over_ranks(world, self.order, tail)?;
+        host::sum_over_ranks(world, self.order, &mut sum)?;
         let _ = self.trained.g_add_(&sum);
         Ok(())
     }
@@ -74,28 +75,4 @@ impl OrderedReducer {
 #[allow(clippy::needless_pass_by_value)] // the shape that `BinaryCounter` asks for
 fn add(earlier: &mut Tensor, later: Tensor) {
     let _ = earlier.g_add_(&later);
-}
-
-/// Sums a flat tensor over all ranks, in place, wherever it lies.
-fn sum_flat(
-    world: &mut dyn Communicator,
-    order: SumOrder,
-    flat: &mut Tensor,
-) -> Result<(), CollectiveError> {
-    if world.world_size() == 1 {
-        return Ok(());
-    }
-    let elements = flat.numel();
-    if flat.kind() == Kind::Double {
-        let mut values = vec![0_f64; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F64(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    } else {
-        let mut values = vec![0_f32; elements];
-        flat.copy_data(&mut values, elements);
-        sum_over_ranks(world, order, Values::F32(&mut values))?;
-        flat.copy_(&Tensor::from_slice(&values));
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Buckets are summed in one order on all ranks, the same in every step. The backward pass of the
 //! step's last logical batch announces; those before it (logical ranks, gradient accumulation) only add to the
-//! buffer. Running statistics and losses travel behind the last bucket. The sums have a communicator
+//! buffer. Running statistics and losses, the tail, travel behind the last bucket. The sums have a communicator
 //! of their own, since candidates are gathered on the other one. They are made
 //!
 //! * on the CPU by a thread of their own ([`super::worker`]), which each call of MPI keeps busy;
@@ -10,11 +10,13 @@
 //!   that stream, behind what libtorch's stream has been given so far, and no thread waits for anything.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use lcsl_backends::nccl::poll;
 use lcsl_collective::buckets::{self, Bucket, BucketTimes, Limits};
+use lcsl_collective::order::SumOrder;
 use lcsl_collective::{CollectiveError, Communicator};
 use tch::{Device, Tensor};
 
@@ -22,6 +24,7 @@ use super::nccl_queue::NcclQueue;
 use super::queue::{Queued, SumQueue};
 use super::worker::{Message, ReduceWorker};
 use crate::engine::gpu_sums::GpuSums;
+use crate::engine::host;
 use crate::engine::native::gradients::{GradientHooks, SharedMemory};
 use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::Network;
@@ -127,7 +130,7 @@ impl OverlappedReducer {
         let queued = Arc::new(Mutex::new(queued));
         let at_hooks = queued.clone();
         let hooks = hooks(student, &gradient, move |tensor| {
-            at_hooks.lock().unwrap_or_else(PoisonError::into_inner).arrive(tensor);
+            unpoisoned(&at_hooks).arrive(tensor);
         });
         Self::with(gradient, hooks, Summing::Queue(queued))
     }
@@ -141,7 +144,7 @@ impl OverlappedReducer {
     pub fn begin(&mut self) {
         self.filled = false;
         if let Summing::Queue(queued) = &self.summing {
-            queued.lock().unwrap_or_else(PoisonError::into_inner).begin();
+            unpoisoned(queued).begin();
         }
     }
 
@@ -156,28 +159,53 @@ impl OverlappedReducer {
         self.filled = true;
     }
 
-    /// Waits until all buckets, and then `tail`, are summed over all ranks. Collective.
-    pub fn finish(&mut self, tail: &mut Vec<f64>) -> Result<(), CollectiveError> {
+    /// Sums all buckets, and then `tail` (flat, float64), over all ranks. What libtorch is given afterwards finds the
+    /// sums; on a GPU the host has not waited for them. Collective.
+    pub fn finish(&mut self, tail: &mut Tensor) -> Result<(), CollectiveError> {
         if !self.filled {
             self.began = Instant::now();
             let _ = self.gradient.buffer.zero_();
         }
-        let own = std::mem::take(tail);
-        let sums = match &self.summing {
-            Summing::Alone => Sums { tail: own, times: Vec::new() },
+        self.times = match &self.summing {
+            Summing::Alone => Vec::new(),
             Summing::Thread { messages, sums, .. } => {
-                let sent = messages.send(Message::Finish(own, self.began));
-                sent.ok().and_then(|()| sums.recv().ok()).unwrap_or_else(|| {
+                let sent = messages.send(Message::Finish(host::read(tail), self.began));
+                let sums = sent.ok().and_then(|()| sums.recv().ok()).unwrap_or_else(|| {
                     let what = "the thread that sums gradients has ended".to_owned();
                     Err(CollectiveError::Unsupported { what })
-                })?
+                })?;
+                tail.copy_(&Tensor::from_slice(&sums.tail));
+                sums.times
             }
-            Summing::Queue(queued) => {
-                queued.lock().unwrap_or_else(PoisonError::into_inner).finish(own, self.began)?
-            }
+            Summing::Queue(queued) => unpoisoned(queued).finish(tail, self.began)?,
         };
-        (*tail, self.times) = (sums.tail, sums.times);
         Ok(())
+    }
+
+    /// Sums a `tail` behind which no bucket goes, as [`OverlappedReducer::finish`] does. Collective.
+    pub fn sum_tail(
+        &mut self,
+        world: &mut dyn Communicator,
+        tail: &mut Tensor,
+    ) -> Result<(), CollectiveError> {
+        match &self.summing {
+            Summing::Alone => Ok(()),
+            Summing::Thread { .. } => host::sum_over_ranks(world, SumOrder::Library, tail),
+            Summing::Queue(queued) => unpoisoned(queued).sum_tail(tail),
+        }
+    }
+
+    /// Waits until `is_over`, which asks how far the device has come; `count` numbers were in the last tail.
+    /// Collective where a GPU sums.
+    pub fn wait_for(
+        &mut self,
+        count: usize,
+        is_over: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CollectiveError> {
+        match &self.summing {
+            Summing::Queue(queued) => unpoisoned(queued).wait_for(count, is_over),
+            _ => poll::until(poll::PATIENCE, || Ok(is_over())),
+        }
     }
 
     /// The gradient (flat); of this rank, and after [`OverlappedReducer::finish`] of all ranks.
@@ -201,9 +229,13 @@ impl OverlappedReducer {
                 let _ = thread.join();
                 left.map_or(Ok(()), |left| left.map(drop))
             }
-            Summing::Queue(queued) => queued.lock().unwrap_or_else(PoisonError::into_inner).leave(),
+            Summing::Queue(queued) => unpoisoned(&queued).leave(),
         }
     }
+}
+
+fn unpoisoned(queued: &Mutex<Queued>) -> MutexGuard<'_, Queued> {
+    queued.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn buffer_for(student: &Network) -> Flat {

@@ -5,9 +5,10 @@
 //! * [`Reducer::Ordered`]: every logical batch's gradient apart, added in the shape of one tree over
 //!   all logical ranks when the backward pass is over (`--deterministic`).
 
+use lcsl_backends::nccl::poll;
 use lcsl_collective::buckets::BucketTimes;
 use lcsl_collective::order::SumOrder;
-use lcsl_collective::{CollectiveError, Communicator, Values};
+use lcsl_collective::{CollectiveError, Communicator};
 use tch::Tensor;
 
 use crate::engine::gradients::ordered::OrderedReducer;
@@ -61,18 +62,35 @@ impl Reducer {
         }
     }
 
-    /// Ends a micro-batch: sums `tail`, this rank's statistics and losses, over all ranks, and after the
-    /// last one of a step the gradient too. Collective.
+    /// Ends a micro-batch: sums `tail` (flat, float64, beside the gradient), this rank's statistics and losses, over
+    /// all ranks, and after the last one of a step the gradient too. On a GPU the host does not wait for sums by NCCL.
+    /// Collective.
     pub fn finish(
         &mut self,
         world: &mut dyn Communicator,
-        tail: &mut Vec<f64>,
+        tail: &mut Tensor,
         is_last: bool,
     ) -> Result<(), CollectiveError> {
         match self {
             Self::Overlapped(overlapped) if is_last => overlapped.finish(tail),
-            Self::Overlapped(_) => world.all_reduce_sum(Values::F64(tail)),
+            Self::Overlapped(overlapped) => overlapped.sum_tail(world, tail),
             Self::Ordered(ordered) => ordered.finish(world, tail),
+        }
+    }
+
+    /// Waits until `is_over`, which asks how far the device has come, watching for what goes wrong in sums; `count`
+    /// numbers were in the last tail. Collective where a GPU sums.
+    ///
+    /// # Errors
+    /// What sums report, and that it is not over after a quarter of an hour.
+    pub fn wait_for(
+        &mut self,
+        count: usize,
+        mut is_over: impl FnMut() -> bool,
+    ) -> Result<(), CollectiveError> {
+        match self {
+            Self::Overlapped(overlapped) => overlapped.wait_for(count, &mut is_over),
+            Self::Ordered(_) => poll::until(poll::PATIENCE, || Ok(is_over())),
         }
     }
 

@@ -1,5 +1,4 @@
-//! Gradients in flat memory: hooks of the backward pass, memory shared with the thread that sums over
-//! ranks, and the optimiser's loop.
+//! Gradients in flat memory: hooks of the backward pass, and memory shared with the thread that sums over ranks.
 
 #![allow(unsafe_code)] // the shim is C++, and a thread reads memory that a tensor owns
 
@@ -25,15 +24,6 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn lcsl_hooks_prepare(hooks: *mut c_void, adds: bool, announces: bool);
     fn lcsl_hooks_delete(hooks: *mut c_void);
-    fn lcsl_sgd_step(
-        parameters: In,
-        velocity: In,
-        gradient: In,
-        momentum: f64,
-        weight_decay: f64,
-        learning_rate: f64,
-        nesterov: bool,
-    ) -> *mut c_char;
 }
 
 /// Called with a leaf's number when its gradient lies in its slot: on the CPU by the thread that started
@@ -160,33 +150,4 @@ impl SharedMemory {
             }
         }
     }
-}
-
-/// v ← momentum·v + (g + `weight_decay`·w), w ← w − `learning_rate`·v, or with `nesterov` w ← w − `learning_rate`·(g +
-/// `weight_decay`·w + momentum·v), in one pass over three flat tensors of one kind and length on the CPU.
-pub fn sgd_step(
-    parameters: &mut Tensor,
-    velocity: &mut Tensor,
-    gradient: &Tensor,
-    [momentum, weight_decay, learning_rate]: [f64; 3],
-    nesterov: bool,
-) {
-    for tensor in [&*parameters, &*velocity, gradient] {
-        assert!(tensor.is_contiguous() && tensor.device() == Device::Cpu, "flat memory on the CPU");
-        assert_eq!((tensor.size(), tensor.kind()), (parameters.size(), parameters.kind()));
-    }
-    let (parameters, velocity, gradient) =
-        (pointer(parameters), pointer(velocity), pointer(gradient));
-    // SAFETY: valid tensors, whose kinds, sizes and layouts were checked; two are borrowed mutably.
-    checked_message(unsafe {
-        lcsl_sgd_step(
-            parameters,
-            velocity,
-            gradient,
-            momentum,
-            weight_decay,
-            learning_rate,
-            nesterov,
-        )
-    });
 }

@@ -1,6 +1,6 @@
 //! What tch lacks, in C++ beside libtorch (`shim.cpp` is the list of what Rust calls).
 //!
-//! * [`gradients`]: hooks of the backward pass, and the optimiser's loop.
+//! * [`gradients`]: hooks of the backward pass; [`optim`]: the optimiser's loops.
 //! * [`normalisation`]: batch normalisation over all ranks.
 //! * [`keep_freed_memory`]: a setting of the allocator.
 //! * [`arithmetic`]: how exactly a GPU computes; [`stream`]: in which stream.
@@ -13,6 +13,7 @@ mod ffi;
 pub mod gradients;
 mod memory;
 pub mod normalisation;
+pub mod optim;
 pub mod stream;
 #[cfg(feature = "winograd")]
 pub mod winograd;

@@ -4,6 +4,9 @@
 // `lcsl_release_message`, or null when all went well.
 
 #include <ATen/Context.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <malloc.h>
 
@@ -71,6 +74,21 @@ char* lcsl_current_stream(int8_t gpu, void** handle) {
   });
 }
 
+char* lcsl_mark_stream(int8_t gpu, c10::Event** result) {
+  return guarded([&] {
+    const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
+    auto event = std::make_unique<c10::Event>(c10::DeviceType::CUDA);
+    event->record(device.getStream(c10::Device(c10::DeviceType::CUDA, gpu)));
+    *result = event.release();
+  });
+}
+
+char* lcsl_mark_passed(const c10::Event* mark, bool* passed) {
+  return guarded([&] { *passed = mark->query(); });
+}
+
+void lcsl_mark_delete(c10::Event* mark) { delete mark; }
+
 char* lcsl_hooks_new(const at::Tensor* const* leaves, const at::Tensor* const* slots, size_t count,
                      lcsl::GradientHooks::Announce announce, void* context,
                      lcsl::GradientHooks** result) {
@@ -111,6 +129,27 @@ char* lcsl_sgd_step(const at::Tensor* parameters, const at::Tensor* velocity,
   return guarded([&] {
     lcsl::sgd_step(*parameters, *velocity, *gradient, momentum, weight_decay, learning_rate,
                    nesterov);
+  });
+}
+
+char* lcsl_fused_sgd(const at::Tensor* parameters, const at::Tensor* velocity,
+                     const at::Tensor* gradient, double momentum, double weight_decay,
+                     double learning_rate, bool nesterov, const at::Tensor* skip) {
+  return guarded([&] {
+    at::_fused_sgd_({*parameters}, {*gradient}, {*velocity}, weight_decay, momentum, learning_rate,
+                    /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false,
+                    /*grad_scale=*/{}, /*found_inf=*/*skip);
+  });
+}
+
+char* lcsl_fused_adamw(const at::Tensor* parameters, const at::Tensor* mean,
+                       const at::Tensor* square, const at::Tensor* gradient,
+                       const at::Tensor* steps, double learning_rate, double beta1, double beta2,
+                       double weight_decay, double epsilon, const at::Tensor* skip) {
+  return guarded([&] {
+    at::_fused_adamw_({*parameters}, {*gradient}, {*mean}, {*square}, {}, {*steps}, learning_rate,
+                      beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false,
+                      /*grad_scale=*/{}, /*found_inf=*/*skip);
   });
 }
 

@@ -78,6 +78,16 @@ impl Flat {
         })
     }
 
+    /// The name of the tensor that has this element of the buffer.
+    pub fn name_at(&self, element: usize) -> &str {
+        let mut ends = self.slots.iter().scan(0, |end, slot| {
+            *end += slot.elements() as usize;
+            Some(*end)
+        });
+        let slot = ends.position(|end| element < end).expect("an element of the buffer");
+        &self.slots[slot].name
+    }
+
     /// Where the elements of these slots, neighbours in the buffer, lie.
     pub fn elements_of(&self, slots: &Range<usize>) -> Range<usize> {
         let elements = |slots: &[Slot]| slots.iter().map(Slot::elements).sum::<i64>() as usize;

@@ -164,9 +164,9 @@ impl Network {
         self.trainable.clone()
     }
 
-    /// Notes that so many training batches have moved the running statistics.
-    pub fn count_batches(&mut self, batches: i64) {
-        let _ = self.num_batches_tracked.g_add_scalar_(batches);
+    /// Notes that so many training batches (one i64, beside the network) have moved the running statistics.
+    pub fn count_batches(&mut self, batches: &Tensor) {
+        let _ = self.num_batches_tracked.g_add_(batches);
     }
 
     /// Running statistics, and how often they have moved: a copy.

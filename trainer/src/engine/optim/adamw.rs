@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
+use crate::engine::host;
+use crate::engine::native::optim::{AdamMoments, fused_adamw};
 use crate::engine::network::flat::Flat;
 
 /// Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
@@ -29,7 +31,7 @@ impl AdamW {
         Self {
             exp_avg: parameters.zeros_like(),
             exp_avg_sq: parameters.zeros_like(),
-            steps: Tensor::zeros([1], (Kind::Int64, tch::Device::Cpu)),
+            steps: Tensor::zeros([1], (Kind::Int64, parameters.device())),
             betas,
             epsilon,
             weight_decay,
@@ -49,12 +51,32 @@ impl AdamW {
         let (mut moved, gradient) = (part(&parameters.buffer), part(gradient));
         let (mut mean, mut square) = (part(&self.exp_avg), part(&self.exp_avg_sq));
         let _ = self.steps.g_add_scalar_(1);
-        let (steps, [beta1, beta2]) = (self.steps.int64_value(&[0]) as i32, self.betas);
+        let (steps, [beta1, beta2]) = (host::read(&self.steps)[0] as i32, self.betas);
         let _ = moved.g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
         let _ = mean.lerp_(&gradient, 1.0 - beta1);
         let _ = square.g_mul_scalar_(beta2).g_add_(&(&gradient * &gradient * (1.0 - beta2)));
         let root = (square / (1.0 - beta2.powi(steps))).sqrt_() + self.epsilon;
         let rate = learning_rate / (1.0 - beta1.powi(steps));
         let _ = moved.g_sub_(&(mean * rate / root));
+    }
+    /// See [`super::Optimiser::step_unless`]. In one kernel.
+    pub fn step_unless(
+        &mut self,
+        parameters: &mut Flat,
+        slots: &Range<usize>,
+        gradient: &Tensor,
+        learning_rate: f64,
+        skip: &Tensor,
+    ) {
+        let _guard = tch::no_grad_guard();
+        let part = |flat: &Tensor| parameters.part_of(flat, slots);
+        let mut moved = part(&parameters.buffer);
+        let (mean, square) = (&mut part(&self.exp_avg), &mut part(&self.exp_avg_sq));
+        let step = (&self.steps + 1).to_kind(Kind::Float);
+        let [beta1, beta2] = self.betas;
+        let numbers = [learning_rate, beta1, beta2, self.weight_decay, self.epsilon];
+        let moments = AdamMoments { mean, square };
+        fused_adamw(&mut moved, moments, &part(gradient), &step, numbers, skip);
+        let _ = self.steps.g_add_(&(skip.to_kind(Kind::Int64).neg() + 1));
     }
 }

@@ -1,7 +1,7 @@
 //! An exponential moving average of the weights (Polyak and Juditsky, 1992; as `torch.optim.swa_utils.AveragedModel`
 //! with `get_ema_multi_avg_fn` keeps it).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::engine::network::Network;
 
@@ -39,20 +39,37 @@ impl WeightAverage {
 
     /// Takes in the weights after a step.
     pub fn update(&mut self, student: &Network) {
+        let weight = 1.0 - self.decay;
+        self.move_towards(student, |averaged, weights| averaged.lerp_(weights, weight));
+    }
+
+    /// The same where the device decides: nothing moves where `skip` (one float32, beside the parameters) is 1. The
+    /// first step is taken in even then, when it has left the network as it was.
+    pub fn update_unless(&mut self, student: &Network, skip: &Tensor) {
+        let weight = (skip.to_kind(Kind::Double).neg() + 1.0) * (1.0 - self.decay);
+        let weight = weight.to_kind(student.parameters.buffer.kind());
+        self.move_towards(student, |averaged, weights| averaged.lerp_tensor_(weights, &weight));
+    }
+
+    fn move_towards(
+        &mut self,
+        student: &Network,
+        step: impl FnOnce(&mut Tensor, &Tensor) -> Tensor,
+    ) {
         if std::mem::take(&mut self.is_new) {
             self.network.copy_from(student);
             return;
         }
         let mut averaged = self.network.parameters.buffer.shallow_clone();
         let weights = student.parameters.buffer.detach();
-        let _: Tensor = tch::no_grad(|| averaged.lerp_(&weights, 1.0 - self.decay));
+        let _: Tensor = tch::no_grad(|| step(&mut averaged, &weights));
         self.network.restore_running_statistics(&student.copy_running_statistics());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::Device;
 
     use super::*;
     use crate::engine::network::{Architecture, Shortcut};
@@ -66,7 +83,7 @@ mod tests {
             student
                 .running_statistics
                 .copy_from(&student.running_statistics.buffer.full_like(value));
-            student.count_batches(1);
+            student.count_batches(&Tensor::from(1_i64));
         };
         let mut average = WeightAverage::of(&student, 0.75);
         let seen = |average: &WeightAverage| {

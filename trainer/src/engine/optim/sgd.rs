@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use crate::engine::native::gradients::sgd_step;
+use crate::engine::native::optim::{fused_sgd, sgd_step};
 use crate::engine::network::flat::Flat;
 
 /// Stochastic gradient descent with momentum and weight decay, over flat buffers: v ← μ·v + (g +
@@ -34,17 +34,31 @@ impl Sgd {
         gradient: &Tensor,
         learning_rate: f64,
     ) {
+        let device = gradient.device();
+        if device != Device::Cpu {
+            let skip = Tensor::zeros([1], (Kind::Float, device));
+            return self.step_unless(parameters, slots, gradient, learning_rate, &skip);
+        }
         let _guard = tch::no_grad_guard();
         let part = |flat: &Tensor| parameters.part_of(flat, slots);
-        let (mut moved, gradient) = (part(&parameters.buffer), part(gradient));
-        let mut velocity = part(&self.velocity);
-        if moved.device() == Device::Cpu {
-            let numbers = [self.momentum, self.weight_decay, learning_rate];
-            return sgd_step(&mut moved, &mut velocity, &gradient, numbers, self.nesterov);
-        }
-        let direction = gradient + &moved * self.weight_decay;
-        let _ = velocity.g_mul_scalar_(self.momentum).g_add_(&direction);
-        let ahead = if self.nesterov { direction + velocity * self.momentum } else { velocity };
-        let _ = moved.g_sub_(&(ahead * learning_rate));
+        let (mut moved, mut velocity) = (part(&parameters.buffer), part(&self.velocity));
+        let numbers = [self.momentum, self.weight_decay, learning_rate];
+        sgd_step(&mut moved, &mut velocity, &part(gradient), numbers, self.nesterov);
+    }
+
+    /// See [`super::Optimiser::step_unless`]. In one kernel.
+    pub fn step_unless(
+        &mut self,
+        parameters: &mut Flat,
+        slots: &Range<usize>,
+        gradient: &Tensor,
+        learning_rate: f64,
+        skip: &Tensor,
+    ) {
+        let _guard = tch::no_grad_guard();
+        let part = |flat: &Tensor| parameters.part_of(flat, slots);
+        let (mut moved, mut velocity) = (part(&parameters.buffer), part(&self.velocity));
+        let numbers = [self.momentum, self.weight_decay, learning_rate];
+        fused_sgd(&mut moved, &mut velocity, &part(gradient), numbers, self.nesterov, skip);
     }
 }

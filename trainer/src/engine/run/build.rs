@@ -5,18 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lcsl_backends::nccl::driver::NoGpu;
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
-use lcsl_collective::placement;
 use lcsl_collective::{CollectiveError, Communicator};
-use lcsl_config::{Admission, Devices, Precision, Protocol, QuotaRate, RunConfig, TeacherName};
+use lcsl_config::{Admission, Protocol, QuotaRate, RunConfig, TeacherName};
 use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
 use crate::clock::Clock;
 use crate::data_module::{self, DataModule};
-use crate::engine::cuda;
 use crate::engine::data::eval_set::EvalSets;
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
@@ -25,7 +22,6 @@ use crate::engine::data::train_loader::{Decoding, TrainLoader};
 use crate::engine::data::unlabelled::UnlabelledLoader;
 use crate::engine::gradients::overlapped::BucketSettings;
 use crate::engine::gradients::reducer::Reducer;
-use crate::engine::native::{self, arithmetic::Arithmetic};
 use crate::engine::network::Network;
 use crate::engine::network::build::initial_network;
 use crate::engine::network::initial;
@@ -36,6 +32,7 @@ use crate::engine::run::error::TrainError;
 use crate::engine::run::recorder::Recorders;
 use crate::engine::run::restored;
 use crate::engine::run::state::TrainState;
+use crate::engine::run::steps::OpenStep;
 use crate::engine::step::context::{StepContext, Task};
 use crate::engine::step::teacher::Teacher;
 use crate::faults::Faults;
@@ -69,6 +66,10 @@ pub struct Run<'a> {
     pub best: Option<(Best, Network)>,
     /// The next step.
     pub position: Position,
+    /// The last step, while what it came to is not in the books.
+    pub(super) open_step: Option<OpenStep>,
+    /// When a step was last put into the books.
+    pub(super) booked_at: Instant,
     /// Sums for the reports.
     pub totals: RunningTotals,
     /// Training images skipped because their records are corrupt, by epoch and over all ranks.
@@ -89,54 +90,6 @@ pub struct Run<'a> {
     pub(super) saved_at: Instant,
     /// How long training stood still for the checkpoint that is being written.
     pub(super) stall_seconds: f64,
-}
-
-/// Sets how many threads libtorch uses in this process, whose own default is all cores, lets it keep the memory that
-/// it frees between two steps, and says how exactly a GPU has to compute.
-pub fn set_up_libtorch(config: &RunConfig) {
-    if !native::keep_freed_memory() {
-        tracing::warn!("the allocator gives freed memory back to the system; steps will be slower");
-    }
-    tch::set_num_threads(config.run.threads as i32);
-    tch::set_num_interop_threads(1);
-    // On a CPU this would cost something and change nothing: only GPUs have other algorithms.
-    let deterministic = config.run.deterministic && config.run.gpu != Devices::Cpu;
-    Arithmetic { tf32: config.train.precision == Precision::Tf32, deterministic }.set();
-}
-
-/// The device of a rank: its GPU among those that this process sees. From here on this thread computes there in a
-/// stream of its own.
-///
-/// # Errors
-/// Where there is no such GPU, or it cannot be used.
-pub fn device(config: &RunConfig, local_rank: usize) -> Result<Device, TrainError> {
-    let Devices::Gpus(listed) = &config.run.gpu else {
-        return Ok(Device::Cpu);
-    };
-    let visible = tch::Cuda::device_count().max(0) as usize;
-    let Some(ordinal) = placement::ordinal(local_rank, listed, visible, is_narrowed()) else {
-        let NoGpu { why, hint } = cuda::why_no_gpu();
-        return Err(TrainError::NoDevice { why, hint });
-    };
-    match native::stream::enter(ordinal) {
-        Ok(()) => Ok(Device::Cuda(ordinal)),
-        Err(why) => Err(TrainError::DeviceFailed { ordinal, why }),
-    }
-}
-
-/// What a person calls a device: `cpu`, or the number of a GPU in the list that was given.
-pub fn device_name(config: &RunConfig, device: Device) -> String {
-    match (device, &config.run.gpu) {
-        (Device::Cuda(ordinal), Devices::Gpus(listed)) => {
-            placement::device_name(ordinal, listed, is_narrowed())
-        }
-        _ => "cpu".to_owned(),
-    }
-}
-
-/// Whether a launcher has left this process only the GPUs listed.
-pub fn is_narrowed() -> bool {
-    std::env::var_os(placement::NARROWED_VARIABLE).is_some()
 }
 
 impl<'a> Run<'a> {
@@ -177,6 +130,8 @@ impl<'a> Run<'a> {
             best: None,
             is_set_up: false,
             position: Position::default(),
+            open_step: None,
+            booked_at: Instant::now(),
             totals: RunningTotals::default(),
             corrupt: Vec::new(),
             unlabelled: UnlabelledCounts::default(),
@@ -350,6 +305,7 @@ pub(crate) fn context(
         task,
         clock,
         wants_checkpoint: false,
+        reads_late: device.is_cuda(),
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod checkpoint;
 pub mod consistency;
+pub mod device;
 pub mod digest;
 pub mod error;
 pub mod failure;
@@ -12,5 +13,6 @@ pub mod restored;
 mod selection;
 mod stages;
 pub mod state;
+mod steps;
 pub mod train;
 mod unlabelled;

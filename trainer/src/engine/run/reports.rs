@@ -3,11 +3,11 @@
 use super::build::Run;
 use super::error::TrainError;
 use super::recorder::{RunEvent, StepStatus};
+use super::steps::BookedStep;
 use super::unlabelled;
 use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::Event;
 
-use crate::engine::step::report::StepReport;
 use crate::run_dir::checkpoint_writer::Outcome;
 use crate::run_dir::checkpoints::Position;
 use crate::run_dir::metrics;
@@ -61,22 +61,18 @@ impl Run<'_> {
         Ok(self.recorders.line(at, event)?)
     }
 
-    pub(super) fn report_step(
-        &mut self,
-        report: &StepReport,
-        loss: f64,
-        learning_rate: f64,
-    ) -> Result<(), TrainError> {
-        let epochs = self.objective.epochs();
+    pub(super) fn report_step(&mut self, booked: &BookedStep) -> Result<(), TrainError> {
+        let BookedStep { report, position, loss, learning_rate, admitted_total } = booked;
+        let (epochs, step) = (self.objective.epochs(), position.step + 1);
         let all_steps = self.plan().steps() * epochs;
         let most = self.config.train.max_steps.map_or(all_steps, |most| most.min(all_steps));
         let status = StepStatus {
-            epoch: (self.position.epoch, epochs),
-            step: (self.position.step, most),
-            learning_rate,
+            epoch: (position.epoch, epochs),
+            step: (step, most),
+            learning_rate: *learning_rate,
             images_per_second: self.images_per_second(),
-            admitted_total: self.context.ledger.admitted_total(),
-            loss,
+            admitted_total: *admitted_total,
+            loss: *loss,
             images: report.images,
             admitted: report.admitted.len() as u64,
             lap: self.context.clock.lap(),
@@ -85,7 +81,7 @@ impl Run<'_> {
         let at = self.totals.seconds;
         self.recorders.record(at, &RunEvent::Step(&status))?;
         let every = self.config.train.log_every_steps as u64;
-        let (step, buckets) = (self.position.step, self.context.reducer.bucket_times());
+        let buckets = self.context.reducer.bucket_times();
         if self.config.run.bucket_times && step.is_multiple_of(every) && !buckets.is_empty() {
             let buckets = &metrics::spans(buckets);
             self.recorders.line(at, Event::Buckets { step, buckets })?;

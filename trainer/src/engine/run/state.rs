@@ -143,7 +143,7 @@ mod tests {
         let architecture = Architecture::cifar(1, 4, Shortcut::Pad, classes);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
         let _ = network.parameters.buffer.fill_(value);
-        network.count_batches(value as i64);
+        network.count_batches(&Tensor::from(value as i64));
         network
     }
 

@@ -7,7 +7,6 @@ use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::names::METRICS;
 use lcsl_run_dir::result::{Corrupt, RunResult};
 
-use crate::engine::data::local_batch::StepIndex;
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::optim::average::WeightAverage;
 use crate::engine::run::build::Run;
@@ -18,10 +17,9 @@ use crate::engine::run::error::TrainError;
 use crate::engine::run::reports::left_out;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::StepContext;
-use crate::engine::step::step::global_step;
 use crate::engine::step::sums::Wishes;
 use crate::engine::step::teacher::with_normalised_classifier;
-use crate::run_dir::checkpoints::{FORMAT, Manifest, Position};
+use crate::run_dir::checkpoints::{FORMAT, Manifest};
 use crate::run_dir::durable::{self, DiskContext};
 
 /// How training ended.
@@ -51,10 +49,15 @@ impl Run<'_> {
             while self.position.step_in_epoch < steps && !self.out_of_steps() {
                 wishes = self.step()?;
                 let epoch_ends = self.position.step_in_epoch == steps || self.out_of_steps();
+                let wished = wishes.stop || wishes.save;
+                let saves = wished || self.checkpoint_is_due();
+                if epoch_ends || saves || self.comparison_is_due() {
+                    wishes = wishes.or(self.book_open_step()?); // nobody looks at a step that may have gone wrong
+                }
                 if epoch_ends {
                     break; // its evaluation comes before its checkpoint
                 }
-                if wishes.stop || wishes.save || self.checkpoint_is_due() {
+                if saves {
                     self.checkpoint()?;
                 } else if self.comparison_is_due() {
                     self.compare()?;
@@ -77,39 +80,6 @@ impl Run<'_> {
     fn stop(&mut self) -> Result<Ending, TrainError> {
         self.finish_checkpoint(OnFailedCheckpoint::Stop)?;
         Ok(Ending::Stopped)
-    }
-
-    /// One optimiser step; what any rank wishes to happen after it.
-    fn step(&mut self) -> Result<Wishes, TrainError> {
-        let began = Instant::now();
-        self.context.wants_checkpoint = self.minutes_are_over();
-        let Position { epoch, step_in_epoch, step } = self.position;
-        (self.faults.before_step)(self.context.world.rank(), step);
-        let rate = self.objective.learning_rate(epoch);
-        let index = StepIndex { epoch, step: step_in_epoch, steps: self.plan().steps() };
-        let report = global_step(&mut self.context, &mut self.batches, index, rate)
-            .map_err(|source| TrainError::Step { step, epoch, source })?;
-
-        let loss = report.loss(self.context.task.alpha());
-        self.admission_digest.record(epoch, step_in_epoch, &report.admitted);
-        self.count_unlabelled(epoch, &report.admitted)?;
-        self.labels.count(&report.passing, report.agreeing);
-        self.position.step_in_epoch += 1;
-        self.position.step += 1;
-        let seconds = began.elapsed().as_secs_f64();
-        self.totals.seconds += seconds;
-        self.totals.step_seconds += seconds;
-        self.totals.images += report.images;
-        self.totals.epoch_images += report.images;
-        self.totals.epoch_loss += loss * report.images as f64;
-        self.corrupt.resize(epoch as usize + 1, 0);
-        self.corrupt[epoch as usize] += report.skipped;
-        self.context.clock.control().heartbeat().advance(epoch, self.position.step);
-        self.report_step(&report, loss, rate)?;
-        if let Some(outcome) = self.writer.poll() {
-            self.report_checkpoint(outcome, self.config.checkpoint.on_failure)?;
-        }
-        Ok(report.wishes)
     }
 
     /// What happens when an epoch's steps are done: evaluation, perhaps a new teacher, and a
@@ -190,7 +160,7 @@ impl Run<'_> {
         }
     }
 
-    fn minutes_are_over(&self) -> bool {
+    pub(super) fn minutes_are_over(&self) -> bool {
         let minutes = self.config.checkpoint.every_minutes;
         let is_first = self.context.world.rank() == 0; // the clocks of others may differ
         is_first && minutes > 0 && self.saved_at.elapsed() >= Duration::from_secs(60 * minutes)

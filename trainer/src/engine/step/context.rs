@@ -46,6 +46,9 @@ pub struct StepContext {
     pub clock: Clock,
     /// Whether this rank wishes for a checkpoint after the step.
     pub wants_checkpoint: bool,
+    /// Whether the device decides on a step by itself, so that the host reads what it came to when it has handed over
+    /// the next one; as a GPU wants it.
+    pub reads_late: bool,
 }
 
 /// What a stage says of the loss, as a step needs it.

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::context::Task;
 use super::criterion::{self, Loss};
-use super::sums::{Scalars, StepSums};
+use super::sums::StepSums;
 use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::network::{Mode, Network};
 
@@ -85,15 +85,9 @@ pub fn forward_backward(
         // It was there because the other ranks waited for it.
         return LogicalOutput::empty(student);
     }
-    let scalars = Scalars {
-        logical_batches: 1.0,
-        loss_mix: mixture.double_value(&[]),
-        loss_self: admitted.double_value(&[]),
-        images: batch.images() as f64,
-        ..Scalars::default()
-    };
-    let running_statistics = to_f64(&student.running_statistics.buffer);
-    LogicalOutput { sums: StepSums { running_statistics, scalars }, logits: logits.detach() }
+    let statistics = &student.running_statistics.buffer;
+    let sums = StepSums::of(statistics, &mixture, &admitted, batch.images());
+    LogicalOutput { sums, logits: logits.detach() }
 }
 
 /// Logits of the mixed images, and of unlabelled ones that were admitted, with their labels: one forward pass of both.
@@ -139,17 +133,10 @@ impl LogicalOutput {
             (&student.parameters.buffer, &student.running_statistics.buffer);
         let classes = student.architecture().classes;
         Self {
-            sums: StepSums::empty(statistics.numel()),
+            sums: StepSums::empty(statistics),
             logits: Tensor::zeros([0, classes], (parameters.kind(), parameters.device())),
         }
     }
-}
-
-fn to_f64(flat: &Tensor) -> Vec<f64> {
-    let elements = flat.numel();
-    let mut values = vec![0_f64; elements];
-    flat.to_kind(Kind::Double).copy_data(&mut values, elements);
-    values
 }
 
 #[cfg(test)]
@@ -157,6 +144,7 @@ mod tests {
     use tch::{Device, Reduction};
 
     use super::*;
+    use crate::engine::host;
     use crate::engine::network::weights::{Role, initialise};
     use crate::engine::network::{Architecture, Shortcut};
     use crate::objective::PseudoLabelling;
@@ -254,13 +242,15 @@ mod tests {
 
             let close =
                 |found: f64, expected: &Tensor| (found - expected.double_value(&[])).abs() < 1e-12;
-            assert!(close(output.sums.scalars.loss_mix, &mixture), "{plain}");
-            assert!(close(output.sums.scalars.loss_self, &own), "{plain}");
+            let summed = host::read(&output.sums.computed);
+            let [.., loss_mix, loss_self] = summed[..] else { panic!("{summed:?}") };
+            assert!(close(loss_mix, &mixture), "{plain}");
+            assert!(close(loss_self, &own), "{plain}");
             let off = (gradient(&ours) - gradient(&theirs)).abs().max().double_value(&[]);
             assert!(off < 1e-12, "{plain}: {off}");
             let statistics = &theirs.running_statistics.buffer;
             assert!(ours.running_statistics.buffer.allclose(statistics, 1e-12, 1e-12, false));
-            assert!((output.sums.scalars.images - 4.0).abs() < 1e-12, "images are training images");
+            assert_eq!(output.sums.images, 4, "images are training images");
         }
     }
 }

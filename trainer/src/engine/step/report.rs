@@ -1,9 +1,8 @@
 //! What a step did.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::error::StepError;
-use super::sums::{StepTotals, Wishes};
+use super::sums::{MicroBatchReport, Wishes};
 use super::teacher::PseudoLabels;
 use crate::admission::Admitted;
 
@@ -66,38 +65,30 @@ impl StepReport {
     }
 
     /// Adds a micro-batch.
-    pub(super) fn accumulate(&mut self, totals: &StepTotals) -> Result<(), StepError> {
-        self.images += totals.images;
-        self.agreeing += totals.agreeing;
-        self.loss_mix += totals.loss_mix;
-        self.loss_self += totals.loss_self;
-        self.wishes.stop |= totals.wishes.stop;
-        self.wishes.save |= totals.wishes.save;
-        let (loss_mix, loss_self) = (self.loss_mix, self.loss_self);
-        if !(loss_mix + loss_self).is_finite() {
-            return Err(StepError::NotFinite { loss_mix, loss_self, here: !totals.finite_here });
-        }
-        Ok(())
+    pub(super) fn add(&mut self, micro_batch: &MicroBatchReport) {
+        let MicroBatchReport { loss_mix, loss_self, images, wishes, agreeing, .. } = *micro_batch;
+        self.images += images;
+        self.agreeing += agreeing;
+        self.loss_mix += loss_mix;
+        self.loss_self += loss_self;
+        self.wishes = self.wishes.or(wishes);
     }
 
-    /// Makes losses and gradient, which were divided by the images that were `planned`, means over those
-    /// that came. How many these are is known with the sums over ranks, and so without a message of its
-    /// own; and a step from which nothing was skipped stays what it is to the last bit.
+    /// Makes losses, which were divided by the images that were `planned`, means over those that came. How many these
+    /// are is known with the sums over ranks, and so without a message of its own; and a step from which nothing was
+    /// skipped stays what it is to the last bit.
     pub(super) fn rescale(&mut self, planned: u64) {
         self.skipped = planned - self.images;
-        if self.skipped > 0 && self.images > 0 {
-            let factor = planned as f64 / self.images as f64;
+        if let Some(factor) = self.factor() {
             self.loss_mix *= factor;
             self.loss_self *= factor;
-            let _ = self.gradient.g_mul_scalar_(factor);
         }
     }
 
-    /// All ranks hold the same sum, so all of them refuse it or none.
-    pub(super) fn check_gradient(&self) -> Result<(), StepError> {
-        if self.gradient.sum(Kind::Double).double_value(&[]).is_finite() {
-            return Ok(());
-        }
-        Err(StepError::GradientNotFinite { loss: self.loss_mix + self.loss_self })
+    /// By what a gradient has to be multiplied that was divided by the images as planned; nothing where all came, or
+    /// none.
+    pub(super) fn factor(&self) -> Option<f64> {
+        let factor = (self.images + self.skipped) as f64 / self.images as f64;
+        (self.skipped > 0 && self.images > 0).then_some(factor)
     }
 }

@@ -1,37 +1,62 @@
-//! What is added up over logical batches and ranks besides gradients.
+//! What is added up over logical batches and ranks besides gradients. It stays where it was computed, until the host
+//! reads what a step came to.
+
+use std::ops::Range;
 
 use lcsl_collective::CollectiveError;
 use lcsl_collective::order::BinaryCounter;
+use tch::{Device, Kind, Tensor};
 
-/// What one logical batch contributes, and what several of them add up to.
-///
-/// On its way to other ranks it is one list of float64: the running statistics in the order of their
-/// flat buffer, then the scalars in the order of [`Scalars::to_list`].
-#[derive(Debug, Clone, PartialEq)]
+use super::error::StepError;
+use crate::engine::host;
+
+/// What one logical batch contributes.
+#[derive(Debug)]
 pub struct StepSums {
-    /// Running statistics as the logical batch alone would have left them (flat), added up.
-    pub running_statistics: Vec<f64>,
-    /// The numbers that are no statistics.
-    pub scalars: Scalars,
+    /// Flat float64 on the device: running statistics as the logical batch alone would have left them, in the order of
+    /// their flat buffer; mixup loss; loss of the admitted pseudo-labels, without α.
+    pub computed: Tensor,
+    /// Images.
+    pub images: u64,
 }
 
-/// The numbers that travel behind the running statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Scalars {
+/// Losses behind the running statistics.
+const LOSSES: usize = 2;
+
+/// Adds the sums of a rank's logical batches, in the shape of the tree over all logical ranks.
+#[derive(Debug, Default)]
+pub struct SumsOfRank {
+    computed: BinaryCounter<Tensor>,
+    /// What the host knows by itself.
+    counted: Counted,
+}
+
+/// Small whole numbers, of which it does not matter in which order they are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Counted {
     /// Logical batches that have images.
-    pub logical_batches: f64,
-    /// Mixup loss.
-    pub loss_mix: f64,
-    /// Loss of the admitted pseudo-labels, without α.
-    pub loss_self: f64,
+    logical_batches: u64,
+    images: u64,
     /// Ranks that want to stop after this step.
-    pub stop: f64,
+    stop: u64,
     /// Ranks that want a checkpoint after this step.
-    pub save: f64,
-    /// Images.
-    pub images: f64,
+    save: u64,
     /// Mixed images that were admitted under one of their two classes.
-    pub agreeing: f64,
+    agreeing: u64,
+}
+
+impl Counted {
+    const COUNT: usize = 5;
+
+    fn to_list(self) -> [f64; Self::COUNT] {
+        let Self { logical_batches, images, stop, save, agreeing } = self;
+        [logical_batches, images, stop, save, agreeing].map(|count| count as f64)
+    }
+
+    fn of_list(list: [f64; Self::COUNT]) -> Self {
+        let [logical_batches, images, stop, save, agreeing] = list.map(|count| count as u64);
+        Self { logical_batches, images, stop, save, agreeing }
+    }
 }
 
 /// What a rank wishes to happen after this step. It says so in the sums, so that all ranks learn of it in the
@@ -44,73 +69,48 @@ pub struct Wishes {
     pub save: bool,
 }
 
-/// What all logical batches of a micro-batch, on all ranks, add up to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepTotals {
-    /// Running statistics: the mean over logical batches with images (flat); none where all are empty.
-    pub running_statistics: Option<Vec<f64>>,
-    /// Images.
-    pub images: u64,
-    /// Mixup loss.
-    pub loss_mix: f64,
-    /// Loss of the admitted pseudo-labels, without α.
-    pub loss_self: f64,
-    /// What any rank wishes.
-    pub wishes: Wishes,
-    /// Mixed images that were admitted under one of their two classes.
-    pub agreeing: u64,
-    /// Whether what this rank contributed was finite; looked at when the sum is not.
-    pub finite_here: bool,
-}
-
-impl Scalars {
-    const COUNT: usize = 7;
-
-    fn to_list(self) -> [f64; Self::COUNT] {
-        let Self { logical_batches, loss_mix, loss_self, stop, save, images, agreeing } = self;
-        [logical_batches, loss_mix, loss_self, stop, save, images, agreeing]
-    }
-
-    fn from_list(list: [f64; Self::COUNT]) -> Self {
-        let [logical_batches, loss_mix, loss_self, stop, save, images, agreeing] = list;
-        Self { logical_batches, loss_mix, loss_self, stop, save, images, agreeing }
+impl Wishes {
+    /// What either of two wishes.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { stop: self.stop || other.stop, save: self.save || other.save }
     }
 }
 
 impl StepSums {
+    /// Of a logical batch of `images` (at least one).
+    pub fn of(
+        running_statistics: &Tensor,
+        loss_mix: &Tensor,
+        loss_self: &Tensor,
+        images: u64,
+    ) -> Self {
+        let parts = [running_statistics, loss_mix, loss_self];
+        let parts = parts.map(|part| part.detach().to_kind(Kind::Double).view([-1]));
+        Self { computed: Tensor::cat(&parts, 0), images }
+    }
+
     /// Of an empty logical batch: it weighs nothing, but takes its place in the tree of sums.
-    pub fn empty(running_statistics: usize) -> Self {
-        let running_statistics = vec![0.0; running_statistics];
-        Self { running_statistics, scalars: Scalars::default() }
-    }
-
-    fn to_list(&self) -> Vec<f64> {
-        let mut list = self.running_statistics.clone();
-        list.extend(self.scalars.to_list());
-        list
-    }
-
-    fn from_list(mut list: Vec<f64>) -> Self {
-        let scalars = list.split_off(list.len() - Scalars::COUNT);
-        let scalars = scalars.try_into().expect("the list was cut that far from its end");
-        Self { running_statistics: list, scalars: Scalars::from_list(scalars) }
+    pub fn empty(running_statistics: &Tensor) -> Self {
+        let count = (running_statistics.numel() + LOSSES) as i64;
+        Self { computed: zeros(count, running_statistics.device()), images: 0 }
     }
 }
 
-/// Adds the sums of a rank's logical batches, in the shape of the tree over all logical ranks.
-#[derive(Debug, Default)]
-pub struct SumsOfRank {
-    lists: BinaryCounter<Vec<f64>>,
+fn zeros(count: i64, device: Device) -> Tensor {
+    Tensor::zeros([count], (Kind::Double, device))
 }
 
 impl SumsOfRank {
     /// Adds those of the next logical batch.
-    pub fn push(&mut self, sums: &StepSums) {
-        self.lists.push(sums.to_list(), add_lists);
+    pub fn push(&mut self, sums: StepSums) {
+        self.counted.images += sums.images;
+        self.counted.logical_batches += u64::from(sums.images > 0);
+        self.computed.push(sums.computed, add);
     }
 
-    /// What all ranks' sums add up to; `sum_over_ranks` adds a list over the world, in place. `agreeing` is this rank's
-    /// part of that count.
+    /// What all ranks' sums add up to; `sum_over_ranks` adds a flat float64 tensor over the world, in place.
+    /// `agreeing` is this rank's part of that count. What the host sends to the device is kept in `sent`.
     ///
     /// # Errors
     /// What the world reports.
@@ -118,35 +118,128 @@ impl SumsOfRank {
         self,
         wishes: Wishes,
         agreeing: u64,
-        sum_over_ranks: impl FnOnce(&mut Vec<f64>) -> Result<(), CollectiveError>,
+        sent: &mut Vec<Tensor>,
+        sum_over_ranks: impl FnOnce(&mut Tensor) -> Result<(), CollectiveError>,
     ) -> Result<StepTotals, CollectiveError> {
-        let list = self.lists.finish(add_lists).expect("every rank has a logical rank");
-        let mut mine = StepSums::from_list(list);
-        let flag = |wish: bool| f64::from(u8::from(wish));
-        (mine.scalars.stop, mine.scalars.save) = (flag(wishes.stop), flag(wishes.save));
-        mine.scalars.agreeing = agreeing as f64;
-        let mut list = mine.to_list();
-        let finite_here = list.iter().all(|value| value.is_finite());
+        let computed = self.computed.finish(add).expect("every rank has a logical rank");
+        let (stop, save) = (u64::from(wishes.stop), u64::from(wishes.save));
+        let counted =
+            Tensor::from_slice(&Counted { stop, save, agreeing, ..self.counted }.to_list());
+        let counted = host::send(counted, computed.device(), sent);
+        let finite_here = computed.isfinite().all();
+        let statistics = computed.numel() - LOSSES;
+        let mut list = Tensor::cat(&[computed, counted], 0);
         sum_over_ranks(&mut list)?;
-        let StepSums { running_statistics, scalars } = StepSums::from_list(list);
-        let batches = scalars.logical_batches;
-        let mean = || running_statistics.iter().map(|sum| sum / batches).collect();
-        Ok(StepTotals {
-            running_statistics: (batches > 0.0).then(mean),
-            images: scalars.images as u64,
-            loss_mix: scalars.loss_mix,
-            loss_self: scalars.loss_self,
-            wishes: Wishes { stop: scalars.stop > 0.0, save: scalars.save > 0.0 },
-            agreeing: scalars.agreeing as u64,
-            finite_here,
-        })
+        Ok(StepTotals { list, statistics, finite_here })
     }
 }
 
-#[allow(clippy::ptr_arg)] // the shape that `BinaryCounter` asks for
-fn add_lists(earlier: &mut Vec<f64>, later: Vec<f64>) {
-    for (sum, value) in earlier.iter_mut().zip(later) {
-        *sum += value;
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `BinaryCounter` asks for")]
+fn add(earlier: &mut Tensor, later: Tensor) {
+    let _ = earlier.g_add_(&later);
+}
+
+/// What all logical batches of a micro-batch, on all ranks, add up to, on the device.
+#[derive(Debug)]
+pub struct StepTotals {
+    /// Running statistics, losses, what was counted.
+    list: Tensor,
+    statistics: usize,
+    /// Whether what this rank contributed was finite.
+    finite_here: Tensor,
+}
+
+impl StepTotals {
+    fn part(&self, elements: Range<usize>) -> Tensor {
+        self.list.narrow(0, elements.start as i64, elements.len() as i64)
+    }
+
+    fn counted(&self, place: usize) -> Tensor {
+        self.list.get((self.statistics + LOSSES + place) as i64)
+    }
+
+    /// How many numbers were summed.
+    pub fn summed(&self) -> usize {
+        self.list.numel()
+    }
+
+    /// Whether any logical batch has images.
+    pub fn any(&self) -> Tensor {
+        self.counted(0).gt(0.0)
+    }
+
+    /// Running statistics (flat, float64): the mean over logical batches with images; `before` where all are empty.
+    pub fn running_statistics(&self, before: &Tensor) -> Tensor {
+        let mean = self.part(0..self.statistics) / self.counted(0);
+        mean.where_self(&self.any(), &before.to_kind(Kind::Double))
+    }
+
+    /// What a [`MicroBatchReport`] needs, in its order, with the running statistics as they moved.
+    pub fn packed(&self, running_statistics: &Tensor) -> Tensor {
+        let wrong = running_statistics.isfinite().logical_not();
+        let first_wrong = match self.statistics {
+            0 => zeros(1, self.list.device()),
+            _ => wrong.to_kind(Kind::Int8).argmax(None, false).view([1]),
+        };
+        let flags = [wrong.any().view([1]), first_wrong, self.finite_here.view([1])];
+        let [any_wrong, first_wrong, finite_here] = flags.map(|flag| flag.to_kind(Kind::Double));
+        let summed = self.part(self.statistics..self.list.numel());
+        Tensor::cat(&[summed, any_wrong, first_wrong, finite_here], 0)
+    }
+}
+
+/// What a micro-batch came to, on the host.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MicroBatchReport {
+    /// Mixup loss.
+    pub loss_mix: f64,
+    /// Loss of the admitted pseudo-labels, without α.
+    pub loss_self: f64,
+    /// Images.
+    pub images: u64,
+    /// What any rank wishes.
+    pub wishes: Wishes,
+    /// Mixed images that were admitted under one of their two classes.
+    pub agreeing: u64,
+    /// The first running statistic that is not finite, as its place in the flat buffer.
+    pub wrong_statistic: Option<usize>,
+    /// Whether what this rank contributed was finite; looked at when the sum is not.
+    pub finite_here: bool,
+}
+
+impl MicroBatchReport {
+    /// Numbers of which it is made.
+    pub const COUNT: usize = LOSSES + Counted::COUNT + 3;
+    /// The place of the number of images among them.
+    pub const IMAGES: usize = LOSSES + 1;
+    /// The place of what is 1 where a running statistic is not finite.
+    pub const ANY_WRONG: usize = LOSSES + Counted::COUNT;
+
+    /// Of what [`StepTotals::packed`] has packed.
+    pub fn unpacked(numbers: &[f64; Self::COUNT]) -> Self {
+        let [loss_mix, loss_self, counted @ .., any_wrong, first_wrong, finite_here] = *numbers;
+        let Counted { images, stop, save, agreeing, .. } = Counted::of_list(counted);
+        Self {
+            loss_mix,
+            loss_self,
+            images,
+            wishes: Wishes { stop: stop > 0, save: save > 0 },
+            agreeing,
+            wrong_statistic: (any_wrong > 0.0).then_some(first_wrong as usize),
+            finite_here: finite_here > 0.0,
+        }
+    }
+
+    /// Refuses losses that are not finite. All ranks hold the same sums, so all of them do, or none.
+    ///
+    /// # Errors
+    /// [`StepError::NotFinite`].
+    pub fn check_losses(&self) -> Result<(), StepError> {
+        let Self { loss_mix, loss_self, .. } = *self;
+        if (loss_mix + loss_self).is_finite() {
+            return Ok(());
+        }
+        Err(StepError::NotFinite { loss_mix, loss_self, here: !self.finite_here })
     }
 }
 
@@ -154,29 +247,60 @@ fn add_lists(earlier: &mut Vec<f64>, later: Vec<f64>) {
 mod tests {
     use super::*;
 
-    fn sums(statistic: f64, images: f64) -> StepSums {
-        let scalars = Scalars { logical_batches: 1.0, images, loss_mix: 0.5, ..Scalars::default() };
-        StepSums { running_statistics: vec![statistic], scalars }
+    fn sums(statistics: &[f64], images: u64) -> StepSums {
+        let [loss_mix, loss_self] = [0.5, 0.25].map(Tensor::from);
+        StepSums::of(&Tensor::from_slice(statistics), &loss_mix, &loss_self, images)
+    }
+
+    fn totals(of: impl IntoIterator<Item = StepSums>, wishes: Wishes) -> StepTotals {
+        let mut rank = SumsOfRank::default();
+        of.into_iter().for_each(|one| rank.push(one));
+        rank.finish(wishes, 3, &mut Vec::new(), |_| Ok(())).unwrap()
+    }
+
+    fn report(totals: &StepTotals, statistics: &Tensor) -> MicroBatchReport {
+        let numbers = host::read(&totals.packed(statistics));
+        MicroBatchReport::unpacked(numbers.first_chunk().unwrap())
     }
 
     #[test]
     fn an_empty_logical_batch_is_in_no_mean() {
-        let mut rank = SumsOfRank::default();
-        for one in [sums(1.0, 3.0), StepSums::empty(1), sums(4.0, 1.0)] {
-            rank.push(&one);
-        }
+        let before = Tensor::from_slice(&[7.0_f32]);
         let wishes = Wishes { stop: true, save: false };
-        let totals = rank.finish(wishes, 3, |_| Ok(())).unwrap();
-        assert_eq!(totals.running_statistics, Some(vec![2.5]));
-        assert_eq!((totals.images, totals.wishes, totals.finite_here), (4, wishes, true));
-        assert!((totals.loss_mix - 1.0).abs() < 1e-15);
-        assert_eq!(totals.agreeing, 3);
+        let totals = totals([sums(&[1.0], 3), StepSums::empty(&before), sums(&[4.0], 1)], wishes);
+        let statistics = totals.running_statistics(&before);
+        assert_eq!(host::read(&statistics), [2.5]);
+        let expected = MicroBatchReport {
+            loss_mix: 1.0,
+            loss_self: 0.5,
+            images: 4,
+            wishes,
+            agreeing: 3,
+            wrong_statistic: None,
+            finite_here: true,
+        };
+        assert_eq!(report(&totals, &statistics), expected);
+        expected.check_losses().unwrap();
     }
 
     #[test]
-    fn where_all_are_empty_there_are_no_statistics() {
-        let mut rank = SumsOfRank::default();
-        rank.push(&StepSums::empty(2));
-        assert_eq!(rank.finish(Wishes::default(), 0, |_| Ok(())).unwrap().running_statistics, None);
+    fn where_all_are_empty_the_statistics_stay() {
+        let before = Tensor::from_slice(&[7.0_f32, 8.0]);
+        let totals = totals([StepSums::empty(&before)], Wishes::default());
+        assert_eq!(host::read(&totals.running_statistics(&before)), [7.0, 8.0]);
+        assert_eq!(host::read(&totals.any()), [0.0]);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_told_with_its_place() {
+        let wrong = [1.0, f64::NAN, f64::INFINITY];
+        let before = Tensor::from_slice(&wrong).ones_like();
+
+        let totals = totals([sums(&[0.0; 3], 1), sums(&wrong, 1)], Wishes::default());
+        let found = report(&totals, &totals.running_statistics(&before));
+        assert_eq!((found.wrong_statistic, found.finite_here), (Some(1), false));
+        found.check_losses().unwrap();
+        let lost = MicroBatchReport { loss_self: f64::NAN, ..found };
+        assert!(matches!(lost.check_losses(), Err(StepError::NotFinite { here: true, .. })));
     }
 }
