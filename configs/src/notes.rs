@@ -77,7 +77,7 @@ pub(crate) fn notes(config: &RunConfig, origins: &Origins, parsed: &TrainArgumen
     let given = |path: &str| matches!(origins.get(path), Some(Origin::Flag(_) | Origin::Set(_)));
     notes.extend(unread::unread(config, &given));
     let (warmup, epochs) = (config.train.warmup_epochs, config.train.epochs);
-    if warmup >= epochs && config.train.schedule != ScheduleName::Constant {
+    if epochs > 0 && warmup >= epochs && config.train.schedule != ScheduleName::Constant {
         notes.push(format!(
             "the warm-up of {warmup} epochs fills the whole run of {epochs}, so lr never falls"
         ));

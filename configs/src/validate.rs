@@ -10,8 +10,8 @@ use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
 use crate::run_config::{
-    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Optimizer, Protocol, Resume,
-    RunConfig,
+    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Optimizer, Protocol,
+    RefitMethod, Resume, RunConfig,
 };
 use crate::zoo::ZOO;
 
@@ -80,6 +80,8 @@ const RULES: &[Rule] = &[
         broken: unlabelled::no_candidates,
     },
     Rule { keys: &["admission.teacher", "train.ema_decay"], broken: unlabelled::no_average },
+    Rule { keys: &["refit.method", "model.head", "train.optimizer"], broken: nothing_to_scale },
+    Rule { keys: &["train.epochs", "model.init"], broken: no_epochs_and_no_weights },
     Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
     Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
@@ -384,6 +386,34 @@ fn validation_and_protocol(config: &RunConfig) -> Option<Breach> {
     }
 }
 
+fn nothing_to_scale(config: &RunConfig) -> Option<Breach> {
+    if config.refit.method != RefitMethod::Lws {
+        return None;
+    }
+    if config.model.head == Head::Cosine {
+        return Some(Breach::new(
+            "refit.method lws scales the rows of the classifier, whose lengths model.head cosine does not see",
+            "take --head=linear, or another refit",
+        ));
+    }
+    let optimizer = config.train.optimizer;
+    (optimizer != Optimizer::Sgd).then(|| {
+        Breach::new(
+            format!("refit.method lws keeps the direction of each row, but {optimizer} turns it"),
+            "take --optimizer=sgd, or another refit",
+        )
+    })
+}
+
+fn no_epochs_and_no_weights(config: &RunConfig) -> Option<Breach> {
+    (config.train.epochs == 0 && config.model.init.is_empty()).then(|| {
+        Breach::new(
+            "train.epochs is 0, and model.init names no weights: nothing would have been trained",
+            "give --epochs, or --init with the weights of a trained model, which is then refitted or measured",
+        )
+    })
+}
+
 fn start_without_resume(config: &RunConfig) -> Option<Breach> {
     let start = config.train.start_epoch;
     (start > 1 && config.run.resume == Resume::Never).then(|| {
@@ -396,7 +426,7 @@ fn start_without_resume(config: &RunConfig) -> Option<Breach> {
 
 fn start_after_the_end(config: &RunConfig) -> Option<Breach> {
     let (start, epochs) = (config.train.start_epoch, config.train.epochs);
-    (start > epochs).then(|| {
+    (start > epochs.max(1)).then(|| {
         Breach::new(
             format!("train.start_epoch ({start}) lies after the last of {epochs} epochs"),
             "epochs are counted from 1; leave start_epoch out",

@@ -9,7 +9,8 @@ use clap_complete::Shell;
 #[cfg(feature = "data")]
 use crate::commands::data;
 use crate::commands::{
-    bench_allreduce, bench_step, documents, eval, export, predict, submit, sweep, train, version,
+    bench_allreduce, bench_step, documents, eval, export, posthoc, predict, submit, sweep, train,
+    version,
 };
 use crate::fault::Fault;
 use crate::terminal;
@@ -23,7 +24,8 @@ struct Arguments {
     command: Command,
 }
 
-/// The commands besides `train` and `submit`, which read their own arguments: they come from the table of keys.
+/// The commands besides `train`, `submit` and `posthoc`, which read their own arguments: they come from the table of
+/// keys.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a grid of settings with several seeds, and compare them in a table
@@ -67,6 +69,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let done = match arguments.get(1) {
         Some(name) if name == "train" => train::run(&arguments[2..]),
         Some(name) if name == "submit" => submit::run(&arguments[2..]),
+        Some(name) if name == "posthoc" => posthoc::run(&arguments[2..]),
         Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
             Ok(Command::Sweep(asked)) => sweep::run(&asked),
@@ -105,14 +108,16 @@ fn wants_json(arguments: &[OsString]) -> bool {
     arguments.iter().any(|argument| argument == "--json" || argument == "--json=true")
 }
 
-/// All commands, with `train` and `submit`, whose arguments come from the table of keys.
+/// All commands, with `train`, `submit` and `posthoc`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
     let submit = submit::command(&train);
-    let command = Arguments::command().subcommand(train).subcommand(submit);
+    let posthoc = posthoc::command(&train);
+    let command = Arguments::command().subcommand(train).subcommand(submit).subcommand(posthoc);
     let mut order = vec![
         "train",
         "submit",
         "sweep",
+        "posthoc",
         "eval",
         "predict",
         "export",

@@ -4,6 +4,7 @@
 //! RUN_DIR/
 //!   lock                    held while a launcher is at work here; its text says which      (launcher)
 //!   config.toml             the merged configuration and where each value came from         (launcher)
+//!   init.safetensors        the weights that `lcsl posthoc` begins with                     (rank, before the run)
 //!   ranks.json              which rank ran where                                             (launcher)
 //!   metrics.jsonl           a line per event, flushed                                        (rank 0)
 //!   checkpoints/            step-0000000924/ {model.safetensors, manifest.json, …}, …           (rank 0)
@@ -19,6 +20,9 @@ pub const CONFIG: &str = "config.toml";
 
 /// Held while a launcher is at work in the directory.
 pub const LOCK: &str = "lock";
+
+/// The weights that `lcsl posthoc` begins with.
+pub const INIT: &str = "init.safetensors";
 
 /// The folder of everything that was printed.
 pub const LOGS: &str = "logs";

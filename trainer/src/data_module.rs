@@ -190,7 +190,7 @@ fn cut(config: &RunConfig, targets: Vec<u64>) -> SplitRequest {
 }
 
 fn sampler_of(config: &RunConfig, train: &Selection) -> Result<Sampler, DataError> {
-    sampler(config.data.sampler, 0..config.train.epochs, config.run.seed, train)
+    sampler(config.data.sampler, 0..config.train.epochs.max(1), config.run.seed, train)
 }
 
 /// The sampler of these training images, in a stage of these `epochs`. Labels are read only where

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::choice;
 
-/// A last stage, in which the classifier of the best model begins anew.
+/// A last stage, in which the classifier of the best model begins anew, or has its rows scaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refit {
@@ -26,5 +26,8 @@ choice! {
         Crt = "crt",
         /// Balanced softmax (Ren et al., NeurIPS 2020) on images as they are.
         Balanced = "balanced",
+        /// Cross-entropy on images that are drawn so that classes are equally likely, by which the lengths of the
+        /// classifier's rows alone are learnt (learnable weight scaling, LWS: Kang et al., ICLR 2020, section 4.1).
+        Lws = "lws",
     }
 }

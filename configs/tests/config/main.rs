@@ -5,6 +5,7 @@ mod defaults;
 mod help;
 mod hosts;
 mod layers;
+mod methods;
 mod problems;
 mod published;
 mod published_run;

@@ -17,8 +17,11 @@ pub struct Export {
     /// File to write
     pub out: PathBuf,
     /// Write the labelling copy, whose classifier rows have norm 1
-    #[arg(long)]
+    #[arg(long, conflicts_with = "as_trained")]
     pub teacher: bool,
+    /// Write the classifier as it was trained, where the run has selected a normalised one
+    #[arg(long = "as_trained", alias = "as-trained")]
+    pub as_trained: bool,
     /// Overwrite the file if it is there
     #[arg(long)]
     pub force: bool,
@@ -36,6 +39,9 @@ pub fn run(asked: &Export) -> Result<u8, Fault> {
     let mut rest: Vec<OsString> = vec![asked.out.clone().into()];
     if asked.teacher {
         rest.push("--teacher".into());
+    }
+    if asked.as_trained {
+        rest.push("--as-trained".into());
     }
     let command = one_rank(&config, ("export", &asked.run_dir), rest)?;
     answer::run(&command)

@@ -1,7 +1,8 @@
 //! What `lcsl` can do, a file for each command.
 //!
 //! [`train`] is `lcsl train`, from the command line to the table at the end, on one screen; [`dry_run`] is its
-//! `--dry_run`; [`submit`] gives it to Slurm, and [`sweep`] runs it many times. [`eval`], [`predict`] and [`export`]
+//! `--dry_run`; [`submit`] gives it to Slurm, [`sweep`] runs it many times, and
+//! [`posthoc`] trains the classifier of a run once more. [`eval`], [`predict`] and [`export`]
 //! read a run that was [`trained`]; [`bench_step`] and [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`,
 //! datasets on disk. [`documents`] makes completions and manual pages; [`version`] is what `--version` says.
 //!
@@ -15,6 +16,7 @@ pub mod documents;
 pub mod dry_run;
 pub mod eval;
 pub mod export;
+pub mod posthoc;
 pub mod predict;
 pub mod submit;
 pub mod sweep;

@@ -111,8 +111,11 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     submit(&script, asked.chain)
 }
 
-/// Which arguments are the job's, and which are those of `lcsl train`.
-fn divide(own: &clap::Command, arguments: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
+/// Which arguments are a command's `own`, and which are those of `lcsl train`.
+pub(super) fn divide(
+    own: &clap::Command,
+    arguments: &[OsString],
+) -> (Vec<OsString>, Vec<OsString>) {
     let (mut mine, mut train) = (Vec::new(), Vec::new());
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -47,7 +47,8 @@ pub fn open(config: &RunConfig) -> Result<Opened, Fault> {
     };
     // Somebody may be at work there; that is the better reason to name than "not empty".
     let lock = at.lock().exists().then(|| Lock::acquire(root, wait)).transpose()?;
-    let names = entries(root)?;
+    let mut names = entries(root)?;
+    names.retain(|name| name != names::INIT);
     let fresh = names.iter().all(|name| name == LOCK);
     let began = !fresh && has_begun(&at, &names)?;
     match &config.run.resume {

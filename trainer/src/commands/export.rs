@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use lcsl_run_dir::RunDir;
-use lcsl_trainer::engine::evaluation::export;
+use lcsl_trainer::engine::evaluation::export::{self, ExportForm};
 
 use super::refusal::explain;
 use super::start::prepare;
@@ -18,15 +18,23 @@ pub(crate) struct Export {
     /// File to write.
     out: PathBuf,
     /// Write the labelling copy, whose classifier rows have norm 1.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "as_trained")]
     teacher: bool,
+    /// Write the classifier as it was trained.
+    #[arg(long)]
+    as_trained: bool,
 }
 
 /// Exports, and returns the exit code.
 pub(crate) fn run(asked: Export) -> ExitCode {
-    let Export { run_dir, out, teacher } = asked;
+    let Export { run_dir, out, teacher, as_trained } = asked;
+    let form = match (teacher, as_trained) {
+        (true, _) => ExportForm::Teacher,
+        (_, true) => ExportForm::AsTrained,
+        _ => ExportForm::Selected,
+    };
     let run_dir = RunDir::at(run_dir);
-    let exported = prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, teacher));
+    let exported = prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, form));
     match exported {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => explain(&error),

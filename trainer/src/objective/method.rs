@@ -57,6 +57,7 @@ impl Objective {
         let last = (train.epochs as f64 * config.loss.deferred_share).round() as u64;
         let refit = refit(config, &whole, counts)?;
         let mut stages = match deferred_weights.filter(|_| last > 0) {
+            None if train.epochs == 0 && refit.is_some() => Vec::new(),
             None => vec![whole],
             Some(weights) => {
                 let before = train.epochs - last;
@@ -92,15 +93,18 @@ fn refit(
     let Refit { method, epochs, lr } = config.refit;
     let (sampler, prior) = match method {
         RefitMethod::None => return Ok(None),
-        RefitMethod::Crt => (SamplerName::ClassBalanced, None),
+        RefitMethod::Crt | RefitMethod::Lws => (SamplerName::ClassBalanced, None),
         RefitMethod::Balanced => (before.sampler, Some(balanced_prior(counts)?)),
     };
     Ok(Some(Stage {
         epochs,
         schedule: Schedule::alone(lr, Shape::Cosine, 0, epochs),
         from_best: true,
-        restart_classifier: true,
-        trainable: Trainable::Classifier,
+        restart_classifier: method != RefitMethod::Lws,
+        trainable: match method {
+            RefitMethod::Lws => Trainable::RowLengths,
+            _ => Trainable::Classifier,
+        },
         sampler,
         mixing: Mixing::None,
         pseudo_labels: None,
@@ -190,6 +194,17 @@ mod tests {
         assert!(!divide.into_iter().any(of));
     }
 
+    /// What was trained elsewhere is refitted, or only measured.
+    #[test]
+    fn without_epochs_there_is_the_refit_alone_or_nothing() {
+        let refit = objective(&["--epochs=0", "--init=a", "--refit=crt", "--set=refit.epochs=3"]);
+        assert_eq!((refit.stages().len(), refit.epochs()), (1, 3));
+        assert_eq!(refit.stages()[0].trainable, Trainable::Classifier);
+        assert!(refit.begins_at(0));
+        let nothing = objective(&["--epochs=0", "--init=a", "--method=ldam_drw"]);
+        assert_eq!((nothing.epochs(), nothing.begins_at(0)), (0, false));
+    }
+
     /// "Decoupled" training: a backbone by any method, then a classifier on what it sees.
     #[test]
     fn a_refit_is_a_last_stage_of_the_classifier_alone() {
@@ -209,6 +224,9 @@ mod tests {
             (SamplerName::Random, Some(1.0))
         );
         assert!(balanced.from_best && balanced.restart_classifier);
+        let lws = last("--refit=lws");
+        let scaled = Stage { restart_classifier: false, trainable: Trainable::RowLengths, ..crt };
+        assert_eq!(lws, scaled);
         assert_eq!(objective(&["--epochs=5"]).epochs(), 5);
     }
 }

@@ -14,7 +14,7 @@ pub struct Objective {
 /// Some epochs in which the same is minimised.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// How long it lasts, at least 1.
+    /// How long it lasts; 0 where nothing is trained, and it is the only one.
     pub epochs: u64,
     /// The learning rate of each of its epochs.
     pub schedule: Schedule,
@@ -72,6 +72,10 @@ pub enum Trainable {
     /// Weight and bias of the classifier (cRT: Kang et al., ICLR 2020, section 4.1); batch normalisation has its
     /// running statistics, which stay as they are.
     Classifier,
+    /// The lengths of the rows of the classifier's weight (LWS: Kang et al., ICLR 2020, section 4.1): of a row's
+    /// gradient, the part along the row. They train factors of the rows, which is the same with a learning rate of its
+    /// own for each class.
+    RowLengths,
 }
 
 /// How the images of a logical batch are mixed.
@@ -120,10 +124,11 @@ impl Objective {
     /// These stages.
     ///
     /// # Panics
-    /// When there is none, or one without an epoch: nobody can write that in a configuration.
+    /// When there is none, or one of several without an epoch: nobody can write that in a configuration.
     pub fn new(stages: Vec<Stage>) -> Self {
         assert!(!stages.is_empty(), "a run has a stage");
-        assert!(stages.iter().all(|stage| stage.epochs > 0), "a stage has an epoch");
+        let only = stages.len() == 1;
+        assert!(only || stages.iter().all(|stage| stage.epochs > 0), "a stage has an epoch");
         Self { stages }
     }
 

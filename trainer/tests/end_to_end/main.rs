@@ -10,6 +10,7 @@ mod interruptions;
 mod lcsl;
 #[path = "../../../collective/backends/tests/support/mpirun.rs"]
 mod mpirun;
+mod posthoc;
 mod predictions;
 mod published;
 mod runs;

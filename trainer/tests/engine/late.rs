@@ -56,7 +56,7 @@ fn a_run_is_the_same_whenever_the_host_reads_its_steps() {
         ),
         (
             4,
-            "--epochs=1 --set=train.accumulate_steps=2 --teacher=latest --refit=crt --set=refit.epochs=1",
+            "--epochs=1 --set=train.accumulate_steps=2 --teacher=latest --refit=lws --set=refit.epochs=1",
         ),
         (0, "--method=ce --sampler=class_balanced --max_steps=17"),
     ];

@@ -146,6 +146,7 @@ fn context(
             teacher_offsets: None,
             clean_forward: case.config.clean_forward,
             frozen: None,
+            row_lengths: false,
         },
         clock: Clock::new(Control::absent()),
         wants_checkpoint: false,

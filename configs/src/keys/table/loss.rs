@@ -30,7 +30,7 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
     Key::new(
         "refit.method",
         KeyKind::Choice(RefitMethod::WORDS),
-        "Train the best model's classifier once more: on balanced classes, or by balanced softmax",
+        "Train the best model's classifier once more: on balanced classes, or by balanced softmax; lws: its lengths",
     )
     .flags(&["refit"]),
     Key::new("refit.epochs", KeyKind::Integer(1, 1_000_000), "Epochs of it, after the others")

@@ -55,8 +55,8 @@ pub(super) const MODEL_AND_TRAIN: &[Key] = &[
     .flags(&["protocol"]),
     Key::new(
         "train.epochs",
-        KeyKind::Integer(1, 1_000_000),
-        "Passes over the training set; auto is 200, and 300 as published under protocol paper",
+        KeyKind::Integer(0, 1_000_000),
+        "Passes over the training set; auto is 200, and 300 as published under protocol paper; 0, with --init, is none",
     )
     .or_auto()
     .flags(&["epochs"]),

@@ -11,17 +11,30 @@ use crate::engine::step::teacher::with_normalised_classifier;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable::{self, DiskContext, sync_directory_of};
 
-/// Writes the selected model of a run, under PyTorch's names, to a safetensors file; with `teacher`
-/// the copy that labels, whose classifier is normalised where `model.fc_norm` says so.
+/// Which form of the selected model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportForm {
+    /// With the classifier that the run has selected.
+    Selected,
+    /// With the classifier as it was trained.
+    AsTrained,
+    /// The copy that labels, whose classifier is normalised where `model.fc_norm` says so.
+    Teacher,
+}
+
+/// Writes the selected model of a run, under PyTorch's names, to a safetensors file.
 pub fn export(
     run_dir: &RunDir,
     config: &RunConfig,
     out: &Path,
-    teacher: bool,
+    form: ExportForm,
 ) -> Result<(), SavedModelError> {
     let (mut network, _) = selected_model(run_dir, config, Device::Cpu)?;
-    let labelling_tau = if config.model.fc_norm { 1.0 } else { 0.0 };
-    let tau = if teacher { labelling_tau } else { selected_tau(run_dir) };
+    let tau = match form {
+        ExportForm::Selected => selected_tau(run_dir),
+        ExportForm::AsTrained => 0.0,
+        ExportForm::Teacher => f64::from(u8::from(config.model.fc_norm)),
+    };
     if tau > 0.0 {
         network = with_normalised_classifier(&network, tau);
     }

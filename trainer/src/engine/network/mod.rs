@@ -148,6 +148,10 @@ impl Network {
         self.trainable = match trainable {
             Trainable::All => all.clone(),
             Trainable::Classifier => self.classifier_slots(),
+            Trainable::RowLengths => {
+                let weight = self.classifier_slots().start;
+                weight..weight + 1
+            }
         };
         for (slot, view) in self.parameters.views().iter().enumerate() {
             let _ = view.set_requires_grad(self.trainable.contains(&slot));

@@ -52,12 +52,13 @@ impl Run<'_> {
             (flat.kind(), flat.device()),
             (&self.data_module.train_counts, &admitted),
         );
-        if stage.trainable == Trainable::Classifier {
+        if stage.trainable != Trainable::All {
             context.task.frozen = Some(Folded::of(&context.student));
         }
         self.batches.mixing = stage.mixing;
         self.batches.labels_unlabelled = stage.pseudo_labels.is_some();
-        if self.objective.stages().len() > 1 && (begins || !self.is_set_up) {
+        let is_configured = self.objective.stages().len() == 1 && self.config.train.epochs > 0;
+        if !is_configured && (begins || !self.is_set_up) {
             let train = &self.data_module.train;
             let seed = self.config.run.seed;
             // What changes over the epochs does so over those of its schedule.
@@ -206,6 +207,33 @@ mod tests {
     #[test]
     fn a_stage_of_the_classifier_leaves_the_backbone_as_it_is() {
         trained_in_two_stages("--deterministic=false");
+    }
+
+    /// Learnable weight scaling (Kang et al., ICLR 2020) turns no row, and touches neither bias nor backbone, whatever
+    /// momentum and weight decay remember.
+    #[test]
+    fn a_stage_of_row_lengths_turns_no_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::at(folder.path());
+        let config = config("--refit=lws");
+        let mut run =
+            Run::open(&config, &run_dir, Box::new(Solo), Control::absent(), Device::Cpu).unwrap();
+        let (steps, epochs) = (run.plan().steps(), run.objective.epochs());
+        run.train().unwrap();
+        let checkpoint = |step: u64| run_dir.checkpoints().join(format!("step-{step:010}"));
+        // The first step of the refit begins with the best model so far; what is compared lies behind it.
+        let (before, after) =
+            (student(&checkpoint(steps * 2 + 1)), student(&checkpoint(steps * epochs)));
+        for (name, before) in &before {
+            assert_eq!(*before == after[name], name != "student.fc.weight", "{name}");
+        }
+        let [before, after] = [before, after].map(|tensors| tensors["student.fc.weight"].copy());
+        let length = |rows: &Tensor| (rows * rows).sum_dim_intlist(1_i64, false, None).sqrt();
+        let cosines = (&before * &after).sum_dim_intlist(1_i64, false, None)
+            / (length(&before) * length(&after));
+        assert!((cosines - 1.0).abs().max().double_value(&[]) < 1e-5);
+        let moved = (length(&before) - length(&after)).abs().min().double_value(&[]);
+        assert!(moved > 1e-4, "the length of a row stayed: {moved}");
     }
 
     #[test]

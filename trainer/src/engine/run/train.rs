@@ -36,6 +36,10 @@ impl Run<'_> {
     pub fn train(&mut self) -> Result<Ending, TrainError> {
         self.report_start()?;
         let (epochs, steps) = (self.objective.epochs(), self.plan().steps());
+        if epochs == 0 && self.best.is_none() {
+            self.evaluate_and_select()?; // weights of somebody else, which are only measured
+            self.checkpoint()?;
+        }
         while self.position.epoch < epochs && !self.out_of_steps() {
             let begins = self.position.step_in_epoch == 0;
             if begins {

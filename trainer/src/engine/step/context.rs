@@ -12,7 +12,7 @@ use crate::engine::native::normalisation::SyncBatchNorm;
 use crate::engine::network::{Folded, Network};
 use crate::engine::optim::Optimiser;
 use crate::engine::optim::average::WeightAverage;
-use crate::objective::{PseudoLabelling, Stage};
+use crate::objective::{PseudoLabelling, Stage, Trainable};
 
 /// Everything that a rank holds while it makes steps.
 pub struct StepContext {
@@ -71,6 +71,8 @@ pub struct Task {
     pub clean_forward: bool,
     /// The backbone, where it stays as it is; then batch normalisation has its running statistics.
     pub frozen: Option<Folded>,
+    /// Whether the rows of the classifier's weight keep their directions, and only their lengths are learnt.
+    pub row_lengths: bool,
 }
 
 impl Task {
@@ -97,6 +99,7 @@ impl Task {
             student_offsets: offsets,
             clean_forward,
             frozen: None,
+            row_lengths: stage.trainable == Trainable::RowLengths,
         }
     }
 

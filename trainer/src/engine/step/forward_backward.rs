@@ -185,6 +185,7 @@ mod tests {
             teacher_offsets: None,
             clean_forward: false,
             frozen: None,
+            row_lengths: false,
         }
     }
 

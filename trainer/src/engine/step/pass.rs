@@ -11,6 +11,7 @@ use super::sums::{SumsOfRank, Wishes};
 use super::teacher::PseudoLabels;
 use crate::engine::data::local_batch::LogicalBatch;
 use crate::engine::native::normalisation::SyncBatchNorm;
+use crate::engine::network::Network;
 
 /// A rank's logical batches of one micro-batch, mixed, labelled and decided on. The lists have an entry
 /// for each.
@@ -93,8 +94,22 @@ pub fn pass(
     if let Some(before) = before {
         context.student.restore_running_statistics(&before);
     }
+    if context.task.row_lengths {
+        keep_directions(&context.student, context.reducer.gradient());
+    }
     packed.push(context.reducer.gradient().sum(Kind::Double).view([1]));
     Ok(Passed { packed: Tensor::cat(&packed, 0), summed, logical })
+}
+
+/// Leaves of the gradient (flat) of each row of the classifier's weight the part along that row.
+fn keep_directions(student: &Network, gradient: &Tensor) {
+    let _guard = tch::no_grad_guard();
+    let (slots, rows) = (student.trainable(), student.classifier_weight());
+    let mut gradient = student.parameters.part_of(gradient, &slots).view_as(rows);
+    let of_rows = |product: Tensor| product.sum_dim_intlist(1_i64, true, None);
+    let along =
+        of_rows(&gradient * rows) / of_rows(rows * rows).clamp_min(f64::from(f32::MIN_POSITIVE));
+    gradient.copy_(&(rows * along));
 }
 
 /// Forward and backward pass of every logical batch, each from the same running statistics, which stay

@@ -1,0 +1,48 @@
+//! What is said where methods, criteria, heads and refits do not go together.
+
+use crate::bad;
+
+#[test]
+fn a_refit_that_cannot_be_and_a_run_of_nothing() {
+    insta::assert_snapshot!(bad("--refit=lws --head=cosine"), @r"
+    the configuration has a problem
+      - refit.method lws scales the rows of the classifier, whose lengths model.head cosine does not see
+        where: flag --refit and flag --head
+        hint: take --head=linear, or another refit
+    ");
+    insta::assert_snapshot!(bad("--refit=lws --optimizer=adamw"), @r"
+    the configuration has a problem
+      - refit.method lws keeps the direction of each row, but adamw turns it
+        where: flag --refit and flag --optimizer
+        hint: take --optimizer=sgd, or another refit
+    ");
+    insta::assert_snapshot!(bad("--epochs=0 --refit=crt"), @r"
+    the configuration has a problem
+      - train.epochs is 0, and model.init names no weights: nothing would have been trained
+        where: flag --epochs
+        hint: give --epochs, or --init with the weights of a trained model, which is then refitted or measured
+    ");
+}
+
+/// A loss that is asked for twice, or margins of angles without angles, would train something else than the name says.
+#[test]
+fn methods_criteria_and_heads_that_do_not_go_together() {
+    insta::assert_snapshot!(bad("--method=focal --criterion=ce"), @r"
+    the configuration has a problem
+      - train.criterion is ce, but train.method focal is a criterion by itself
+        where: flag --method and flag --criterion
+        hint: leave one of the two out; lcsl and mixup take any criterion
+    ");
+    insta::assert_snapshot!(bad("--method=mixup --mixing=cutmix"), @r"
+    the configuration has a problem
+      - train.mixing is cutmix, but train.method mixup mixes by mixup
+        where: flag --method and flag --mixing
+        hint: for a criterion with mixing cutmix name the criterion: --method=ce --mixing=cutmix
+    ");
+    insta::assert_snapshot!(bad("--criterion=ldam --head=linear"), @r"
+    the configuration has a problem
+      - train.criterion ldam has margins of angles, but model.head is linear
+        where: flag --criterion and flag --head
+        hint: take --head=cosine, or leave the head out
+    ");
+}

@@ -1,0 +1,176 @@
+//! `lcsl posthoc`: a stage after a run, as a run of its own: it begins with the model that the run has selected, and
+//! trains nothing but its classifier, or nothing at all.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, FromArgMatches, ValueEnum};
+use lcsl_run_dir::{RunDir, exit, names};
+
+use super::trained::{one_rank, open};
+use super::{submit, train};
+use crate::fault::Fault;
+use crate::ranks::answer;
+use crate::terminal;
+
+/// What follows a run, beside the flags of `lcsl train`.
+#[derive(Debug, Args)]
+pub struct Posthoc {
+    /// Directory of the run
+    #[arg(value_name = "RUN_DIR")]
+    of: PathBuf,
+    /// What is done with its selected model
+    #[arg(long, value_enum, help_heading = "Stage")]
+    stage: PosthocStage,
+    /// Where the new run goes [default: the directory of the run with the name of the stage behind it]
+    #[arg(long = "run_dir", alias = "run-dir", value_name = "PATH", help_heading = "Stage")]
+    run_dir: Option<PathBuf>,
+}
+
+/// The stages of `lcsl posthoc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum PosthocStage {
+    /// A new classifier, trained on classes that are drawn equally often
+    Crt,
+    /// The lengths of the classifier's rows, trained on the same
+    Lws,
+    /// A new classifier, trained by balanced softmax
+    BalancedRefit,
+    /// The exponent of tau-normalisation that is best on the validation images; nothing is trained
+    Tau,
+}
+
+impl PosthocStage {
+    /// Its word, and the refit that it is.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Crt => ("crt", "crt"),
+            Self::Lws => ("lws", "lws"),
+            Self::BalancedRefit => ("balanced_refit", "balanced"),
+            Self::Tau => ("tau", "none"),
+        }
+    }
+}
+
+const ABOUT: &str = "Train the classifier of a run's selected model once more, as a run of its own";
+
+/// `lcsl posthoc` as a command: its own flags, and those of `lcsl train` given as `train`.
+pub fn command(train: &clap::Command) -> clap::Command {
+    let is_own = |it: &&clap::Arg| {
+        let theirs = ["stage", "run_dir", "config", "init", "epochs", "refit"];
+        !theirs.iter().any(|name| it.get_long() == Some(name))
+    };
+    let without = train.get_arguments().filter(is_own).cloned();
+    Posthoc::augment_args(clap::Command::new("posthoc")).about(ABOUT).args(without)
+}
+
+/// Runs `lcsl posthoc` with the arguments behind that word, and returns the exit code. The same command goes on where
+/// it was stopped.
+pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
+    let own = Posthoc::augment_args(clap::Command::new("lcsl posthoc"));
+    let is_place = arguments.first().is_some_and(|it| !it.to_string_lossy().starts_with('-'));
+    let (place, rest) = arguments.split_at(usize::from(is_place));
+    let (mine, theirs) = submit::divide(&own, rest);
+    if theirs.iter().any(|argument| argument == "--help" || argument == "-h") {
+        let mut help = command(&lcsl_config::train_clap_command()).bin_name("lcsl posthoc");
+        return terminal::print(&help.render_help().to_string()).map(|()| exit::DONE);
+    }
+    let parsed = own.no_binary_name(true).try_get_matches_from(place.iter().chain(&mine));
+    let asked = parsed.and_then(|mut matches| Posthoc::from_arg_matches_mut(&mut matches));
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            let _ = error.print(); // standard error may be closed
+            return Ok(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let config = open(&asked.of)?;
+    let to = asked.run_dir.clone().unwrap_or_else(|| beside(&asked.of, asked.stage));
+    let weights = to.join(names::INIT);
+    let only_plans = theirs.iter().any(|it| it.to_string_lossy().replace('-', "_") == "__dry_run");
+    if !only_plans && !weights.exists() {
+        fs::create_dir_all(&to).map_err(|error| Fault::disk("create", &to, &error))?;
+        let rest = vec![weights.clone().into(), "--as-trained".into()];
+        let exported = answer::run(&one_rank(&config, ("export", &asked.of), rest)?)?;
+        if exported != exit::DONE {
+            return Ok(exported);
+        }
+    }
+    train::run(&flags(&asked, &to, &weights, &theirs))
+}
+
+/// The directory of the new run: a neighbour of the old one.
+fn beside(run_dir: &Path, stage: PosthocStage) -> PathBuf {
+    let whole = fs::canonicalize(run_dir).unwrap_or_else(|_| run_dir.to_owned());
+    let mut name = whole.file_name().unwrap_or_default().to_owned();
+    name.push(format!("-{}", stage.words().0));
+    run_dir.parent().unwrap_or(Path::new("")).join(name)
+}
+
+/// The flags of `lcsl train` for it: what the run was trained with, but for what is trained now.
+fn flags(asked: &Posthoc, to: &Path, weights: &Path, theirs: &[OsString]) -> Vec<OsString> {
+    let with = |flag: &str, path: &Path| {
+        let mut flag = OsString::from(flag);
+        flag.push(path);
+        flag
+    };
+    let (_, refit) = asked.stage.words();
+    let mut flags = vec!["--config".into(), RunDir::at(&asked.of).config().into()];
+    flags.extend([with("--run_dir=", to), with("--init=", weights)]);
+    let own = [
+        "--epochs=0",
+        &format!("--refit={refit}"),
+        &format!("--set=evaluation.tau_sweep={}", asked.stage == PosthocStage::Tau),
+        "--set=train.trainable=all",
+        "--set=train.start_epoch=1",
+        "--max_steps=0",
+        "--unlabelled=none",
+        "--resume=auto",
+    ];
+    let key = |flag: &OsString| {
+        let text = flag.to_string_lossy().replace('-', "_");
+        text.split('=').next().unwrap_or_default().to_owned()
+    };
+    let given: Vec<String> = theirs.iter().map(key).collect();
+    let own = own.map(OsString::from).into_iter();
+    flags.extend(own.filter(|flag| key(flag) == "__set" || !given.contains(&key(flag))));
+    flags.extend_from_slice(theirs);
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_is_trained_on_as_it_was_but_for_what_is_trained_now() {
+        let asked =
+            Posthoc { of: "runs/a".into(), stage: PosthocStage::BalancedRefit, run_dir: None };
+        let to = beside(&asked.of, asked.stage);
+        assert_eq!(to, Path::new("runs/a-balanced_refit"));
+        let theirs = ["--resume", "never", "--gpu=cpu"].map(OsString::from);
+        let flags = flags(&asked, &to, &to.join("init.safetensors"), &theirs);
+        let text: Vec<_> = flags.iter().map(|flag| flag.to_string_lossy()).collect();
+        insta::assert_snapshot!(
+            text.join("\n"),
+            @"
+        --config
+        runs/a/config.toml
+        --run_dir=runs/a-balanced_refit
+        --init=runs/a-balanced_refit/init.safetensors
+        --epochs=0
+        --refit=balanced
+        --set=evaluation.tau_sweep=false
+        --set=train.trainable=all
+        --set=train.start_epoch=1
+        --max_steps=0
+        --unlabelled=none
+        --resume
+        never
+        --gpu=cpu
+        "
+        );
+    }
+}
