@@ -54,6 +54,7 @@ const RULES: &[Rule] = &[
     Rule { keys: &["train.nesterov", "train.momentum"], broken: nesterov_without_momentum },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
     Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
+    Rule { keys: &["data.image_size", "model.name"], broken: image_of_broken_patches },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
     Rule {
         keys: &[
@@ -317,6 +318,15 @@ fn image_too_small(config: &RunConfig) -> Option<Breach> {
         );
         Breach::new(what, hint)
     })
+}
+
+fn image_of_broken_patches(config: &RunConfig) -> Option<Breach> {
+    let (size, entry) = (config.data.image_size, config.model.name.entry());
+    let patch = entry.patch.filter(|patch| size >= entry.smallest_input && size % patch != 0)?;
+    Some(Breach::new(
+        format!("data.image_size is {size}, which the patches of {} do not divide", entry.name),
+        format!("give a multiple of {patch}, such as {}", size.next_multiple_of(patch)),
+    ))
 }
 
 fn foreign_recipe(config: &RunConfig) -> Option<Breach> {

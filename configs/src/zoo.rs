@@ -1,6 +1,6 @@
 //! The pure half of the zoo: what is known of a network without building it. Help, validation,
 //! `lcsl bench step` and the protocols read this table; layers are in
-//! `trainer/src/engine/network/backbones/resnet.rs`.
+//! `trainer/src/engine/network/backbones/`.
 
 use crate::run_config::{DatasetName, ModelName, Protocol};
 
@@ -14,6 +14,8 @@ pub struct ModelEntry {
     /// Pixels of the image, in each direction, for one pixel of the last stage's feature map: a power
     /// of two.
     pub stride: usize,
+    /// Height and width of the patches that it cuts images into; such a network has no batch normalisation.
+    pub patch: Option<usize>,
     /// The datasets that the published code trains it on.
     pub published_for: &'static [DatasetName],
     /// How the code that it comes from draws its first weights.
@@ -33,6 +35,9 @@ pub enum Initialisation {
     /// Convolutions normal with variance 2/fan-out, the classifier as PyTorch has it: torchvision's
     /// networks. Fan-out counts all output channels, also of a convolution in groups.
     KaimingNormalFanOut,
+    /// As torchvision draws its vision transformers: projections uniform with variance 2/(fan-in + fan-out), positions
+    /// normal with deviation 0.02, class token and classifier 0.
+    VisionTransformer,
 }
 
 /// The smallest image that a configuration may ask for, in pixels.
@@ -62,6 +67,14 @@ pub const ZOO: &[ModelEntry] = &[
         Initialisation::KaimingNormalFanOut,
     ),
     for_photographs(ModelName::Resnext101, &[], Initialisation::KaimingNormalFanOut),
+    ModelEntry {
+        name: ModelName::VitB16,
+        smallest_input: 32,
+        stride: 16,
+        patch: Some(16),
+        published_for: &[],
+        source_initialisation: Initialisation::VisionTransformer,
+    },
 ];
 
 /// A network whose first convolution keeps the size of the image.
@@ -75,6 +88,7 @@ const fn small(
         name,
         smallest_input: SMALLEST_IMAGE,
         stride,
+        patch: None,
         published_for,
         source_initialisation,
     }
@@ -87,7 +101,14 @@ const fn for_photographs(
     published_for: &'static [DatasetName],
     source_initialisation: Initialisation,
 ) -> ModelEntry {
-    ModelEntry { name, smallest_input: 32, stride: 32, published_for, source_initialisation }
+    ModelEntry {
+        name,
+        smallest_input: 32,
+        stride: 32,
+        patch: None,
+        published_for,
+        source_initialisation,
+    }
 }
 
 impl ModelEntry {
@@ -98,9 +119,10 @@ impl ModelEntry {
     }
 
     /// How its first weights are drawn: under `paper` as its source does, under `honest` by
-    /// [`Initialisation::KaimingNormalFanIn`] whatever the network.
+    /// [`Initialisation::KaimingNormalFanIn`] whatever the residual network.
     pub fn initialisation(&self, protocol: Protocol) -> Initialisation {
         match protocol {
+            Protocol::Honest if self.patch.is_some() => self.source_initialisation,
             Protocol::Honest => Initialisation::KaimingNormalFanIn,
             Protocol::Paper => self.source_initialisation,
         }

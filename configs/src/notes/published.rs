@@ -112,5 +112,6 @@ fn drawn(initialisation: Initialisation) -> &'static str {
         Initialisation::KaimingNormalFanIn => "Kaiming normal by fan-in",
         Initialisation::KaimingNormalFanOut => "Kaiming normal by fan-out",
         Initialisation::PytorchDefault => "PyTorch's default",
+        Initialisation::VisionTransformer => "torchvision's for transformers",
     }
 }

@@ -59,5 +59,7 @@ choice! {
         Resnext50 = "resnext50_32x4d",
         /// ResNeXt-101 of 32 groups of 8 channels, 88.8 M parameters, as torchvision has it.
         Resnext101 = "resnext101_32x8d",
+        /// A vision transformer (Dosovitskiy et al., ICLR 2021): 12 blocks of width 768 over patches of 16×16 pixels.
+        VitB16 = "vit_b_16",
     }
 }

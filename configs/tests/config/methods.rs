@@ -24,6 +24,16 @@ fn a_refit_that_cannot_be_and_a_run_of_nothing() {
     ");
 }
 
+#[test]
+fn images_that_patches_do_not_divide() {
+    insta::assert_snapshot!(bad("--dataset=folder --model=vit_b_16 --image_size=200"), @r"
+    the configuration has a problem
+      - data.image_size is 200, which the patches of vit_b_16 do not divide
+        where: flag --image_size and flag --model
+        hint: give a multiple of 16, such as 208
+    ");
+}
+
 /// A loss that is asked for twice, or margins of angles without angles, would train something else than the name says.
 #[test]
 fn methods_criteria_and_heads_that_do_not_go_together() {

@@ -12,7 +12,9 @@ pub fn initial_network(config: &RunConfig, classes: usize, device: Device, role:
         Head::Linear => HeadForm::Linear,
         Head::Cosine => HeadForm::Cosine { scale: config.model.cosine_scale },
     };
-    let architecture = zoo::architecture(config.model.name, classes as i64).with_head(head);
+    let image_size = config.data.image_size as i64;
+    let architecture = zoo::architecture(config.model.name, classes as i64, image_size);
+    let architecture = architecture.with_head(head);
     let trains = role == Role::Student;
     let mut network = Network::zeros(&architecture, Kind::Float, device, trains);
     if config.train.precision == Precision::Bf16 {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tch::Tensor;
 
+use super::Architecture;
 use super::backbones::layers::Slots;
 
 /// What a classifier computes.
@@ -38,11 +39,13 @@ const SHORTEST: f64 = 1e-12;
 
 impl Head {
     /// Reserves its slots behind those of the backbone, under PyTorch's names.
-    pub(super) fn lay_out(slots: &mut Slots, form: HeadForm, features: i64, classes: i64) -> Self {
-        let weight = slots.parameter("fc.weight", &[classes, features]);
-        let form = match form {
+    pub(super) fn lay_out(slots: &mut Slots, architecture: &Architecture) -> Self {
+        let (features, classes) = (architecture.features(), architecture.classes);
+        let name = architecture.head_name();
+        let weight = slots.parameter(&format!("{name}.weight"), &[classes, features]);
+        let form = match architecture.head {
             HeadForm::Linear => {
-                SlottedForm::Linear { bias: slots.parameter("fc.bias", &[classes]) }
+                SlottedForm::Linear { bias: slots.parameter(&format!("{name}.bias"), &[classes]) }
             }
             HeadForm::Cosine { scale } => SlottedForm::Cosine { scale },
         };
@@ -82,13 +85,16 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::engine::network::VitForm;
 
-    /// As `torch.nn.functional.linear(normalize(x), normalize(w))` computes it; lengths change nothing, so neither does
-    /// τ-normalisation, and a teacher's classifier is the one that was trained.
+    /// As `torch.nn.functional.linear(normalize(x), normalize(w))` computes it; lengths change nothing, so neither
+    /// does τ-normalisation, and a teacher's classifier is the one that was trained.
     #[test]
     fn a_cosine_head_sees_directions_only() {
         let mut slots = Slots::default();
-        let head = Head::lay_out(&mut slots, HeadForm::Cosine { scale: 30.0 }, 2, 3);
+        let form = VitForm { image_size: 8, patch: 8, width: 2, depth: 0, heads: 1, hidden: 1 };
+        let architecture = Architecture::vit(form, 3).with_head(HeadForm::Cosine { scale: 30.0 });
+        let head = Head::lay_out(&mut slots, &architecture);
         assert_eq!(head.slots(), 0..1, "it has no bias");
         let weight = Tensor::from_slice(&[3.0_f64, 4.0, 0.0, 2.0, -1.0, 0.0]).view([3, 2]);
         let features = Tensor::from_slice(&[6.0_f64, 8.0, 0.0, 0.0]).view([2, 2]);

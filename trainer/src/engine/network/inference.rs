@@ -8,6 +8,8 @@ use tch::{Kind, Tensor};
 
 use super::backbones::Backbone;
 use super::backbones::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
+use super::backbones::resnet::ResNet;
+use super::backbones::vit::Vit;
 use super::{Network, Stem};
 #[cfg(feature = "winograd")]
 use crate::engine::native::winograd::FoldedKernel;
@@ -15,11 +17,23 @@ use crate::engine::native::winograd::FoldedKernel;
 /// The features of a [`Network`] as it is now, in [`super::Mode::Evaluate`]. A copy: the network may move on.
 #[derive(Debug)]
 pub struct Folded {
+    form: FoldedForm,
+    /// The type in which it computes, and that of the features.
+    kinds: [Kind; 2],
+}
+
+#[derive(Debug)]
+enum FoldedForm {
+    Residual(FoldedResidual),
+    /// Nothing can be folded: the parameters, in the type in which it computes.
+    Vit(Vit, Vec<Tensor>),
+}
+
+#[derive(Debug)]
+struct FoldedResidual {
     stem: Layer,
     entrance: Stem,
     blocks: Vec<FoldedBlock>,
-    /// The type in which it computes, and that of the features.
-    kinds: [Kind; 2],
 }
 
 /// A convolution and its normalisation.
@@ -55,6 +69,30 @@ impl Folded {
     /// Folds a network; costs about as much as reading its weights a few times.
     pub fn of(network: &Network) -> Self {
         let _guard = tch::no_grad_guard();
+        let form = match &network.backbone {
+            Backbone::ResNet(net) => FoldedForm::Residual(FoldedResidual::of(net, network)),
+            Backbone::Vit(net) => {
+                let parameters = network.parameters.views().iter();
+                FoldedForm::Vit(net.clone(), parameters.map(|it| it.detach().copy()).collect())
+            }
+        };
+        Self { form, kinds: [network.compute, network.parameters.buffer.kind()] }
+    }
+
+    /// What the classifier sees (images × features) of images given as (N, H, W, C).
+    pub fn features(&self, images: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let [compute, outside] = self.kinds;
+        let images = images.to_kind(compute);
+        match &self.form {
+            FoldedForm::Residual(net) => net.features(&images, outside),
+            FoldedForm::Vit(net, parameters) => net.features(&images, parameters).to_kind(outside),
+        }
+    }
+}
+
+impl FoldedResidual {
+    fn of(net: &ResNet, network: &Network) -> Self {
         let layer = |layer: &(Convolution, Normalisation)| Layer::of(network, layer);
         let block = |block: &Block| FoldedBlock {
             body: block.body.iter().map(layer).collect(),
@@ -64,20 +102,15 @@ impl Folded {
                 Skip::Project(projection) => FoldedSkip::Project(layer(projection)),
             },
         };
-        let Backbone::ResNet(net) = &network.backbone;
         Self {
             stem: layer(&net.stem),
             entrance: net.entrance,
             blocks: net.blocks.iter().map(block).collect(),
-            kinds: [network.compute, network.parameters.buffer.kind()],
         }
     }
 
-    /// What the classifier sees (images × features) of images given as (N, H, W, C).
-    pub fn features(&self, images: &Tensor) -> Tensor {
-        let _guard = tch::no_grad_guard();
-        let [compute, outside] = self.kinds;
-        let x = self.stem.apply(&images.to_kind(compute).permute([0, 3, 1, 2]), None, true);
+    fn features(&self, images: &Tensor, outside: Kind) -> Tensor {
+        let x = self.stem.apply(&images.permute([0, 3, 1, 2]), None, true);
         let mut x = entered(x, self.entrance);
         for FoldedBlock { body, skip } in &self.blocks {
             let skipped = match skip {
@@ -139,18 +172,21 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{Architecture, BlockForm, Mode, Shortcut};
+    use crate::engine::network::{Architecture, BlockForm, Mode, ResidualForm, Shortcut};
 
     /// Both shortcuts, both forms, widths that suit the fast kernels and widths that do not.
     #[test]
     fn a_folded_network_answers_like_the_network() {
         let cases = [(4, Shortcut::Pad), (16, Shortcut::Pad), (16, Shortcut::SHORTCUT)];
         let small = cases.map(|(width, shortcut)| Architecture::cifar(1, width, shortcut, 10));
-        let photographs = Architecture {
+        let form = ResidualForm {
             stem: Stem::Photograph,
             form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
-            ..Architecture::cifar(2, 16, Shortcut::DOWNSAMPLE, 10)
+            widths: vec![16, 32, 64],
+            blocks: vec![2; 3],
+            shortcut: Shortcut::DOWNSAMPLE,
         };
+        let photographs = Architecture::residual(form, 10);
         for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {
             for architecture in small.iter().chain([&photographs]) {
                 let mut network = Network::zeros(architecture, kind, Device::Cpu, false);

@@ -21,7 +21,8 @@ pub fn load(path: &Path, network: &mut Network) -> Result<Option<String>, String
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
     let own: HashMap<String, Tensor> = network.state().into_iter().collect();
     let foreign = classes_elsewhere(network, &tensors);
-    let is_redrawn = |name: &str| foreign.is_some() && name.starts_with("fc.");
+    let head = network.architecture().head_name();
+    let is_redrawn = |name: &str| foreign.is_some() && name.starts_with(head);
     let mut problems = Vec::new();
     for (name, tensor) in &own {
         // Counters of batches decide nothing, and older files have none.
@@ -58,10 +59,12 @@ pub fn load(path: &Path, network: &mut Network) -> Result<Option<String>, String
     }))
 }
 
-/// The number of classes that a file's classifier has, where it is for the same features and another number of classes.
+/// The number of classes that a file's classifier has, where it is for the same features and another number of
+/// classes.
 fn classes_elsewhere(network: &Network, tensors: &HashMap<String, Tensor>) -> Option<i64> {
-    let [classes, features] = tensors.get("fc.weight")?.size()[..] else { return None };
     let architecture = network.architecture();
+    let weight = tensors.get(&format!("{}.weight", architecture.head_name()))?;
+    let [classes, features] = weight.size()[..] else { return None };
     let is_foreign = features == architecture.features() && classes != architecture.classes;
     is_foreign.then_some(classes)
 }

@@ -1,11 +1,13 @@
 //! The networks.
 //!
-//! * [`zoo`]: which network goes by which name; [`build`]: the network of a configuration.
+//! * [`zoo`]: which network goes by which name; [`architecture`]: what it looks like; [`build`]: that of a
+//!   configuration.
 //! * [`backbones`]: images to features; [`head`]: features to logits.
 //! * [`inference`]: the same network when it only answers, several times as fast.
 //! * [`flat`]: one buffer for all parameters.
 //! * [`weights`]: initial weights, from the run's own random streams; [`initial`]: from a file.
 
+pub mod architecture;
 pub mod backbones;
 pub mod build;
 pub mod flat;
@@ -21,10 +23,12 @@ use std::sync::{Arc, OnceLock};
 use lcsl_collective::{CollectiveError, Communicator};
 use tch::{Device, Kind, Tensor};
 
+pub use architecture::{Architecture, BackboneForm};
 use backbones::Backbone;
 use backbones::layers::Slots;
 pub use backbones::layers::{Shortcut, Stem};
-pub use backbones::resnet::{Architecture, BlockForm};
+pub use backbones::resnet::{BlockForm, ResidualForm};
+pub use backbones::vit::VitForm;
 use head::Head;
 pub use head::HeadForm;
 pub use inference::Folded;
@@ -68,9 +72,11 @@ impl Network {
     /// A network whose parameters are all zero; see [`weights`] and [`Network::load`].
     pub fn zeros(architecture: &Architecture, kind: Kind, device: Device, trains: bool) -> Self {
         let mut slots = Slots::default();
-        let backbone = Backbone::ResNet(architecture.lay_out(&mut slots));
-        let (features, classes) = (architecture.features(), architecture.classes);
-        let head = Head::lay_out(&mut slots, architecture.head, features, classes);
+        let backbone = match &architecture.backbone {
+            BackboneForm::Residual(form) => Backbone::ResNet(form.lay_out(&mut slots)),
+            BackboneForm::Vit(form) => Backbone::Vit(form.lay_out(&mut slots)),
+        };
+        let head = Head::lay_out(&mut slots, architecture);
         let trainable = 0..slots.parameters.len();
         Self {
             architecture: architecture.clone(),
@@ -244,6 +250,7 @@ impl Network {
             }
         }
         match find("bn1.num_batches_tracked") {
+            _ if self.running_statistics.slots().is_empty() => {} // nothing is counted
             Some(batches) => self.num_batches_tracked.copy_(&batches),
             None => problems.push("bn1.num_batches_tracked is missing".to_owned()),
         }

@@ -30,7 +30,11 @@ pub fn initialise(network: &mut Network, initialisation: Initialisation, seed: u
         let mut stream = Stream::new(seed, Purpose::Weights, role as u64, position as u64, 0);
         let shape = view.size();
         let elements = view.numel();
-        let values: Vec<f64> = match distribution(initialisation, name, &shape, features) {
+        let distribution = match initialisation {
+            Initialisation::VisionTransformer => of_transformer(name, &shape),
+            _ => distribution(initialisation, name, &shape, features),
+        };
+        let values: Vec<f64> = match distribution {
             Distribution::Normal { deviation } => {
                 (0..elements).map(|_| stream.normal() * deviation).collect()
             }
@@ -103,9 +107,32 @@ fn distribution(
         Initialisation::KaimingNormalFanOut if !is_classifier => {
             Distribution::Normal { deviation: (2.0 / fan_out).sqrt() }
         }
-        Initialisation::KaimingNormalFanOut | Initialisation::PytorchDefault => {
-            Distribution::Uniform { bound: 1.0 / fan_in.sqrt() }
-        }
+        // That of transformers has a function of its own.
+        Initialisation::KaimingNormalFanOut
+        | Initialisation::PytorchDefault
+        | Initialisation::VisionTransformer => Distribution::Uniform { bound: 1.0 / fan_in.sqrt() },
+    }
+}
+
+/// The distribution of the parameter `name` of a vision transformer, as torchvision draws it, whose truncation at a
+/// hundred deviations is left out.
+fn of_transformer(name: &str, shape: &[i64]) -> Distribution {
+    let fan_in = shape.get(1..).unwrap_or_default().iter().product::<i64>() as f64;
+    let glorot = || (6.0 / (fan_in + shape[0] as f64)).sqrt();
+    if name == "encoder.pos_embedding" {
+        Distribution::Normal { deviation: 0.02 }
+    } else if name == "conv_proj.weight" {
+        Distribution::Normal { deviation: fan_in.recip().sqrt() }
+    } else if name.ends_with("in_proj_weight") || name.contains(".mlp.") && shape.len() == 2 {
+        Distribution::Uniform { bound: glorot() }
+    } else if name.contains(".mlp.") {
+        Distribution::Normal { deviation: 1e-6 }
+    } else if name.ends_with("out_proj.weight") {
+        Distribution::Uniform { bound: fan_in.recip().sqrt() }
+    } else if shape.len() == 1 && name.ends_with(".weight") {
+        Distribution::Constant(1.0) // of a normalisation
+    } else {
+        Distribution::Constant(0.0)
     }
 }
 
@@ -115,12 +142,12 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::engine::network::zoo;
+    use crate::engine::network::{Architecture, VitForm, zoo};
     use crate::engine::run::digest;
     use crate::engine::step::teacher::Teacher;
 
     fn drawn(name: ModelName, protocol: Protocol, classes: i64, role: Role) -> Network {
-        let architecture = zoo::architecture(name, classes);
+        let architecture = zoo::architecture(name, classes, 224);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
         initialise(&mut network, name.entry().initialisation(protocol), 0, role);
         network
@@ -196,6 +223,40 @@ mod tests {
                 let most = values.abs().max().double_value(&[]);
                 assert!(most <= largest * (1.0 + 1e-6), "{name} {tensor}: {most} over {largest}");
             }
+        }
+    }
+
+    /// torchvision's, under either protocol: there is no batch normalisation that would make good for another scale.
+    #[test]
+    fn first_weights_of_a_vision_transformer_are_those_of_its_source() {
+        let form = VitForm { image_size: 64, patch: 8, width: 96, depth: 1, heads: 2, hidden: 200 };
+        let architecture = Architecture::vit(form, 10);
+        let mut network = Network::zeros(&architecture, Kind::Double, Device::Cpu, false);
+        let entry = ModelName::VitB16.entry();
+        let [paper, honest] =
+            [Protocol::Paper, Protocol::Honest].map(|protocol| entry.initialisation(protocol));
+        assert_eq!(paper, honest);
+        initialise(&mut network, paper, 0, Role::Student);
+        let glorot = |from: f64, to: f64| (2.0 / (from + to)).sqrt();
+        for (name, view) in network.parameters.named() {
+            let last = name.rsplit("encoder_layer_0.").next().unwrap();
+            let deviation = match last {
+                "conv_proj.weight" => (1.0_f64 / (3.0 * 64.0)).sqrt(),
+                "encoder.pos_embedding" => 0.02,
+                "self_attention.in_proj_weight" => glorot(96.0, 288.0),
+                "self_attention.out_proj.weight" => (1.0_f64 / 96.0 / 3.0).sqrt(),
+                "mlp.0.weight" | "mlp.3.weight" => glorot(96.0, 200.0),
+                "mlp.0.bias" | "mlp.3.bias" => 1e-6,
+                _ => {
+                    let is_scale = name.contains("ln") && name.ends_with("weight");
+                    let expected = f64::from(u8::from(is_scale));
+                    assert!(view.eq(expected).all().int64_value(&[]) == 1, "{name}");
+                    continue;
+                }
+            };
+            let found = view.square().mean(Kind::Double).sqrt().double_value(&[]);
+            let off = (found / deviation - 1.0).abs();
+            assert!(off < 4.0 / (view.numel() as f64).sqrt(), "{name}: deviation off by {off}");
         }
     }
 

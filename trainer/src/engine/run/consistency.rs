@@ -82,7 +82,7 @@ mod tests {
     use crate::engine::step::teacher::Teacher;
 
     fn network() -> Network {
-        let architecture = zoo::architecture(ModelName::Resnet20, 10);
+        let architecture = zoo::architecture(ModelName::Resnet20, 10, 28);
         let mut network = Network::zeros(&architecture, Kind::Float, Device::Cpu, false);
         initialise(&mut network, Initialisation::KaimingNormalFanIn, 1, Role::Student);
         network

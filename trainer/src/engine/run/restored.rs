@@ -35,7 +35,8 @@ pub fn read_file(path: &Path) -> Result<Restored, String> {
 impl Restored {
     /// Whether the checkpoint holds a network under this prefix.
     pub fn has(&self, prefix: &str) -> bool {
-        self.tensors.contains_key(&format!("{prefix}.fc.weight"))
+        let is_of = |name: &String| name.strip_prefix(prefix).is_some_and(|it| it.starts_with('.'));
+        self.tensors.keys().any(is_of)
     }
 
     /// Overwrites a network with the one under this prefix.

@@ -5,10 +5,12 @@
 
 pub mod layers;
 pub mod resnet;
+pub mod vit;
 
 use tch::Tensor;
 
 use self::resnet::ResNet;
+use self::vit::Vit;
 use super::Mode;
 
 /// A network before its head.
@@ -16,6 +18,8 @@ use super::Mode;
 pub enum Backbone {
     /// A residual network.
     ResNet(ResNet),
+    /// A vision transformer.
+    Vit(Vit),
 }
 
 impl Backbone {
@@ -30,6 +34,7 @@ impl Backbone {
     ) -> Tensor {
         match self {
             Self::ResNet(net) => net.features(images, parameters, running_statistics, mode),
+            Self::Vit(net) => net.features(images, parameters),
         }
     }
 }

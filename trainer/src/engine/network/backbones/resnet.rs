@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::layers::{Block, Convolution, Kernel, Normalisation, Shortcut, Slots, Stem, entered};
-use crate::engine::network::{HeadForm, Mode};
+use crate::engine::network::Mode;
 
 /// What a block computes beside its shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +28,10 @@ impl BlockForm {
     }
 }
 
-/// What a residual network looks like: a stem, stages of blocks (each but the first halves the image), mean over the
-/// image, and a classifier.
+/// What a residual network looks like before its classifier: a stem, stages of blocks (each but the first halves the
+/// image), and the mean over the image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Architecture {
+pub struct ResidualForm {
     /// How an image enters.
     pub stem: Stem,
     /// What each block computes.
@@ -42,37 +42,9 @@ pub struct Architecture {
     pub blocks: Vec<usize>,
     /// Shortcut where size or width changes.
     pub shortcut: Shortcut,
-    /// Outputs of the classifier.
-    pub classes: i64,
-    /// What the classifier computes.
-    pub head: HeadForm,
 }
 
-impl Architecture {
-    /// Depth 6n + 2 with three stages of widths w, 2w, 4w.
-    pub fn cifar(n: usize, width: i64, shortcut: Shortcut, classes: i64) -> Self {
-        let (stem, form) = (Stem::Small, BlockForm::Basic);
-        let widths = vec![width, 2 * width, 4 * width];
-        Self { stem, form, widths, blocks: vec![n; 3], shortcut, classes, head: HeadForm::Linear }
-    }
-
-    /// Four stages of so many blocks.
-    pub fn four_stages(
-        (stem, shortcut): (Stem, Shortcut),
-        form: BlockForm,
-        blocks: [usize; 4],
-        classes: i64,
-    ) -> Self {
-        let (widths, blocks) = (vec![64, 128, 256, 512], blocks.to_vec());
-        Self { stem, form, widths, blocks, shortcut, classes, head: HeadForm::Linear }
-    }
-
-    /// The same with another classifier.
-    #[must_use]
-    pub fn with_head(self, head: HeadForm) -> Self {
-        Self { head, ..self }
-    }
-
+impl ResidualForm {
     /// Inputs of the classifier.
     pub fn features(&self) -> i64 {
         self.widths[self.widths.len() - 1] * self.form.expansion()

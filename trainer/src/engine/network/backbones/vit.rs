@@ -1,0 +1,161 @@
+//! Vision transformers (Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021), as torchvision has them: the
+//! normalisation stands before attention and perceptron, the classifier sees the class token, and nothing is dropped.
+
+use tch::{Kind, Tensor};
+
+use super::layers::Slots;
+
+/// What a vision transformer looks like before its classifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VitForm {
+    /// Height and width of an image, a multiple of `patch`: each patch has a position that is learnt.
+    pub image_size: i64,
+    /// Height and width of a patch.
+    pub patch: i64,
+    /// Numbers of a token, a multiple of `heads`.
+    pub width: i64,
+    /// Blocks of attention and perceptron.
+    pub depth: usize,
+    /// Heads of an attention.
+    pub heads: i64,
+    /// Hidden numbers of a perceptron.
+    pub hidden: i64,
+}
+
+/// torchvision's layer normalisation.
+const EPSILON: f64 = 1e-6;
+
+/// Weight and bias of a layer.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    weight: usize,
+    bias: usize,
+}
+
+impl Pair {
+    fn new(slots: &mut Slots, name: &str, shape: &[i64]) -> Self {
+        let weight = slots.parameter(&format!("{name}.weight"), shape);
+        Self { weight, bias: slots.parameter(&format!("{name}.bias"), &shape[..1]) }
+    }
+
+    /// (…, from) → (…, to).
+    fn linear(self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let [weight, bias] = self.of(parameters, x.kind());
+        x.linear(&weight, Some(&bias))
+    }
+
+    /// Normalises the last dimension; in single precision at least, as autocast does.
+    fn normalised(self, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let (weight, bias) = (&parameters[self.weight], &parameters[self.bias]);
+        let made = x.to_kind(weight.kind()).layer_norm(
+            weight.size(),
+            Some(weight),
+            Some(bias),
+            EPSILON,
+            false,
+        );
+        made.to_kind(x.kind())
+    }
+
+    fn of(self, parameters: &[Tensor], kind: Kind) -> [Tensor; 2] {
+        [self.weight, self.bias].map(|slot| parameters[slot].to_kind(kind))
+    }
+}
+
+/// A vision transformer before its head: layers that know where their parameters lie.
+#[derive(Debug, Clone)]
+pub struct Vit {
+    class_token: usize,
+    projection: Pair,
+    positions: usize,
+    blocks: Vec<VitBlock>,
+    normalisation: Pair,
+    patch: i64,
+    heads: i64,
+}
+
+#[derive(Debug, Clone)]
+struct VitBlock {
+    first: Pair,
+    /// Weight and bias of queries, keys and values.
+    into: [usize; 2],
+    out: Pair,
+    second: Pair,
+    perceptron: [Pair; 2],
+}
+
+impl VitForm {
+    /// Reserves a slot for every tensor before the classifier, in torchvision's order and under its names.
+    pub(in crate::engine::network) fn lay_out(&self, slots: &mut Slots) -> Vit {
+        let Self { image_size, patch, width, depth, heads, hidden } = *self;
+        let tokens = (image_size / patch).pow(2) + 1;
+        let class_token = slots.parameter("class_token", &[1, 1, width]);
+        let projection = Pair::new(slots, "conv_proj", &[width, 3, patch, patch]);
+        let positions = slots.parameter("encoder.pos_embedding", &[1, tokens, width]);
+        let block = |number| {
+            let name = format!("encoder.layers.encoder_layer_{number}");
+            let first = Pair::new(slots, &format!("{name}.ln_1"), &[width]);
+            let attention = format!("{name}.self_attention");
+            let into = [
+                slots.parameter(&format!("{attention}.in_proj_weight"), &[3 * width, width]),
+                slots.parameter(&format!("{attention}.in_proj_bias"), &[3 * width]),
+            ];
+            let out = Pair::new(slots, &format!("{attention}.out_proj"), &[width, width]);
+            let second = Pair::new(slots, &format!("{name}.ln_2"), &[width]);
+            let perceptron = [
+                Pair::new(slots, &format!("{name}.mlp.0"), &[hidden, width]),
+                Pair::new(slots, &format!("{name}.mlp.3"), &[width, hidden]),
+            ];
+            VitBlock { first, into, out, second, perceptron }
+        };
+        let blocks = (0..depth).map(block).collect();
+        let normalisation = Pair::new(slots, "encoder.ln", &[width]);
+        Vit { class_token, projection, positions, blocks, normalisation, patch, heads }
+    }
+}
+
+impl Vit {
+    /// What the head sees (images × width) of images given as (N, H, W, C), with these parameters, computed in the
+    /// type of the images.
+    pub fn features(&self, images: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let kind = images.kind();
+        let [weight, bias] = self.projection.of(parameters, kind);
+        let pixels = images.permute([0, 3, 1, 2]);
+        let patches = pixels.conv2d(&weight, Some(&bias), [self.patch; 2], [0, 0], [1, 1], 1);
+        let patches = patches.flatten(2, 3).transpose(1, 2); // (N, patches, width)
+        let (count, width) = (images.size()[0], weight.size()[0]);
+        let token = parameters[self.class_token].to_kind(kind).expand([count, 1, width], false);
+        let mut x = Tensor::cat(&[token, patches], 1) + parameters[self.positions].to_kind(kind);
+        for block in &self.blocks {
+            let seen = block.first.normalised(&x, parameters);
+            x = &x + self.attention(block, &seen, parameters);
+            let seen = block.second.normalised(&x, parameters);
+            let [into, out] = block.perceptron;
+            x = &x + out.linear(&into.linear(&seen, parameters).gelu("none"), parameters);
+        }
+        self.normalisation.normalised(&x.select(1, 0), parameters)
+    }
+
+    /// (N, tokens, width) → the same: every token looks at all of its image.
+    fn attention(&self, block: &VitBlock, x: &Tensor, parameters: &[Tensor]) -> Tensor {
+        let [count, tokens, width] = x.size()[..] else { unreachable!("three dimensions") };
+        let [weight, bias] = block.into.map(|slot| parameters[slot].to_kind(x.kind()));
+        let all = x.linear(&weight, Some(&bias));
+        let all = all.view([count, tokens, 3, self.heads, width / self.heads]);
+        // (3, N, heads, tokens, width of a head)
+        let all = all.permute([2, 0, 3, 1, 4]);
+        let [queries, keys, values] = [0, 1, 2].map(|part| all.select(0, part));
+        let seen = Tensor::scaled_dot_product_attention(
+            &queries,
+            &keys,
+            &values,
+            None::<Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        let joined = seen.transpose(1, 2).reshape([count, tokens, width]);
+        block.out.linear(&joined, parameters)
+    }
+}
