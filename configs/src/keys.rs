@@ -149,6 +149,7 @@ pub(crate) const ADDED: &[&str] = &[
     "train.adam_beta1",
     "train.adam_beta2",
     "train.adam_epsilon",
+    "train.layer_decay",
     "train.clip_grad_norm",
     "train.schedule",
     "train.decay_epochs",

@@ -1,5 +1,6 @@
 //! What must hold between keys. What holds for one key alone is in the table of keys.
 
+mod network;
 mod unlabelled;
 
 use std::collections::BTreeSet;
@@ -10,10 +11,9 @@ use crate::origin::Origins;
 use crate::problem::Problem;
 use crate::resolve::native_size;
 use crate::run_config::{
-    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Optimizer, Protocol,
-    RefitMethod, Resume, RunConfig,
+    DatasetName, Devices, Head, ImbalanceKind, Method, MixingName, Optimizer, Protocol, Resume,
+    RunConfig,
 };
-use crate::zoo::ZOO;
 
 /// One rule: the keys that it speaks about, and what it says when it is broken.
 struct Rule {
@@ -53,8 +53,8 @@ const RULES: &[Rule] = &[
     Rule { keys: &["train.sync_bn", "run.deterministic"], broken: shared_statistics_in_order },
     Rule { keys: &["train.nesterov", "train.momentum"], broken: nesterov_without_momentum },
     Rule { keys: &["data.image_size", "data.name"], broken: foreign_image_size },
-    Rule { keys: &["data.image_size", "model.name"], broken: image_too_small },
-    Rule { keys: &["data.image_size", "model.name"], broken: image_of_broken_patches },
+    Rule { keys: &["data.image_size", "model.name"], broken: network::image_too_small },
+    Rule { keys: &["data.image_size", "model.name"], broken: network::image_of_broken_patches },
     Rule { keys: &["data.data_aug", "data.name"], broken: foreign_recipe },
     Rule {
         keys: &[
@@ -81,8 +81,12 @@ const RULES: &[Rule] = &[
         broken: unlabelled::no_candidates,
     },
     Rule { keys: &["admission.teacher", "train.ema_decay"], broken: unlabelled::no_average },
-    Rule { keys: &["refit.method", "model.head", "train.optimizer"], broken: nothing_to_scale },
-    Rule { keys: &["train.epochs", "model.init"], broken: no_epochs_and_no_weights },
+    Rule {
+        keys: &["refit.method", "model.head", "train.optimizer"],
+        broken: network::nothing_to_scale,
+    },
+    Rule { keys: &["train.layer_decay", "model.name"], broken: network::layers_of_another_family },
+    Rule { keys: &["train.epochs", "model.init"], broken: network::no_epochs_and_no_weights },
     Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
     Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
@@ -305,30 +309,6 @@ fn foreign_image_size(config: &RunConfig) -> Option<Breach> {
     ))
 }
 
-fn image_too_small(config: &RunConfig) -> Option<Breach> {
-    let (size, entry) = (config.data.image_size, config.model.name.entry());
-    let smallest = entry.smallest_input;
-    (size < smallest).then(|| {
-        let fits = ZOO.iter().filter(|other| size >= other.smallest_input);
-        let fitting: Vec<&str> = fits.map(|other| other.name.word()).collect();
-        let hint = format!("for images this small there are {}", fitting.join(", "));
-        let what = format!(
-            "data.image_size is {size}, but {} takes images of at least {smallest} pixels",
-            entry.name
-        );
-        Breach::new(what, hint)
-    })
-}
-
-fn image_of_broken_patches(config: &RunConfig) -> Option<Breach> {
-    let (size, entry) = (config.data.image_size, config.model.name.entry());
-    let patch = entry.patch.filter(|patch| size >= entry.smallest_input && size % patch != 0)?;
-    Some(Breach::new(
-        format!("data.image_size is {size}, which the patches of {} do not divide", entry.name),
-        format!("give a multiple of {patch}, such as {}", size.next_multiple_of(patch)),
-    ))
-}
-
 fn foreign_recipe(config: &RunConfig) -> Option<Breach> {
     let (dataset, recipe) = (config.data.name, config.data.data_aug);
     let recipes = dataset.recipes();
@@ -394,34 +374,6 @@ fn validation_and_protocol(config: &RunConfig) -> Option<Breach> {
         )),
         _ => None,
     }
-}
-
-fn nothing_to_scale(config: &RunConfig) -> Option<Breach> {
-    if config.refit.method != RefitMethod::Lws {
-        return None;
-    }
-    if config.model.head == Head::Cosine {
-        return Some(Breach::new(
-            "refit.method lws scales the rows of the classifier, whose lengths model.head cosine does not see",
-            "take --head=linear, or another refit",
-        ));
-    }
-    let optimizer = config.train.optimizer;
-    (optimizer != Optimizer::Sgd).then(|| {
-        Breach::new(
-            format!("refit.method lws keeps the direction of each row, but {optimizer} turns it"),
-            "take --optimizer=sgd, or another refit",
-        )
-    })
-}
-
-fn no_epochs_and_no_weights(config: &RunConfig) -> Option<Breach> {
-    (config.train.epochs == 0 && config.model.init.is_empty()).then(|| {
-        Breach::new(
-            "train.epochs is 0, and model.init names no weights: nothing would have been trained",
-            "give --epochs, or --init with the weights of a trained model, which is then refitted or measured",
-        )
-    })
 }
 
 fn start_without_resume(config: &RunConfig) -> Option<Breach> {

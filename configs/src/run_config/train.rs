@@ -41,6 +41,8 @@ pub struct Train {
     pub adam_beta2: f64,
     /// What `AdamW` adds to the root of the mean squared gradient, above 0.
     pub adam_epsilon: f64,
+    /// The learning rate of a layer of a vision transformer, as a part of that of the layer behind it, in (0, 1].
+    pub layer_decay: f64,
     /// The gradient is scaled down to this L2 norm where it is longer; 0 for never.
     pub clip_grad_norm: f64,
     /// How far sharpness-aware minimisation climbs before it looks for the gradient, at least 0; 0 for not at all.

@@ -34,6 +34,16 @@ fn images_that_patches_do_not_divide() {
     ");
 }
 
+#[test]
+fn layers_learn_slower_in_transformers_alone() {
+    insta::assert_snapshot!(bad("--layer_decay=0.75 --model=resnet20"), @r"
+    the configuration has a problem
+      - train.layer_decay is 0.75, but resnet20 is no vision transformer
+        where: flag --layer_decay and flag --model
+        hint: leave it out, or take --model=vit_b_16
+    ");
+}
+
 /// A loss that is asked for twice, or margins of angles without angles, would train something else than the name says.
 #[test]
 fn methods_criteria_and_heads_that_do_not_go_together() {

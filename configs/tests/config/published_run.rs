@@ -35,6 +35,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("model.init", "\"\""),
     ("train.trainable", "\"all\""),
     ("train.nesterov", "false"),
+    ("train.layer_decay", "1.0"),
     ("train.clip_grad_norm", "0.0"),
     ("train.sam_rho", "0.0"),
     ("train.schedule", "\"cosine\""),

@@ -122,7 +122,7 @@ fn context(
         average: None,
         world,
         reducer: reducer.map_err(|error| error.to_string())?,
-        optimiser: Optimiser::Sgd(Sgd::new(&student.parameters.buffer, momentum, weight_decay)),
+        optimiser: Optimiser::from(Sgd::new(&student.parameters.buffer, momentum, weight_decay)),
         clip_grad_norm: 0.0,
         sam_rho: 0.0,
         student,

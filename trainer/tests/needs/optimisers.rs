@@ -20,7 +20,7 @@ fn steps(train: &Train) -> Vec<Vec<f64>> {
     let slot = Slot { name: "w".to_owned(), shape: vec![31] };
     let mut parameters = Flat::zeros(vec![slot], Kind::Double, Device::Cpu, false);
     parameters.copy_from(&Tensor::linspace(-1, 1, 31, (Kind::Double, Device::Cpu)));
-    let mut optimiser = Optimiser::of(train, &parameters.buffer);
+    let mut optimiser = Optimiser::of(train, &parameters.buffer, Vec::new());
     let mut found = Vec::new();
     for step in 0..100 {
         let mut gradient = (&parameters.buffer * 3.0 + f64::from(step)).sin();

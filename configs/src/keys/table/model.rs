@@ -84,6 +84,12 @@ pub(super) const MODEL_AND_TRAIN: &[Key] = &[
     Key::new("train.adam_beta1", FROM_0_BELOW_1, "Of adamw's mean gradient, what stays at each step"),
     Key::new("train.adam_beta2", FROM_0_BELOW_1, "Of adamw's mean square, what stays at each step"),
     Key::new("train.adam_epsilon", ABOVE_0, "What adamw adds to the root of the mean square"),
+    Key::new(
+        "train.layer_decay",
+        ABOVE_0_TO_1,
+        "Learning rate of a layer of vit_b_16, as a part of the next one's; 1 is the same for all",
+    )
+    .flags(&["layer_decay"]),
     Key::new("train.clip_grad_norm", FROM_0, "Longest gradient (L2 norm over all parameters); 0 is any")
         .flags(&["clip_grad_norm"]),
     Key::new(

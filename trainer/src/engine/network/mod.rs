@@ -35,6 +35,7 @@ pub use inference::Folded;
 
 use crate::engine::gpu_sums::GpuSums;
 use crate::engine::native::normalisation::SyncBatchNorm;
+use crate::engine::optim::LayerRate;
 use crate::objective::Trainable;
 use flat::Flat;
 
@@ -162,6 +163,24 @@ impl Network {
         for (slot, view) in self.parameters.views().iter().enumerate() {
             let _ = view.set_requires_grad(self.trainable.contains(&slot));
         }
+    }
+
+    /// The learning rates of its layers, each so much smaller than that of the next; none where all are the same, or
+    /// for a residual network.
+    pub fn layer_rates(&self, decay: f64) -> Vec<LayerRate> {
+        let BackboneForm::Vit(form) = &self.architecture.backbone else { return Vec::new() };
+        if (decay - 1.0).abs() < f64::EPSILON {
+            return Vec::new();
+        }
+        let mut rates: Vec<LayerRate> = Vec::new();
+        for (slot, (name, _)) in self.parameters.named().enumerate() {
+            let factor = decay.powi(form.layers_behind(name));
+            match rates.last_mut().filter(|last| last.factor.to_bits() == factor.to_bits()) {
+                Some(last) => last.slots.end = slot + 1,
+                None => rates.push(LayerRate { slots: slot..slot + 1, factor }),
+            }
+        }
+        rates
     }
 
     /// Slots of the classifier's weight and bias, which lie at the end.

@@ -38,7 +38,17 @@ impl AdamW {
         }
     }
 
-    /// See [`super::Optimiser::step`].
+    /// Begins a further step, which has parts.
+    pub fn count(&mut self) {
+        let _ = self.steps.g_add_scalar_(1);
+    }
+
+    /// The same where the device decides: `skip` (one float32) is 1 where there is none.
+    pub fn count_unless(&mut self, skip: &Tensor) {
+        let _ = self.steps.g_add_(&(skip.to_kind(Kind::Int64).neg() + 1));
+    }
+
+    /// A part of the step that [`AdamW::count`] has begun; see [`super::Optimiser::step`].
     pub fn step(
         &mut self,
         parameters: &mut Flat,
@@ -50,7 +60,6 @@ impl AdamW {
         let part = |flat: &Tensor| parameters.part_of(flat, slots);
         let (mut moved, gradient) = (part(&parameters.buffer), part(gradient));
         let (mut mean, mut square) = (part(&self.exp_avg), part(&self.exp_avg_sq));
-        let _ = self.steps.g_add_scalar_(1);
         let (steps, [beta1, beta2]) = (host::read(&self.steps)[0] as i32, self.betas);
         let _ = moved.g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
         let _ = mean.lerp_(&gradient, 1.0 - beta1);
@@ -59,7 +68,8 @@ impl AdamW {
         let rate = learning_rate / (1.0 - beta1.powi(steps));
         let _ = moved.g_sub_(&(mean * rate / root));
     }
-    /// See [`super::Optimiser::step_unless`]. In one kernel.
+
+    /// A part of the step that [`AdamW::count_unless`] has begun, in one kernel; see [`super::Optimiser::step_unless`].
     pub fn step_unless(
         &mut self,
         parameters: &mut Flat,
@@ -72,11 +82,10 @@ impl AdamW {
         let part = |flat: &Tensor| parameters.part_of(flat, slots);
         let mut moved = part(&parameters.buffer);
         let (mean, square) = (&mut part(&self.exp_avg), &mut part(&self.exp_avg_sq));
-        let step = (&self.steps + 1).to_kind(Kind::Float);
+        let step = self.steps.to_kind(Kind::Float).clamp_min(1.0); // 0 where the first one is skipped
         let [beta1, beta2] = self.betas;
         let numbers = [learning_rate, beta1, beta2, self.weight_decay, self.epsilon];
         let moments = AdamMoments { mean, square };
         fused_adamw(&mut moved, moments, &part(gradient), &step, numbers, skip);
-        let _ = self.steps.g_add_(&(skip.to_kind(Kind::Int64).neg() + 1));
     }
 }

@@ -20,11 +20,34 @@ use crate::engine::network::flat::Flat;
 
 /// The optimiser of a run.
 #[derive(Debug)]
-pub enum Optimiser {
+pub struct Optimiser {
+    rule: UpdateRule,
+    /// Neighbouring slots with a learning rate of their own; none where all have the same.
+    layers: Vec<LayerRate>,
+}
+
+/// What a gradient does to a parameter.
+#[derive(Debug)]
+enum UpdateRule {
     /// Stochastic gradient descent.
     Sgd(Sgd),
     /// Adam with decoupled weight decay.
     AdamW(AdamW),
+}
+
+/// The learning rate of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerRate {
+    /// Its parameters, neighbours in the flat buffer.
+    pub slots: Range<usize>,
+    /// Its learning rate, as a part of that of the step.
+    pub factor: f64,
+}
+
+impl From<Sgd> for Optimiser {
+    fn from(sgd: Sgd) -> Self {
+        Self { rule: UpdateRule::Sgd(sgd), layers: Vec::new() }
+    }
 }
 
 /// What an optimiser remembers of earlier steps, as a checkpoint holds it.
@@ -37,20 +60,23 @@ pub struct Moments<'a> {
 }
 
 impl Optimiser {
-    /// The one that is configured, for parameters like these (flat), at rest.
-    pub fn of(train: &Train, parameters: &Tensor) -> Self {
+    /// The one that is configured, for parameters like these (flat), at rest. `layers` have learning rates of their
+    /// own; they are in order and cover all parameters, or there are none.
+    pub fn of(train: &Train, parameters: &Tensor, layers: Vec<LayerRate>) -> Self {
         let Train { momentum, nesterov, weight_decay, .. } = *train;
-        match train.optimizer {
+        let rule = match train.optimizer {
             config::Optimizer::Sgd => {
                 let mut sgd = Sgd::new(parameters, momentum, weight_decay);
                 sgd.nesterov = nesterov;
-                Self::Sgd(sgd)
+                UpdateRule::Sgd(sgd)
             }
             config::Optimizer::AdamW => {
                 let betas = [train.adam_beta1, train.adam_beta2];
-                Self::AdamW(AdamW::new(parameters, betas, train.adam_epsilon, weight_decay))
+                let (epsilon, decay) = (train.adam_epsilon, weight_decay);
+                UpdateRule::AdamW(AdamW::new(parameters, betas, epsilon, decay))
             }
-        }
+        };
+        Self { rule, layers }
     }
 
     /// Moves the parameters of `slots`, neighbours in the flat buffer, in place; what else `parameters`
@@ -62,9 +88,16 @@ impl Optimiser {
         gradient: &Tensor,
         learning_rate: f64,
     ) {
-        match self {
-            Self::Sgd(sgd) => sgd.step(parameters, slots, gradient, learning_rate),
-            Self::AdamW(adamw) => adamw.step(parameters, slots, gradient, learning_rate),
+        let layers = self.layers_of(slots);
+        if let UpdateRule::AdamW(adamw) = &mut self.rule {
+            adamw.count();
+        }
+        for LayerRate { slots, factor } in layers {
+            let rate = learning_rate * factor;
+            match &mut self.rule {
+                UpdateRule::Sgd(sgd) => sgd.step(parameters, &slots, gradient, rate),
+                UpdateRule::AdamW(adamw) => adamw.step(parameters, &slots, gradient, rate),
+            }
         }
     }
 
@@ -77,25 +110,58 @@ impl Optimiser {
         learning_rate: f64,
         skip: &Tensor,
     ) {
-        match self {
+        if skip.device() == Device::Cpu {
             // A CPU has nothing to wait for.
-            _ if skip.device() == Device::Cpu => {
-                if host::read(skip) == [0.0] {
-                    self.step(parameters, slots, gradient, learning_rate);
-                }
+            if host::read(skip) == [0.0] {
+                self.step(parameters, slots, gradient, learning_rate);
             }
-            Self::Sgd(sgd) => sgd.step_unless(parameters, slots, gradient, learning_rate, skip),
-            Self::AdamW(adamw) => {
-                adamw.step_unless(parameters, slots, gradient, learning_rate, skip);
+            return;
+        }
+        self.step_on_device(parameters, slots, gradient, learning_rate, skip);
+    }
+
+    fn step_on_device(
+        &mut self,
+        parameters: &mut Flat,
+        slots: &Range<usize>,
+        gradient: &Tensor,
+        learning_rate: f64,
+        skip: &Tensor,
+    ) {
+        let layers = self.layers_of(slots);
+        if let UpdateRule::AdamW(adamw) = &mut self.rule {
+            adamw.count_unless(skip);
+        }
+        for LayerRate { slots, factor } in layers {
+            let rate = learning_rate * factor;
+            match &mut self.rule {
+                UpdateRule::Sgd(sgd) => sgd.step_unless(parameters, &slots, gradient, rate, skip),
+                UpdateRule::AdamW(adamw) => {
+                    adamw.step_unless(parameters, &slots, gradient, rate, skip);
+                }
             }
         }
     }
 
+    /// The layers that have some of these slots, cut to them.
+    fn layers_of(&self, slots: &Range<usize>) -> Vec<LayerRate> {
+        if self.layers.is_empty() {
+            return vec![LayerRate { slots: slots.clone(), factor: 1.0 }];
+        }
+        let cut = self.layers.iter().map(|LayerRate { slots: own, factor }| LayerRate {
+            slots: own.start.max(slots.start)..own.end.min(slots.end),
+            factor: *factor,
+        });
+        cut.filter(|layer| !layer.slots.is_empty()).collect()
+    }
+
     /// What it remembers; the tensors share memory with it.
     pub fn moments(&self) -> Moments<'_> {
-        match self {
-            Self::Sgd(sgd) => Moments { flat: vec![("momentum", &sgd.velocity)], steps: None },
-            Self::AdamW(AdamW { exp_avg, exp_avg_sq, steps, .. }) => Moments {
+        match &self.rule {
+            UpdateRule::Sgd(sgd) => {
+                Moments { flat: vec![("momentum", &sgd.velocity)], steps: None }
+            }
+            UpdateRule::AdamW(AdamW { exp_avg, exp_avg_sq, steps, .. }) => Moments {
                 flat: vec![("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)],
                 steps: Some(steps),
             },
@@ -139,7 +205,7 @@ mod tests {
             let config = parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config;
             let (mut ours, mut theirs) = (flat(&wave(0.5)), flat(&wave(0.5)));
             let [mut own, mut fused] =
-                [&ours, &theirs].map(|flat| Optimiser::of(&config.train, &flat.buffer));
+                [&ours, &theirs].map(|flat| Optimiser::of(&config.train, &flat.buffer, Vec::new()));
             for step in 0..10 {
                 let gradient = wave(f64::from(step));
                 own.step(&mut ours, &slots, &gradient, 0.1);
@@ -149,14 +215,7 @@ mod tests {
                     } else {
                         &gradient * f64::NAN
                     };
-                    match &mut fused {
-                        Optimiser::Sgd(sgd) => {
-                            sgd.step_unless(&mut theirs, &slots, &gradient, 0.1, &skip);
-                        }
-                        Optimiser::AdamW(adamw) => {
-                            adamw.step_unless(&mut theirs, &slots, &gradient, 0.1, &skip);
-                        }
-                    }
+                    fused.step_on_device(&mut theirs, &slots, &gradient, 0.1, &skip);
                 }
             }
             assert!(ours.buffer.allclose(&theirs.buffer, 1e-5, 1e-6, false), "{flags:?}");
@@ -166,6 +225,35 @@ mod tests {
                 assert!(own.allclose(fused, 1e-5, 1e-6, false), "{name}");
             }
             assert_eq!(own.steps.map(host::read), fused.steps.map(host::read));
+        }
+    }
+    /// Each layer as if an optimiser of its own had it, also where a part of them trains.
+    #[test]
+    fn layers_have_learning_rates_of_their_own() {
+        let layer = |slots, factor| LayerRate { slots, factor };
+        for flags in ["--momentum=0.9", "--optimizer=adamw"] {
+            let config = parse_train(&[flags.into()], &Machine { cores: 1, gpus: None }).unwrap();
+            let train = &config.config.train;
+            let start = Tensor::arange(200, (Kind::Float, Device::Cpu)).sin();
+            let (mut together, mut apart) = (flat(&start), [flat(&start), flat(&start)]);
+            let of = |flat: &Flat, layers| Optimiser::of(train, &flat.buffer, layers);
+            let mut layered = of(&together, vec![layer(0..1, 0.5), layer(1..2, 1.0)]);
+            let mut plain = [of(&apart[0], Vec::new()), of(&apart[1], Vec::new())];
+            for step in 0..5 {
+                let gradient = (&start + f64::from(step)).cos();
+                layered.step(&mut together, &(0..2), &gradient, 0.1);
+                plain[0].step(&mut apart[0], &(0..1), &gradient, 0.05);
+                plain[1].step(&mut apart[1], &(1..2), &gradient, 0.1);
+            }
+            for (half, flat) in [(0, &apart[0]), (100, &apart[1])] {
+                let of = |flat: &Flat| flat.buffer.narrow(0, half, 100);
+                assert_eq!(of(&together), of(flat), "{flags}");
+            }
+            assert_eq!(
+                layered.moments().steps.map(host::read),
+                plain[0].moments().steps.map(host::read)
+            );
+            assert_eq!(layered.layers_of(&(1..2)), [layer(1..2, 1.0)]);
         }
     }
 }

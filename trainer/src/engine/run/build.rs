@@ -292,7 +292,11 @@ pub(crate) fn context(
     Ok(StepContext {
         reducer: reducer(config, &student, world.as_mut())?,
         world,
-        optimiser: Optimiser::of(&config.train, &student.parameters.buffer),
+        optimiser: Optimiser::of(
+            &config.train,
+            &student.parameters.buffer,
+            student.layer_rates(config.train.layer_decay),
+        ),
         clip_grad_norm: config.train.clip_grad_norm,
         sam_rho: config.train.sam_rho,
         average: (config.train.ema_decay > 0.0)

@@ -85,6 +85,20 @@ struct VitBlock {
 }
 
 impl VitForm {
+    /// How many layers lie behind that of a parameter, as timm counts them: what comes before the blocks is one, each
+    /// block is, and the last normalisation with the classifier.
+    pub(in crate::engine::network) fn layers_behind(&self, name: &str) -> i32 {
+        let depth = self.depth as i32;
+        let block = name.strip_prefix("encoder.layers.encoder_layer_");
+        let block = block.and_then(|rest| rest.split('.').next()?.parse::<i32>().ok());
+        match (name, block) {
+            (_, Some(block)) => depth - block,
+            ("class_token" | "encoder.pos_embedding", _) => depth + 1,
+            _ if name.starts_with("conv_proj.") => depth + 1,
+            _ => 0,
+        }
+    }
+
     /// Reserves a slot for every tensor before the classifier, in torchvision's order and under its names.
     pub(in crate::engine::network) fn lay_out(&self, slots: &mut Slots) -> Vit {
         let Self { image_size, patch, width, depth, heads, hidden } = *self;
@@ -157,5 +171,40 @@ impl Vit {
         );
         let joined = seen.transpose(1, 2).reshape([count, tokens, width]);
         block.out.linear(&joined, parameters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::engine::network::{Architecture, Network};
+    use crate::engine::optim::LayerRate;
+
+    /// As `param_groups_layer_decay` of timm: a factor of decay^(layers - 1 - layer).
+    #[test]
+    fn layers_learn_slower_the_further_they_are_from_the_classifier() {
+        let form = VitForm { image_size: 8, patch: 8, width: 4, depth: 2, heads: 1, hidden: 4 };
+        let architecture = Architecture::vit(form, 3);
+        let network = Network::zeros(&architecture, Kind::Float, Device::Cpu, true);
+        let rates = network.layer_rates(0.5);
+        let factors: Vec<f64> = rates.iter().map(|rate| rate.factor).collect();
+        assert_eq!(factors, [0.125, 0.25, 0.5, 1.0]);
+        let names = |LayerRate { slots, .. }: &LayerRate| {
+            let names: Vec<&str> = network.parameters.named().map(|(name, _)| name).collect();
+            (names[slots.start].to_owned(), names[slots.end - 1].to_owned())
+        };
+        assert_eq!(
+            names(&rates[0]),
+            ("class_token".to_owned(), "encoder.pos_embedding".to_owned())
+        );
+        assert!(names(&rates[2]).0.starts_with("encoder.layers.encoder_layer_1."));
+        assert_eq!(
+            names(&rates[3]),
+            ("encoder.ln.weight".to_owned(), "heads.head.bias".to_owned())
+        );
+        assert!(rates.windows(2).all(|pair| pair[0].slots.end == pair[1].slots.start));
+        assert!(network.layer_rates(1.0).is_empty());
     }
 }
