@@ -232,6 +232,9 @@ pub struct RunResult {
     pub images_per_second: f64,
     /// Seconds from the first step to the last evaluation, over all attempts of the run.
     pub train_seconds: f64,
+    /// The most memory that a rank had at a time, since the run was begun or gone on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<PeakMemory>,
     /// Digest of the selected model: of what `lcsl export` writes.
     pub weights_digest: String,
     /// Digest of the student after the last step.
@@ -241,6 +244,15 @@ pub struct RunResult {
     /// Unlabelled images; nothing where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlabelled: Option<UnlabelledTotals>,
+}
+
+/// The most memory that any rank had at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakMemory {
+    /// Bytes of its host, as the system counts them for a process (resident, shared pages included).
+    pub host_bytes: u64,
+    /// Bytes of its GPU that tensors had; 0 on the CPU. CUDA itself, and what libtorch keeps, are not counted.
+    pub gpu_bytes: u64,
 }
 
 #[cfg(test)]

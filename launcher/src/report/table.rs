@@ -6,7 +6,7 @@ use std::path::Path;
 use lcsl_config::Method;
 use lcsl_run_dir::names::RESULT;
 use lcsl_run_dir::result::{
-    Accuracy, Calibrated, ClassRow, Corrupt, Evaluated, RunResult, UnlabelledTotals,
+    Accuracy, Calibrated, ClassRow, Corrupt, Evaluated, PeakMemory, RunResult, UnlabelledTotals,
 };
 
 /// More classes than this are not listed: the file with all of them is named instead.
@@ -46,7 +46,8 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
     ];
     let corrupt = corrupt(&result.corrupt).map(|value| ("corrupt, left out", value));
     let unlabelled = result.unlabelled.as_ref().map(|it| ("unlabelled", unlabelled(it)));
-    for (name, value) in corrupt.into_iter().chain(unlabelled).chain(rows) {
+    let memory = result.peak_memory.map(|peak| ("memory of a rank", memory(peak)));
+    for (name, value) in corrupt.into_iter().chain(unlabelled).chain(rows).chain(memory) {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     text
@@ -58,6 +59,15 @@ fn calibration(result: &RunResult) -> String {
     result.calibrated.map_or(plain.clone(), |Calibrated { temperature, ece, .. }| {
         format!("{plain}; {} with logits divided by {temperature:.3}", decimal(Some(ece)))
     })
+}
+
+/// The most that a rank had at a time.
+fn memory(PeakMemory { host_bytes, gpu_bytes }: PeakMemory) -> String {
+    let mib = |bytes: u64| format!("{} MiB", grouped(bytes.div_ceil(1 << 20)));
+    match gpu_bytes {
+        0 => format!("{} at most", mib(host_bytes)),
+        _ => format!("{} at most, and {} of its GPU", mib(host_bytes), mib(gpu_bytes)),
+    }
 }
 
 /// Images that were skipped, if there were any. Epochs may differ, as a corrupt place may lie outside
@@ -294,6 +304,7 @@ mod tests {
             admitted_total: 2100,
             images_per_second: 1234.5,
             train_seconds: 187.2,
+            peak_memory: Some(PeakMemory { host_bytes: 700 << 20, gpu_bytes: 0 }),
             weights_digest: "a".repeat(64),
             last_weights_digest: "b".repeat(64),
             admission_digest: "c".repeat(64),
@@ -316,6 +327,7 @@ mod tests {
             virtual_ranks: 4,
             threads: 8,
             train_seconds: 4.04,
+            peak_memory: Some(PeakMemory { host_bytes: 1, gpu_bytes: 12_345 << 20 }),
             ..result()
         };
         insta::assert_snapshot!(of_run(&many, Path::new("runs/big")));

@@ -89,7 +89,7 @@ pub(crate) fn metrics(run_dir: &Path) -> Vec<Value> {
 
 /// Everything of a result that a run's past must not change.
 pub(crate) fn lasting(mut result: Value) -> Value {
-    for differs in ["world_size", "images_per_second", "train_seconds"] {
+    for differs in ["world_size", "images_per_second", "train_seconds", "peak_memory"] {
         result.as_object_mut().unwrap().remove(differs);
     }
     result

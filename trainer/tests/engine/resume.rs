@@ -68,7 +68,7 @@ pub(super) fn story(run_dir: &RunDir) -> (Value, Vec<Value>) {
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines = lines.filter(|line| line["event"] == "epoch" || line["event"] == "evaluation");
     let lines = lines.map(|line| without(line, &["seconds", "evaluation_seconds"])).collect();
-    (without(result, &["world_size", "images_per_second", "train_seconds"]), lines)
+    (without(result, &["world_size", "images_per_second", "train_seconds", "peak_memory"]), lines)
 }
 
 #[test]

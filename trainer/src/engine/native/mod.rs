@@ -2,7 +2,7 @@
 //!
 //! * [`gradients`]: hooks of the backward pass; [`optim`]: the optimiser's loops.
 //! * [`normalisation`]: batch normalisation over all ranks.
-//! * [`keep_freed_memory`]: a setting of the allocator.
+//! * [`keep_freed_memory`]: a setting of the allocator; [`peak_gpu_memory`]: what it has counted.
 //! * [`arithmetic`]: how exactly a GPU computes; [`stream`]: in which stream.
 //! * `winograd` (cargo feature): faster 3×3 convolutions on CPUs.
 //!
@@ -18,4 +18,4 @@ pub mod stream;
 #[cfg(feature = "winograd")]
 pub mod winograd;
 
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, peak_gpu_memory};

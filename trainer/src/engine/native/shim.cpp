@@ -6,6 +6,7 @@
 #include <ATen/Context.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <malloc.h>
@@ -28,6 +29,14 @@ void lcsl_release_message(char* message) { std::free(message); }
 bool lcsl_keep_freed_memory() {
   // The largest values that glibc takes.
   return mallopt(M_MMAP_THRESHOLD, 32 << 20) != 0 && mallopt(M_TRIM_THRESHOLD, 1 << 30) != 0;
+}
+
+char* lcsl_peak_gpu_memory(int8_t gpu, uint64_t* bytes) {
+  return guarded([&] {
+    const auto stats = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getDeviceStats(gpu);
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *bytes = static_cast<uint64_t>(stats.allocated_bytes[all].peak);
+  });
 }
 
 void lcsl_set_arithmetic(bool tf32, bool deterministic) {

@@ -7,6 +7,7 @@ pub mod device;
 pub mod digest;
 pub mod error;
 pub mod failure;
+mod memory;
 pub mod recorder;
 mod reports;
 pub mod restored;

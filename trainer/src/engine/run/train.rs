@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lcsl_collective::control::Phase;
 use lcsl_config::OnFailedCheckpoint;
 use lcsl_run_dir::names::METRICS;
-use lcsl_run_dir::result::{Corrupt, RunResult};
+use lcsl_run_dir::result::{Corrupt, PeakMemory, RunResult};
 
 use crate::engine::evaluation::final_figures::{FinalFigures, final_figures};
 use crate::engine::optim::average::WeightAverage;
@@ -14,6 +14,7 @@ use crate::engine::run::checkpoint::Snapshot;
 use crate::engine::run::consistency::compare;
 use crate::engine::run::digest;
 use crate::engine::run::error::TrainError;
+use crate::engine::run::memory;
 use crate::engine::run::reports::left_out;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::StepContext;
@@ -186,6 +187,9 @@ impl Run<'_> {
             self.context.clock.control().heartbeat(),
         )
         .map_err(|source| TrainError::Evaluate { epoch, source })?;
+        let device = self.context.student.parameters.buffer.device();
+        let peak_memory = memory::peak(self.context.world.as_mut(), device)
+            .map_err(|source| TrainError::Evaluate { epoch, source: source.into() })?;
         self.totals.seconds += began.elapsed().as_secs_f64();
         if figures.test.corrupt > 0 {
             let images = self.data_module.test.indices.len();
@@ -196,7 +200,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.finish_checkpoint(self.config.checkpoint.on_failure)?;
-        let result = self.result(figures);
+        let result = self.result(figures, peak_memory);
         let path = self.run_dir.result();
         let text = serde_json::to_vec_pretty(&result)
             .map_err(std::io::Error::from)
@@ -206,7 +210,7 @@ impl Run<'_> {
     }
 
     /// All of `result.json`.
-    fn result(&self, figures: FinalFigures) -> RunResult {
+    fn result(&self, figures: FinalFigures, peak_memory: Option<PeakMemory>) -> RunResult {
         let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
         let selected = with_normalised_classifier(network, figures.tau);
         let config = self.config;
@@ -246,6 +250,7 @@ impl Run<'_> {
             admitted_total: self.context.ledger.admitted_total(),
             images_per_second: self.images_per_second(),
             train_seconds: self.totals.seconds,
+            peak_memory,
             weights_digest: digest::weights(&selected),
             last_weights_digest: digest::weights(&self.context.student),
             admission_digest: self.admission_digest.to_hex(),
