@@ -94,6 +94,9 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
     let mut network = Network::zeros(&architecture, Kind::Double, device(), true);
     let state = |name: &str| file.get(&format!("state.{name}")).map(Tensor::shallow_clone);
     network.load(state).expect("the names are torchvision's");
+    // What a step adds to the count lies where the network does.
+    network.count_batches(&Tensor::from(1_i64).to_device(device()));
+    assert_eq!(network.num_batches_tracked.device(), device());
     let logits = network.forward(&file["images"], Mode::Train);
     near("logits of training", &logits, &file["trained"]);
     let labels = Tensor::from_slice(&[0_i64, 2]).to_device(device());

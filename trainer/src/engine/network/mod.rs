@@ -83,7 +83,7 @@ impl Network {
             architecture: architecture.clone(),
             parameters: Flat::zeros(slots.parameters, kind, device, trains),
             running_statistics: Flat::zeros(slots.running_statistics, kind, device, false),
-            num_batches_tracked: Tensor::from(0_i64),
+            num_batches_tracked: Tensor::zeros([0_i64; 0], (Kind::Int64, device)),
             trainable,
             backbone,
             compute: kind,
