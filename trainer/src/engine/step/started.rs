@@ -3,6 +3,7 @@
 //! A GPU works on it while the host prepares the next one; whether it went well is read one step later, before any
 //! checkpoint, evaluation or teacher holds what came of it ([`StepContext::reads_late`]). On a CPU it is read at once.
 
+use lcsl_collective::control::Phase;
 use tch::{Kind, Tensor};
 
 use super::context::StepContext;
@@ -104,6 +105,9 @@ impl StartedStep {
     /// What was not finite; what sums over ranks report.
     pub fn finish(self, context: &mut StepContext) -> Result<StepReport, StepError> {
         let Self { packed, coming, decided, gradient, logical, summed, .. } = self;
+        // The watchdog must not take a rank for busy that waits for the sums of others.
+        let waits_for_others = context.world.world_size() > 1;
+        context.clock.enter(if waits_for_others { Phase::AllReduce } else { Phase::Compute });
         context.reducer.wait_for(summed, || coming.is_there())?;
         let numbers = coming.take();
         let Decided { planned, admitted, passing } = decided;
