@@ -38,54 +38,39 @@ impl AdamW {
         }
     }
 
-    /// Begins a further step, which has parts.
-    pub fn count(&mut self) {
-        let _ = self.steps.g_add_scalar_(1);
+    /// Begins a further step, which has parts; `skip` (one float32) is 1 where the device decides that there is none.
+    pub fn count(&mut self, skip: Option<&Tensor>) {
+        let one = |skip: &Tensor| skip.to_kind(Kind::Int64).neg() + 1;
+        let one = skip.map_or_else(|| self.steps.ones_like(), one);
+        let _ = self.steps.g_add_(&one);
     }
 
-    /// The same where the device decides: `skip` (one float32) is 1 where there is none.
-    pub fn count_unless(&mut self, skip: &Tensor) {
-        let _ = self.steps.g_add_(&(skip.to_kind(Kind::Int64).neg() + 1));
-    }
-
-    /// A part of the step that [`AdamW::count`] has begun; see [`super::Optimiser::step`].
+    /// A part of the step that [`AdamW::count`] has begun: moves the parameters of `slots` by a gradient and a learning
+    /// rate; see [`super::Optimiser::step`].
     pub fn step(
         &mut self,
         parameters: &mut Flat,
         slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
+        (gradient, learning_rate): (&Tensor, f64),
+        skip: Option<&Tensor>,
     ) {
         let _guard = tch::no_grad_guard();
         let part = |flat: &Tensor| parameters.part_of(flat, slots);
         let (mut moved, gradient) = (part(&parameters.buffer), part(gradient));
         let (mut mean, mut square) = (part(&self.exp_avg), part(&self.exp_avg_sq));
-        let (steps, [beta1, beta2]) = (host::read(&self.steps)[0] as i32, self.betas);
+        let [beta1, beta2] = self.betas;
+        if let Some(skip) = skip {
+            let step = self.steps.to_kind(Kind::Float).clamp_min(1.0); // 0 where the first one is skipped
+            let numbers = [learning_rate, beta1, beta2, self.weight_decay, self.epsilon];
+            let moments = AdamMoments { mean: &mut mean, square: &mut square };
+            return fused_adamw(&mut moved, moments, &gradient, &step, numbers, skip);
+        }
+        let steps = host::read(&self.steps)[0] as i32;
         let _ = moved.g_mul_scalar_(1.0 - learning_rate * self.weight_decay);
         let _ = mean.lerp_(&gradient, 1.0 - beta1);
         let _ = square.g_mul_scalar_(beta2).g_add_(&(&gradient * &gradient * (1.0 - beta2)));
         let root = (square / (1.0 - beta2.powi(steps))).sqrt_() + self.epsilon;
         let rate = learning_rate / (1.0 - beta1.powi(steps));
         let _ = moved.g_sub_(&(mean * rate / root));
-    }
-
-    /// A part of the step that [`AdamW::count_unless`] has begun, in one kernel; see [`super::Optimiser::step_unless`].
-    pub fn step_unless(
-        &mut self,
-        parameters: &mut Flat,
-        slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
-        skip: &Tensor,
-    ) {
-        let _guard = tch::no_grad_guard();
-        let part = |flat: &Tensor| parameters.part_of(flat, slots);
-        let mut moved = part(&parameters.buffer);
-        let (mean, square) = (&mut part(&self.exp_avg), &mut part(&self.exp_avg_sq));
-        let step = self.steps.to_kind(Kind::Float).clamp_min(1.0); // 0 where the first one is skipped
-        let [beta1, beta2] = self.betas;
-        let numbers = [learning_rate, beta1, beta2, self.weight_decay, self.epsilon];
-        let moments = AdamMoments { mean, square };
-        fused_adamw(&mut moved, moments, &part(gradient), &step, numbers, skip);
     }
 }

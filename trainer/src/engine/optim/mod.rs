@@ -88,17 +88,7 @@ impl Optimiser {
         gradient: &Tensor,
         learning_rate: f64,
     ) {
-        let layers = self.layers_of(slots);
-        if let UpdateRule::AdamW(adamw) = &mut self.rule {
-            adamw.count();
-        }
-        for LayerRate { slots, factor } in layers {
-            let rate = learning_rate * factor;
-            match &mut self.rule {
-                UpdateRule::Sgd(sgd) => sgd.step(parameters, &slots, gradient, rate),
-                UpdateRule::AdamW(adamw) => adamw.step(parameters, &slots, gradient, rate),
-            }
-        }
+        self.step_layers(parameters, slots, (gradient, learning_rate), None);
     }
 
     /// The same where the device decides: nothing moves where `skip` (one float32, beside the parameters) is 1.
@@ -106,39 +96,33 @@ impl Optimiser {
         &mut self,
         parameters: &mut Flat,
         slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
+        (gradient, learning_rate): (&Tensor, f64),
         skip: &Tensor,
     ) {
-        if skip.device() == Device::Cpu {
-            // A CPU has nothing to wait for.
-            if host::read(skip) == [0.0] {
-                self.step(parameters, slots, gradient, learning_rate);
-            }
-            return;
+        // A CPU has nothing to wait for.
+        let decides = skip.device() != Device::Cpu;
+        if decides || host::read(skip) == [0.0] {
+            let skip = decides.then_some(skip);
+            self.step_layers(parameters, slots, (gradient, learning_rate), skip);
         }
-        self.step_on_device(parameters, slots, gradient, learning_rate, skip);
     }
 
-    fn step_on_device(
+    fn step_layers(
         &mut self,
         parameters: &mut Flat,
         slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
-        skip: &Tensor,
+        (gradient, learning_rate): (&Tensor, f64),
+        skip: Option<&Tensor>,
     ) {
         let layers = self.layers_of(slots);
         if let UpdateRule::AdamW(adamw) = &mut self.rule {
-            adamw.count_unless(skip);
+            adamw.count(skip);
         }
         for LayerRate { slots, factor } in layers {
-            let rate = learning_rate * factor;
+            let by = (gradient, learning_rate * factor);
             match &mut self.rule {
-                UpdateRule::Sgd(sgd) => sgd.step_unless(parameters, &slots, gradient, rate, skip),
-                UpdateRule::AdamW(adamw) => {
-                    adamw.step_unless(parameters, &slots, gradient, rate, skip);
-                }
+                UpdateRule::Sgd(sgd) => sgd.step(parameters, &slots, by, skip),
+                UpdateRule::AdamW(adamw) => adamw.step(parameters, &slots, by, skip),
             }
         }
     }
@@ -215,7 +199,7 @@ mod tests {
                     } else {
                         &gradient * f64::NAN
                     };
-                    fused.step_on_device(&mut theirs, &slots, &gradient, 0.1, &skip);
+                    fused.step_layers(&mut theirs, &slots, (&gradient, 0.1), Some(&skip));
                 }
             }
             assert!(ours.buffer.allclose(&theirs.buffer, 1e-5, 1e-6, false), "{flags:?}");

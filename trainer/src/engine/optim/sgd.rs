@@ -26,39 +26,25 @@ impl Sgd {
         Self { velocity: parameters.zeros_like(), nesterov: false, momentum, weight_decay }
     }
 
-    /// See [`super::Optimiser::step`]. On the CPU in one pass over memory.
+    /// Moves the parameters of `slots` by a gradient and a learning rate; see [`super::Optimiser::step`]. In one pass
+    /// over memory: on the CPU, where nothing is skipped, in a loop of our own, else in libtorch's.
     pub fn step(
         &mut self,
         parameters: &mut Flat,
         slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
+        (gradient, learning_rate): (&Tensor, f64),
+        skip: Option<&Tensor>,
     ) {
-        let device = gradient.device();
-        if device != Device::Cpu {
-            let skip = Tensor::zeros([1], (Kind::Float, device));
-            return self.step_unless(parameters, slots, gradient, learning_rate, &skip);
+        let _guard = tch::no_grad_guard();
+        let part = |flat: &Tensor| parameters.part_of(flat, slots);
+        let (mut moved, mut velocity) = (part(&parameters.buffer), part(&self.velocity));
+        let (gradient, nesterov) = (part(gradient), self.nesterov);
+        let numbers = [self.momentum, self.weight_decay, learning_rate];
+        if skip.is_none() && gradient.device() == Device::Cpu {
+            return sgd_step(&mut moved, &mut velocity, &gradient, numbers, nesterov);
         }
-        let _guard = tch::no_grad_guard();
-        let part = |flat: &Tensor| parameters.part_of(flat, slots);
-        let (mut moved, mut velocity) = (part(&parameters.buffer), part(&self.velocity));
-        let numbers = [self.momentum, self.weight_decay, learning_rate];
-        sgd_step(&mut moved, &mut velocity, &part(gradient), numbers, self.nesterov);
-    }
-
-    /// See [`super::Optimiser::step_unless`]. In one kernel.
-    pub fn step_unless(
-        &mut self,
-        parameters: &mut Flat,
-        slots: &Range<usize>,
-        gradient: &Tensor,
-        learning_rate: f64,
-        skip: &Tensor,
-    ) {
-        let _guard = tch::no_grad_guard();
-        let part = |flat: &Tensor| parameters.part_of(flat, slots);
-        let (mut moved, mut velocity) = (part(&parameters.buffer), part(&self.velocity));
-        let numbers = [self.momentum, self.weight_decay, learning_rate];
-        fused_sgd(&mut moved, &mut velocity, &part(gradient), numbers, self.nesterov, skip);
+        let never = || Tensor::zeros([1], (Kind::Float, gradient.device()));
+        let skip = skip.map_or_else(never, Tensor::shallow_clone);
+        fused_sgd(&mut moved, &mut velocity, &gradient, numbers, nesterov, &skip);
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn optimise_unless(context: &mut StepContext, verdict: &Verdict, lear
     let trainable = context.student.trainable();
     let parameters = &mut context.student.parameters;
     clip_grad_norm(&mut parameters.part_of(&gradient, &trainable), context.clip_grad_norm);
-    context.optimiser.step_unless(parameters, &trainable, &gradient, learning_rate, skip);
+    context.optimiser.step_unless(parameters, &trainable, (&gradient, learning_rate), skip);
     if let Some(average) = &mut context.average {
         average.update_unless(&context.student, skip);
     }
