@@ -90,7 +90,9 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
     let to = asked.run_dir.clone().unwrap_or_else(|| beside(&asked.of, asked.stage));
     let weights = to.join(names::INIT);
     let only_plans = theirs.iter().any(|it| it.to_string_lossy().replace('-', "_") == "__dry_run");
-    if !only_plans && !weights.exists() {
+    // A run that is there already goes on, or is another one, which is left as it is and named.
+    let is_new = !weights.exists() && !RunDir::at(&to).config().exists();
+    if is_new && !only_plans {
         fs::create_dir_all(&to).map_err(|error| Fault::disk("create", &to, &error))?;
         let rest = vec![weights.clone().into(), "--as-trained".into()];
         let exported = answer::run(&one_rank(&config, ("export", &asked.of), rest)?)?;

@@ -42,12 +42,14 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
         ("ranks", ranks(result)),
         ("images/s", grouped(result.images_per_second.round() as u64)),
         ("training time", duration(result.train_seconds)),
-        ("run directory", run_dir.display().to_string()),
     ];
+    let place = ("run directory", run_dir.display().to_string());
     let corrupt = corrupt(&result.corrupt).map(|value| ("corrupt, left out", value));
     let unlabelled = result.unlabelled.as_ref().map(|it| ("unlabelled", unlabelled(it)));
     let memory = result.peak_memory.map(|peak| ("memory of a rank", memory(peak)));
-    for (name, value) in corrupt.into_iter().chain(unlabelled).chain(rows).chain(memory) {
+    for (name, value) in
+        corrupt.into_iter().chain(unlabelled).chain(rows).chain(memory).chain([place])
+    {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     text

@@ -75,6 +75,11 @@ fn what_cannot_be_a_stage_is_refused_before_anything_starts() {
     assert!(refused(&["--stage=crt"]).contains("<RUN_DIR>"));
     let run_dir = folder.path().join("run");
     train(&run_dir, &["--method=ldam", "--max_steps=2"]);
+    // Into a run that is another one: nothing of it is touched.
+    let itself = format!("--run_dir={}", run_dir.display());
+    let said = refused(&[run_dir.to_str().unwrap(), "--stage=crt", &itself]);
+    assert!(said.contains("train.epochs"), "{said}");
+    assert!(!run_dir.join("init.safetensors").exists());
     let said = refused(&[run_dir.to_str().unwrap(), "--stage=lws"]);
     assert!(said.contains("model.head cosine does not see"), "{said}");
     assert!(!Path::new(&format!("{}-lws/config.toml", run_dir.display())).exists());
