@@ -156,11 +156,14 @@ pub(crate) const ADDED: &[&str] = &[
     "train.decay_rate",
     "train.ema_decay",
     "train.sam_rho",
+    "loss.prior_admissions",
     "admission.classes",
     "admission.mixed",
     "admission.teacher",
     "admission.agreement",
     "evaluation.tau_sweep",
+    "evaluation.many_above",
+    "evaluation.few_below",
     "evaluation.every_epochs",
 ];
 

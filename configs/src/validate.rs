@@ -87,6 +87,7 @@ const RULES: &[Rule] = &[
     },
     Rule { keys: &["train.layer_decay", "model.name"], broken: network::layers_of_another_family },
     Rule { keys: &["train.epochs", "model.init"], broken: network::no_epochs_and_no_weights },
+    Rule { keys: &["evaluation.many_above", "evaluation.few_below"], broken: groups_that_overlap },
     Rule { keys: &["train.start_epoch", "run.resume"], broken: start_without_resume },
     Rule { keys: &["train.start_epoch", "train.epochs"], broken: start_after_the_end },
 ];
@@ -374,6 +375,20 @@ fn validation_and_protocol(config: &RunConfig) -> Option<Breach> {
         )),
         _ => None,
     }
+}
+
+fn groups_that_overlap(config: &RunConfig) -> Option<Breach> {
+    let (many, few) = (config.evaluation.many_above, config.evaluation.few_below);
+    (few > many.saturating_add(1)).then(|| {
+        Breach::new(
+            format!(
+                "evaluation.few_below is {few}, so classes with {} to {} images would be few and many",
+                many + 1,
+                few - 1
+            ),
+            format!("give at most {}, or a larger many_above", many.saturating_add(1)),
+        )
+    })
 }
 
 fn start_without_resume(config: &RunConfig) -> Option<Breach> {

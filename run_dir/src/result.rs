@@ -9,11 +9,11 @@ pub struct Accuracy {
     pub all: Option<f64>,
     /// Share of images recognised.
     pub top1: Option<f64>,
-    /// Classes with more than 100 training images.
+    /// Classes with more than `evaluation.many_above` (100) training images.
     pub many: Option<f64>,
     /// Classes with 20 to 100.
     pub medium: Option<f64>,
-    /// Classes with fewer than 20.
+    /// Classes with fewer than `evaluation.few_below` (20).
     pub few: Option<f64>,
     /// The third of the classes with most training images.
     pub head_third: Option<f64>,

@@ -9,7 +9,7 @@ mod unlabelled;
 use std::ops::Range;
 use std::sync::Arc;
 
-use lcsl_config::{Data, DatasetName, ImbalanceKind, Protocol, RunConfig, SamplerName};
+use lcsl_config::{Data, DatasetName, Evaluation, ImbalanceKind, Protocol, RunConfig, SamplerName};
 use lcsl_data::DataError;
 use lcsl_data::augment::Recipe;
 use lcsl_data::batch::ImageStore;
@@ -23,6 +23,8 @@ use lcsl_data::profile::{self, ProfileShape};
 use lcsl_data::sampler::{Sampler, SamplerKind};
 use lcsl_data::split::{self, SelectionOrder, SplitError, SplitRequest};
 use thiserror::Error;
+
+use crate::long_tail::{ShotGroup, ShotThresholds};
 
 pub use unlabelled::UnlabelledImages;
 
@@ -50,6 +52,8 @@ pub struct DataModule {
     pub train: Selection,
     /// Training images per class: the real counts, on which minority classes and quotas rest.
     pub train_counts: Vec<u64>,
+    /// The group of each class, by these.
+    pub groups: Vec<ShotGroup>,
     /// The dataset's validation images, or held-out ones; empty in protocol `paper`.
     pub validation: Selection,
     /// Classes with no validation image.
@@ -86,9 +90,42 @@ pub enum DataModuleError {
         /// What for: `training`, `validation`, `test` or `unlabelled`.
         purpose: &'static str,
     },
+    /// Thresholds that somebody has set leave a group without a class.
+    #[error(
+        "no class has {what}: the classes have {least} to {most} training images, and the groups of \
+         evaluation.many_above and evaluation.few_below are to have a class each"
+    )]
+    Groups {
+        /// What no class has, such as `more than 500 training images`.
+        what: String,
+        /// Images of the smallest class.
+        least: u64,
+        /// Images of the largest.
+        most: u64,
+    },
     /// The selection cannot be made.
     #[error("the long-tailed selection is impossible: {0}")]
     Split(#[from] SplitError),
+}
+
+/// The groups of classes with these training images. The usual thresholds serve every dataset, whatever it has; whoever
+/// sets others means them.
+fn groups(config: &RunConfig, counts: &[u64]) -> Result<Vec<ShotGroup>, DataModuleError> {
+    let Evaluation { many_above, few_below, .. } = config.evaluation;
+    let thresholds = ShotThresholds { many_above, few_below };
+    let groups = thresholds.groups(counts);
+    let empty = thresholds.empty(&groups);
+    if thresholds == ShotThresholds::USUAL || empty.is_empty() {
+        return Ok(groups);
+    }
+    let what = empty.iter().map(|group| match group {
+        ShotGroup::Many => format!("more than {many_above} training images"),
+        ShotGroup::Medium => format!("{few_below} to {many_above} training images"),
+        ShotGroup::Few => format!("fewer than {few_below} training images"),
+    });
+    let [least, most] =
+        [counts.iter().min(), counts.iter().max()].map(|it| it.copied().unwrap_or(0));
+    Err(DataModuleError::Groups { what: what.collect::<Vec<_>>().join(", or "), least, most })
 }
 
 /// Opens the dataset and selects.
@@ -102,6 +139,8 @@ pub fn open(config: &RunConfig) -> Result<DataModule, DataModuleError> {
     };
     #[cfg(feature = "engine")] // which reads images of every form
     let data_module = data_module.with_folder(config)?;
+    let data_module =
+        DataModule { groups: groups(config, &data_module.train_counts)?, ..data_module };
     let paper = config.train.protocol == Protocol::Paper;
     let unlabelled = data_module.unlabelled.as_ref();
     for (purpose, present) in [
@@ -147,6 +186,7 @@ fn in_memory(name: DatasetId, config: &RunConfig) -> Result<DataModule, DataModu
         class_names: dataset.class_names,
         train,
         train_counts: split.train_counts,
+        groups: Vec::new(),
         validation: Selection { images, indices: split.validation.into() },
         unscored: split.unscored,
         unlabelled: UnlabelledImages::held_back(config, left, dataset.recipe),

@@ -10,7 +10,7 @@ use lcsl_config::{AdmittedClasses, Policy};
 use lcsl_trainer::admission::{
     AdmissionSettings, AdmissionStep, Candidate, Ledger, Rules, auto_quota_rate, crest_rates,
 };
-use lcsl_trainer::long_tail::{ShotGroup, minority, shot_groups};
+use lcsl_trainer::long_tail::{ShotGroup, ShotThresholds, minority};
 use lcsl_trainer::metrics::Calibration;
 use lcsl_trainer::schedule::{Shape, learning_rate};
 use safetensors::SafeTensors;
@@ -66,7 +66,7 @@ fn golden_minority_and_shot_groups() {
     }
     for Row { counts, minority: expected, shots } in table("minority") {
         assert_eq!(minority(&counts), expected);
-        assert_eq!(shot_groups(&counts), shots);
+        assert_eq!(ShotThresholds::USUAL.groups(&counts), shots);
     }
 }
 

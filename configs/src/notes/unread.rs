@@ -1,7 +1,7 @@
 //! Settings of something that the run does not have.
 
 use crate::run_config::CriterionName::{
-    ClassBalanced, Focal, LabelSmoothing, Ldam, LdamDrw, LogitAdjustment,
+    BalancedSoftmax, ClassBalanced, Focal, LabelSmoothing, Ldam, LdamDrw, LogitAdjustment,
 };
 use crate::run_config::{
     CriterionName, DatasetName, Head, Method, Protocol, RefitMethod, RunConfig, Unlabelled,
@@ -11,7 +11,7 @@ use crate::run_config::{
 pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<String> {
     let is_one_of = |names: &[CriterionName]| names.contains(&config.train.criterion);
     let unlabelled = &config.data.unlabelled;
-    let groups: [(bool, &str, &[&str]); 13] = [
+    let groups: [(bool, &str, &[&str]); 14] = [
         (
             config.refit.method != RefitMethod::None,
             "there is no refit (--refit)",
@@ -42,6 +42,11 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
             config.train.method == Method::Lcsl,
             "it is of method lcsl",
             &["loss.admitted", "admission.agreement"],
+        ),
+        (
+            config.train.method == Method::Lcsl && is_one_of(&[BalancedSoftmax, LogitAdjustment]),
+            "it is of method lcsl on criteria balanced_softmax and logit_adjustment",
+            &["loss.prior_admissions"],
         ),
         (is_one_of(&[Focal]), "it is of criterion focal", &["loss.focal_gamma"]),
         (

@@ -15,6 +15,10 @@ pub struct Evaluation {
     pub tau_norm: f64,
     /// Whether that exponent is instead the best on the validation images of 0.1, 0.2, …, 2.5.
     pub tau_sweep: bool,
+    /// Classes with more training images are the group "many" of the figures (Liu et al., CVPR 2019).
+    pub many_above: u64,
+    /// Classes with fewer training images are the group "few"; at most `many_above` + 1.
+    pub few_below: u64,
     /// Epochs between two evaluations on the images that select the best model, at least 1; the last epoch of a stage
     /// is evaluated in any case.
     pub every_epochs: u64,

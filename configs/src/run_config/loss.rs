@@ -20,6 +20,9 @@ pub struct Loss {
     pub adjustment_tau: f64,
     /// The share of a target that `label_smoothing` spreads over all classes, in [0, 1).
     pub label_smoothing: f64,
+    /// Weight of an image that is admitted in an epoch beside a training image, in the prior of `balanced_softmax` and
+    /// `logit_adjustment`, at least 0; 0 counts training images alone.
+    pub prior_admissions: f64,
     /// What an admitted pseudo-label is measured by.
     pub admitted: AdmittedLoss,
 }

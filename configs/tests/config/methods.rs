@@ -44,6 +44,16 @@ fn layers_learn_slower_in_transformers_alone() {
     ");
 }
 
+#[test]
+fn groups_of_classes_that_overlap() {
+    insta::assert_snapshot!(bad("--set=evaluation.few_below=102"), @r"
+    the configuration has a problem
+      - evaluation.few_below is 102, so classes with 101 to 101 images would be few and many
+        where: flag --set evaluation.few_below
+        hint: give at most 101, or a larger many_above
+    ");
+}
+
 /// A loss that is asked for twice, or margins of angles without angles, would train something else than the name says.
 #[test]
 fn methods_criteria_and_heads_that_do_not_go_together() {

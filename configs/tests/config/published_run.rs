@@ -48,6 +48,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("train.start_epoch", "1"),
     ("train.sync_bn", "false"),
     ("train.precision", "\"fp32\""),
+    ("loss.prior_admissions", "0.0"),
     ("loss.admitted", "\"criterion\""), // which is cross-entropy
     ("refit.method", "\"none\""),
     ("admission.policy", "\"reference\""),
@@ -59,6 +60,8 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("evaluation.tta", "true"),
     ("evaluation.tau_norm", "1.9"),
     ("evaluation.tau_sweep", "false"),
+    ("evaluation.many_above", "100"),
+    ("evaluation.few_below", "20"),
     ("evaluation.every_epochs", "1"),
 ];
 

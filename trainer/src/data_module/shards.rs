@@ -26,6 +26,7 @@ pub(super) fn open(name: DatasetId, config: &RunConfig) -> Result<DataModule, Da
         class_names: dataset.class_names,
         train: train.train,
         train_counts: train.counts,
+        groups: Vec::new(),
         validation: train.validation,
         unscored: train.unscored,
         unlabelled: UnlabelledImages::held_back(config, train.left, photographs::CROP_FLIP),

@@ -3,7 +3,7 @@
 
 use lcsl_run_dir::result::GroupErrors;
 
-use crate::long_tail::{ShotGroup, shot_groups};
+use crate::long_tail::ShotGroup;
 
 const BINS: usize = 15;
 
@@ -64,9 +64,9 @@ pub struct GroupedCalibration {
 }
 
 impl GroupedCalibration {
-    /// Of classes with these training counts.
-    pub fn new(train_counts: &[u64]) -> Self {
-        Self { groups: shot_groups(train_counts), parts: Default::default() }
+    /// Of classes in these groups.
+    pub fn new(groups: &[ShotGroup]) -> Self {
+        Self { groups: groups.to_vec(), parts: Default::default() }
     }
 
     /// Counts one image of class `truth`.
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn groups_are_judged_by_themselves_and_together() {
-        let mut grouped = GroupedCalibration::new(&[500, 50, 400]);
+        let mut grouped =
+            GroupedCalibration::new(&[ShotGroup::Many, ShotGroup::Medium, ShotGroup::Many]);
         let mut all = Calibration::default();
         // Of the large classes a half is right at a confidence of 0.5; of the medium one nothing at 0.9.
         for (truth, confidence, correct) in

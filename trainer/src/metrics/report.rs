@@ -3,13 +3,12 @@
 use lcsl_run_dir::result::{Accuracy, ClassRow};
 
 use super::Confusion;
-use crate::long_tail::{ShotGroup, shot_groups, thirds};
+use crate::long_tail::{ShotGroup, thirds};
 
-/// The accuracies of a confusion matrix, for classes with these training counts.
-pub fn accuracy(confusion: &Confusion, train_counts: &[u64]) -> Accuracy {
+/// The accuracies of a confusion matrix, for classes with these training counts, in these groups.
+pub fn accuracy(confusion: &Confusion, train_counts: &[u64], groups: &[ShotGroup]) -> Accuracy {
     let classes = train_counts.len();
     let (images, correct) = confusion.per_class(classes);
-    let groups = shot_groups(train_counts);
     let group = |wanted: ShotGroup| {
         let members = (0..classes).filter(|c| groups[*c] == wanted);
         mean_accuracy(&images, &correct, members)
@@ -67,6 +66,7 @@ pub(super) fn mean_accuracy(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::long_tail::ShotThresholds;
 
     #[test]
     fn groups_are_means_over_classes_and_empty_ones_are_null() {
@@ -76,7 +76,8 @@ mod tests {
                 confusion.record(truth, predicted);
             }
         }
-        let accuracy = accuracy(&confusion, &[500, 150, 30]);
+        let counts = [500, 150, 30];
+        let accuracy = accuracy(&confusion, &counts, &ShotThresholds::USUAL.groups(&counts));
         assert_eq!(accuracy.all, Some((0.75 + 0.5 + 1.0) / 3.0));
         assert_eq!(accuracy.top1, Some(14.0 / 16.0));
         assert_eq!((accuracy.many, accuracy.medium), (Some(0.625), Some(1.0)));

@@ -75,7 +75,10 @@ impl Resolved {
             class_weights: None,
             deferred_weights: None,
         };
-        let under_prior = |scale| Self { prior: Some(prior_of_images(scale)), ..plain.clone() };
+        let under_prior = |scale| {
+            let prior = Prior { admissions: loss.prior_admissions, ..prior_of_images(scale) };
+            Self { prior: Some(prior), ..plain.clone() }
+        };
         let divides = !matches!(
             name,
             CriterionName::Ce | CriterionName::Focal | CriterionName::LabelSmoothing

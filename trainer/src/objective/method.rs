@@ -180,6 +180,11 @@ mod tests {
         assert_eq!(other.mixing, Mixing::Cutmix);
         assert_eq!(other.prior.map(|prior| prior.scale), Some(1.0));
         assert_eq!(other.criterion, usual.criterion);
+        let counting =
+            ["--criterion=balanced_softmax", "--set=loss.prior_admissions=0.5", "--refit=balanced"];
+        let counting = objective(&counting);
+        let weights = counting.stages().iter().map(|stage| stage.prior.map(|it| it.admissions));
+        assert_eq!(weights.collect::<Vec<_>>(), [Some(0.5), Some(0.0)], "nobody labels in a refit");
     }
 
     #[test]

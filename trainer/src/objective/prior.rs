@@ -1,7 +1,7 @@
 //! Class priors: what is known of a label before the image is looked at.
 
-/// A prior over classes, π ∝ n + w·a: n the training images of a class, a those admitted to it before the
-/// epoch. So it may change at every epoch's end, and is the same on every rank, as the ledger is.
+/// A prior over classes, π ∝ n + w·a: n the training images of a class, a the images admitted to it in an epoch, on
+/// average over those before. So it may change at every epoch's end, and is the same on every rank, as the ledger is.
 ///
 /// Its logarithm is added to the student's logits in the loss (Ren et al., "Balanced meta-softmax",
 /// NeurIPS 2020, eq. 3; with a scale τ, Menon et al., "Long-tail learning via logit adjustment", ICLR 2021,
@@ -17,13 +17,12 @@ pub struct Prior {
 }
 
 impl Prior {
-    /// τ·ln π of each class, with these training images and admissions.
+    /// τ·ln π of each class, with these training images, and admissions of an epoch.
     ///
     /// # Panics
     /// When a class has neither: nothing is known of it.
-    pub fn logit_offsets(&self, counts: &[u64], admitted: &[u64]) -> Vec<f64> {
-        let seen =
-            |(count, admitted): (&u64, &u64)| *count as f64 + self.admissions * *admitted as f64;
+    pub fn logit_offsets(&self, counts: &[u64], admitted: &[f64]) -> Vec<f64> {
+        let seen = |(count, admitted): (&u64, &f64)| *count as f64 + self.admissions * admitted;
         let seen: Vec<f64> = counts.iter().zip(admitted).map(seen).collect();
         assert!(seen.iter().all(|images| *images > 0.0), "every class has an image");
         let all: f64 = seen.iter().sum();
@@ -38,17 +37,17 @@ mod tests {
     #[test]
     fn admissions_move_the_prior_towards_their_class() {
         let prior = Prior { scale: 1.0, admissions: 0.5, corrects_teacher: false };
-        let shares = |admitted: [u64; 2]| -> Vec<f64> {
+        let shares = |admitted: [f64; 2]| -> Vec<f64> {
             let offsets = prior.logit_offsets(&[30, 10], &admitted);
             offsets.into_iter().map(f64::exp).collect()
         };
-        for (admitted, expected) in [([0, 0], [0.75, 0.25]), ([0, 40], [0.5, 0.5])] {
+        for (admitted, expected) in [([0.0, 0.0], [0.75, 0.25]), ([0.0, 40.0], [0.5, 0.5])] {
             let found = shares(admitted);
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
         }
         let twice = Prior { scale: 2.0, ..prior };
         let (one, two) =
-            (prior.logit_offsets(&[3, 1], &[0, 0]), twice.logit_offsets(&[3, 1], &[0, 0]));
+            (prior.logit_offsets(&[3, 1], &[0.0, 0.0]), twice.logit_offsets(&[3, 1], &[0.0, 0.0]));
         assert!((two[1] - 2.0 * one[1]).abs() < 1e-12);
     }
 }

@@ -5,12 +5,27 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use crate::lcsl::{FASHION_MNIST, lcsl, stderr, train};
+use crate::lcsl::{FASHION_MNIST, SMALL, lcsl, stderr, train};
 
 fn fashion_mnist(root: &Path, run_dir: &Path) -> std::process::Output {
     let (root, run_dir) =
         (format!("--set=data.root={}", root.display()), format!("--run_dir={}", run_dir.display()));
     lcsl(&["train", "--config=demo", "--nproc=1", "--epochs=1", &root, &run_dir])
+}
+
+/// Whoever sets the thresholds of the groups means them: the column would be empty.
+#[test]
+fn thresholds_that_leave_no_class_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--run_dir={}", folder.path().join("run").display());
+    let arguments = ["train", &place, "--set=evaluation.many_above=500"];
+    let output = lcsl(&[&arguments[..], &SMALL].concat());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("no class has more than 500 training images: the classes have"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -23,6 +23,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         "Part of a target that label_smoothing spreads",
     ),
     Key::new(
+        "loss.prior_admissions",
+        FROM_0,
+        "Weight of an admitted image beside a training image in the prior of balanced softmax",
+    ),
+    Key::new(
         "loss.admitted",
         KeyKind::Choice(AdmittedLoss::WORDS),
         "What admitted labels are measured by: the criterion, or plain cross-entropy",
@@ -124,6 +129,16 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         "evaluation.tau_sweep",
         KeyKind::Switch,
         "Take the exponent that is best on the validation images instead, of 0.1 to 2.5",
+    ),
+    Key::new(
+        "evaluation.many_above",
+        KeyKind::Integer(0, LARGEST),
+        "Classes with more training images are the group many of the figures",
+    ),
+    Key::new(
+        "evaluation.few_below",
+        KeyKind::Integer(0, LARGEST),
+        "Classes with fewer training images are the group few",
     ),
     Key::new(
         "evaluation.every_epochs",

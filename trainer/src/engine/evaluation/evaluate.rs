@@ -198,7 +198,7 @@ impl Measured {
         Evaluated {
             split: split.to_owned(),
             corrupt: *corrupt,
-            accuracy: report::accuracy(confusion, counts),
+            accuracy: report::accuracy(confusion, counts, &data_module.groups),
             ece: calibration.error(confusion.images()),
             per_class: report::class_rows(confusion, names, counts, admitted),
         }

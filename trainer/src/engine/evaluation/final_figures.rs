@@ -72,7 +72,7 @@ pub(crate) fn final_figures(
         temperature = Some(kept[selected].temperature(world, heartbeat)?);
     }
 
-    let [mut plain, mut divided] = [(); 2].map(|()| GroupedCalibration::new(counts));
+    let [mut plain, mut divided] = [(); 2].map(|()| GroupedCalibration::new(&data_module.groups));
     let mut divide = |seen: Seen<'_>| {
         if let Some(temperature) = temperature.filter(|_| seen.classifier == selected) {
             record(&mut divided, &seen, temperature);
@@ -90,7 +90,7 @@ pub(crate) fn final_figures(
     let ece_groups = plain.group_errors();
     let variant = |tau: f64, measured: &Measured| Variant {
         tau,
-        accuracy: report::accuracy(&measured.confusion, counts),
+        accuracy: report::accuracy(&measured.confusion, counts, &data_module.groups),
         ece: measured.calibration.error(measured.confusion.images()),
     };
     let [plain, normalised] = &measured;

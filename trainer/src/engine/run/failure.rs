@@ -174,6 +174,9 @@ fn of_evaluation(error: &EvaluateError) -> (u8, Option<String>, bool) {
 fn data_module_hint(error: &DataModuleError) -> Option<String> {
     match error {
         DataModuleError::Data(error) => data_hint(error),
+        DataModuleError::Groups { .. } => {
+            Some("choose others, or leave them out: they are 100 and 20".to_owned())
+        }
         DataModuleError::Split(_) | DataModuleError::Nothing { .. } => {
             Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())
         }

@@ -45,7 +45,9 @@ impl Run<'_> {
             context.optimiser.forget_all();
         }
         let flat = &context.student.parameters.buffer;
+        let epochs = epoch.max(1) as f64;
         let admitted = context.ledger.admitted_before_epoch();
+        let admitted: Vec<f64> = admitted.iter().map(|count| *count as f64 / epochs).collect();
         context.task = Task::of(
             &stage,
             context.task.clean_forward,

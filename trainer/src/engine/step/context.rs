@@ -77,12 +77,12 @@ pub struct Task {
 
 impl Task {
     /// Of `stage`, for logits of this type on this device, in an epoch before which each class had so many
-    /// training images and admissions.
+    /// training images, and admissions in each on average.
     pub fn of(
         stage: &Stage,
         clean_forward: bool,
         (kind, device): (Kind, Device),
-        (counts, admitted): (&[u64], &[u64]),
+        (counts, admitted): (&[u64], &[f64]),
     ) -> Self {
         let by_class = |values: &[f64]| Tensor::from_slice(values).to_kind(kind).to_device(device);
         let offsets = stage.prior.map(|prior| by_class(&prior.logit_offsets(counts, admitted)));

@@ -96,7 +96,7 @@ impl Case {
         let scale =
             if config.train.criterion.needs_cosines() { config.model.cosine_scale } else { 1.0 };
         let logits = &given * scale;
-        let nobody = vec![0; self.counts.len()];
+        let nobody = vec![0.0; self.counts.len()];
         let offsets = prior.map(|prior| prior.logit_offsets(&self.counts, &nobody));
         let logits = match offsets {
             Some(offsets) => logits + Tensor::from_slice(&offsets),
