@@ -286,9 +286,9 @@ pub(crate) fn context(
     let mut clock = Clock::new(control);
     clock.enter(Phase::Starting);
     let ledger = Ledger::new(classes);
-    let seen = (data_module.train_counts.as_slice(), vec![0.0; classes]);
+    let admitted = vec![0.0; classes];
     let layout = (student.parameters.buffer.kind(), device);
-    let task = Task::of(objective.at(0).0, paper, layout, (seen.0, &seen.1));
+    let task = Task::of(objective.at(0).0, paper, layout, (&data_module.train_counts, &admitted));
     Ok(StepContext {
         reducer: reducer(config, &student, world.as_mut())?,
         world,

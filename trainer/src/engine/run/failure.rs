@@ -13,6 +13,7 @@ use crate::engine::evaluation::evaluate::EvaluateError;
 use crate::engine::evaluation::saved_model::SavedModelError;
 use crate::engine::run::error::TrainError;
 use crate::engine::step::error::StepError;
+use crate::long_tail::ShotThresholds;
 use crate::run_dir::durable::DiskError;
 
 /// What libtorch puts between a sentence and its stack.
@@ -175,7 +176,8 @@ fn data_module_hint(error: &DataModuleError) -> Option<String> {
     match error {
         DataModuleError::Data(error) => data_hint(error),
         DataModuleError::Groups { .. } => {
-            Some("choose others, or leave them out: they are 100 and 20".to_owned())
+            let ShotThresholds { many_above, few_below } = ShotThresholds::USUAL;
+            Some(format!("choose others, or leave them out: they are {many_above} and {few_below}"))
         }
         DataModuleError::Split(_) | DataModuleError::Nothing { .. } => {
             Some("choose --imb_type and --imb_factor that the dataset can fill".to_owned())

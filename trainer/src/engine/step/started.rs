@@ -62,7 +62,7 @@ impl Packed {
         Self { numbers: Tensor::cat(&numbers, 0), micro_batches }
     }
 
-    /// As [`StartedStep::report`] would decide.
+    /// As the host decides with what [`StartedStep::finish`] tells it.
     fn verdict(&self, planned: u64) -> Verdict {
         let columns = numbers_of_pass(self.micro_batches) as i64;
         let passes = self.numbers.view([-1, columns]);
