@@ -69,6 +69,30 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<TrainArguments, String> {
     }
 }
 
+/// What the arguments of `lcsl train` set themselves, for a command that has settings of its own: the paths of keys
+/// given by flags or `--set`, each once and in the order of the command line, and `--config` where a file is named.
+/// What is wrong in them is no matter here; [`parse_train`](crate::parse_train) says it.
+///
+/// ```
+/// let arguments = ["--epochs=3", "--set", "refit.lr=0.1", "--config=demo"].map(Into::into);
+/// assert_eq!(lcsl_config::given_keys(&arguments), ["train.epochs", "refit.lr", "--config"]);
+/// ```
+pub fn given_keys(arguments: &[OsString]) -> Vec<&'static str> {
+    let Ok(parsed) = parse(arguments) else { return Vec::new() };
+    let key = |given: &Given| match given.name.as_str() {
+        "set" => keys::find(given.text.split('=').next().unwrap_or_default().trim()),
+        name => keys::find_flag(name),
+    };
+    let mut paths: Vec<&'static str> = Vec::new();
+    for key in parsed.given.iter().filter_map(key) {
+        if !paths.contains(&key.path) {
+            paths.push(key.path);
+        }
+    }
+    paths.extend((!parsed.configs.is_empty()).then_some("--config"));
+    paths
+}
+
 /// Whether `text` is a negative number after a flag; clap would take some of them, like -5e-3, for
 /// flags of their own.
 fn is_value_of(text: &str, flag: &str) -> bool {

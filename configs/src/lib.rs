@@ -44,6 +44,7 @@ mod validate;
 mod value;
 mod zoo;
 
+pub use arguments::given_keys;
 pub use command::{Stop, TrainCommand, train_command};
 pub use dump::{Difference, differences, from_toml, to_toml};
 pub use flags::{train_clap_command, train_completion_command};

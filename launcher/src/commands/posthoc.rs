@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, FromArgMatches, ValueEnum};
+use lcsl_config::{Problem, given_keys};
 use lcsl_run_dir::{RunDir, exit, names};
 
 use super::trained::{one_rank, open};
@@ -86,6 +87,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
             return Ok(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
         }
     };
+    check(&asked, &theirs)?;
     let config = open(&asked.of)?;
     let to = asked.run_dir.clone().unwrap_or_else(|| beside(&asked.of, asked.stage));
     let weights = to.join(names::INIT);
@@ -101,6 +103,34 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         }
     }
     train::run(&flags(&asked, &to, &weights, &theirs))
+}
+
+/// What a stage has to say itself, with the reason: with another value it would be no stage after that run.
+const FIXED: [(&str, &str); 6] = [
+    ("train.epochs", "a stage trains nothing but the classifier; --refit_epochs are its epochs"),
+    ("refit.method", "--stage says what is trained"),
+    ("model.init", "a stage begins with the weights of the run"),
+    ("train.trainable", "a stage trains nothing but the classifier"),
+    ("data.unlabelled", "nobody labels images in a stage"),
+    ("--config", "a stage has the configuration of the run"),
+];
+
+/// Refuses flags of `lcsl train` that a stage has to say itself, all at once.
+fn check(asked: &Posthoc, theirs: &[OsString]) -> Result<(), Fault> {
+    let given = given_keys(theirs);
+    let refused = FIXED.iter().filter(|(key, _)| given.contains(key));
+    let problem = |(key, why): &(&str, &str)| Problem {
+        what: format!("{key} cannot be set: {why}"),
+        place: "command line".into(),
+        hint: None,
+    };
+    let problems: Vec<Problem> = refused.map(problem).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let title = format!("--stage {} cannot be done like that", asked.stage.words().0);
+    let hint = "leave that out, or train a run of its own with `lcsl train --init=FILE`";
+    Err(Fault { hint: Some(hint.into()), ..Fault::several(&title, &problems, exit::USAGE) })
 }
 
 /// The directory of the new run: a neighbour of the old one.

@@ -75,6 +75,19 @@ fn what_cannot_be_a_stage_is_refused_before_anything_starts() {
     assert!(refused(&["--stage=crt"]).contains("<RUN_DIR>"));
     let run_dir = folder.path().join("run");
     train(&run_dir, &["--method=ldam", "--max_steps=2"]);
+    // Story: `--epochs=5` trained the whole network besides, and `--refit` overruled the stage.
+    let said = refused(&[
+        run_dir.to_str().unwrap(),
+        "--stage=crt",
+        "--set",
+        "train.epochs=5",
+        "--refit=balanced",
+        "--unlabelled=held_back",
+        "--config=demo",
+    ]);
+    let keys = ["train.epochs", "refit.method", "data.unlabelled", "--config"];
+    assert!(keys.iter().all(|key| said.contains(&format!("{key} cannot be set"))), "{said}");
+    assert!(!said.contains("model.init"), "{said}");
     // Into a run that is another one: nothing of it is touched.
     let itself = format!("--run_dir={}", run_dir.display());
     let said = refused(&[run_dir.to_str().unwrap(), "--stage=crt", &itself]);
