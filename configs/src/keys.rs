@@ -161,6 +161,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.mixed",
     "admission.teacher",
     "admission.agreement",
+    "admission.quantile",
     "evaluation.tau_sweep",
     "evaluation.many_above",
     "evaluation.few_below",

@@ -35,6 +35,9 @@ pub struct LabelsOfEpoch<'a> {
     pub passing: &'a [u64],
     /// Mixed images that were admitted under one of the two classes that were mixed.
     pub agreeing: u64,
+    /// Part of the labels that the student, learning their images, gives too: of all mixed images, and of the
+    /// unlabelled ones that were admitted; null where it learnt none.
+    pub student_agreement: Option<f64>,
 }
 
 /// The events.

@@ -45,6 +45,7 @@ fn rules(policy: Policy, classes: usize) -> Rules {
         policy,
         classes: AdmittedClasses::Minority,
         confidence: 0.5,
+        quantile: 0,
         quota_rate: None,
         burst_steps: 8,
         share: 1_000_000,
@@ -67,7 +68,7 @@ fn candidates(rules: &Rules, count: usize, stream: &mut Stream) -> Vec<Candidate
 fn time(policy: Policy, classes: usize, count: usize) {
     let rules = rules(policy, classes);
     let all = candidates(&rules, count, &mut Stream::new(1, Purpose::Order, 0, 0, 0));
-    assert!(all.iter().all(|one| rules.passes_gate(one)));
+    assert!(all.iter().all(|one| rules.is_candidate(one)));
     let gathered: Vec<Vec<u8>> = all.chunks(count.div_ceil(RANKS)).map(to_bytes).collect();
     let mut ledger = Ledger::new(classes);
     let mut times = Vec::new();

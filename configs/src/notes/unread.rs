@@ -41,7 +41,7 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
         (
             config.train.method == Method::Lcsl,
             "it is of method lcsl",
-            &["loss.admitted", "admission.agreement"],
+            &["loss.admitted", "admission.agreement", "admission.quantile"],
         ),
         (
             config.train.method == Method::Lcsl && is_one_of(&[BalancedSoftmax, LogitAdjustment]),

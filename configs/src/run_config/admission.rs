@@ -22,6 +22,9 @@ pub struct Admission {
     /// A candidate's confidence is at least this, in [0, 1]; the published `lambda_init`.
     #[serde(serialize_with = "shortest")]
     pub conf: f32,
+    /// Each class has a gate of its own besides: the confidence that this part of its candidates of the epoch before
+    /// did not have, in [0, 1); 0 is none.
+    pub quantile: Millionths,
     /// The teacher's logits are divided by this before the softmax, above 0; the published `tau`.
     pub temperature: f64,
     /// Policy `quota`: the share of a class's deficit to the largest class that may be admitted in

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::quantile::{self, BINS};
+
 /// Admissions of an epoch below which it is not reported that one class took most of them: of a few, one
 /// class has more than half by chance.
 const COLLAPSE_ADMISSIONS_MIN: u64 = 50;
@@ -15,6 +17,13 @@ pub struct Ledger {
     pub tokens: Vec<u64>,
     /// Policy `rate`: millionths of an admission earned and not yet taken.
     pub credit: Vec<u64>,
+    /// Where each class has a gate of its own: confidences with which it was named since the epoch began,
+    /// [`BINS`] of each class in turn; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confidences: Vec<u64>,
+    /// The first bin of each class that passes in this epoch; empty where there are no such gates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<u64>,
     /// Admitted since the epoch began.
     pub epoch: Vec<u64>,
     /// Admitted since the run began.
@@ -25,13 +34,16 @@ impl Ledger {
     /// An empty ledger.
     pub fn new(classes: usize) -> Self {
         let zeros = || vec![0; classes];
-        Self { tokens: zeros(), credit: zeros(), epoch: zeros(), total: zeros() }
+        let (tokens, credit, epoch, total) = (zeros(), zeros(), zeros(), zeros());
+        Self { tokens, credit, epoch, total, confidences: Vec::new(), gates: Vec::new() }
     }
 
-    /// Whether every list has one entry per class, as a ledger read from a file need not.
+    /// Whether every list is as long as it should be, as that of a ledger read from a file need not be.
     pub fn fits(&self, classes: usize) -> bool {
-        let Self { tokens, credit, epoch, total } = self;
+        let Self { tokens, credit, epoch, total, confidences, gates } = self;
         [tokens, credit, epoch, total].iter().all(|list| list.len() == classes)
+            && [0, classes * BINS].contains(&confidences.len())
+            && [0, classes].contains(&gates.len())
     }
 
     /// Empties tokens, credit and the epoch's counts.
@@ -39,6 +51,27 @@ impl Ledger {
         for list in [&mut self.tokens, &mut self.credit, &mut self.epoch] {
             list.fill(0);
         }
+    }
+
+    /// From now on the labels of a class pass that are as confident as all but this `quantile` (in millionths) of those
+    /// that were counted; the count begins anew.
+    pub fn renew_gates(&mut self, quantile: u64) {
+        let (of_classes, _) = self.confidences.as_chunks::<BINS>();
+        self.gates = of_classes.iter().map(|counts| quantile::gate(counts, quantile)).collect();
+        self.confidences.clear();
+        self.confidences.resize(self.total.len() * BINS, 0);
+    }
+
+    /// Counts the confidence with which a class was named.
+    pub fn count_confidence(&mut self, class: u32, confidence: f32) {
+        self.confidences.resize(self.total.len() * BINS, 0);
+        self.confidences[class as usize * BINS + quantile::bin(confidence)] += 1;
+    }
+
+    /// Whether a label passes the gate of its class.
+    pub fn passes_gate(&self, class: u32, confidence: f32) -> bool {
+        let first = self.gates.get(class as usize).copied().unwrap_or(0);
+        quantile::bin(confidence) as u64 >= first
     }
 
     /// Admitted before the epoch at hand, by class.

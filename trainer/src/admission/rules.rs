@@ -20,6 +20,8 @@ use crate::long_tail::minority;
 pub struct Rules {
     policy: Policy,
     confidence: f32,
+    /// Millionths.
+    quantile: u64,
     burst_steps: u64,
     share: u64,
     /// The classes that can be admitted, ascending.
@@ -41,6 +43,9 @@ pub struct AdmissionSettings {
     pub classes: AdmittedClasses,
     /// Gate: a candidate needs at least this confidence, 0..1.
     pub confidence: f32,
+    /// Gate: millionths of a class's candidates of the epoch before, the least confident ones, below which none passes;
+    /// 0 is no such gate.
+    pub quantile: u64,
     /// Policy `quota`: millionths of a class's deficit that it may admit per epoch; nothing for
     /// [`auto_quota_rate`].
     pub quota_rate: Option<u64>,
@@ -86,6 +91,7 @@ impl Rules {
         Self {
             policy: settings.policy,
             confidence: settings.confidence,
+            quantile: settings.quantile,
             burst_steps: settings.burst_steps,
             share: settings.share,
             place,
@@ -100,11 +106,23 @@ impl Rules {
         &self.classes
     }
 
-    /// Whether a candidate can be admitted at all: confident, and of a class that can be admitted. Ranks send
-    /// only those that pass.
-    pub fn passes_gate(&self, candidate: &Candidate) -> bool {
+    /// Whether it is a candidate at all: confident, and of a class that can be admitted. Ranks send only these.
+    pub fn is_candidate(&self, candidate: &Candidate) -> bool {
         candidate.confidence >= self.confidence
             && self.place.get(candidate.label as usize).is_some_and(Option::is_some)
+    }
+
+    /// Whether a candidate can be admitted in this epoch: it passes the gate of its class, too.
+    pub fn passes_gate(&self, candidate: &Candidate, ledger: &Ledger) -> bool {
+        self.is_candidate(candidate) && ledger.passes_gate(candidate.label, candidate.confidence)
+    }
+
+    /// An epoch begins.
+    pub fn begin_epoch(&self, ledger: &mut Ledger) {
+        ledger.begin_epoch();
+        if self.quantile > 0 {
+            ledger.renew_gates(self.quantile);
+        }
     }
 
     /// Decides on the candidates of the whole global batch, which come in any order, and enters the
@@ -119,7 +137,12 @@ impl Rules {
         at: AdmissionStep,
     ) -> Vec<Admitted> {
         let mut admitted = Vec::new();
-        let (mut ordered, ends) = self.by_class(candidates);
+        if self.quantile > 0 {
+            for candidate in candidates.iter().filter(|candidate| self.is_candidate(candidate)) {
+                ledger.count_confidence(candidate.label, candidate.confidence);
+            }
+        }
+        let (mut ordered, ends) = self.by_class(candidates, ledger);
         let mut start = 0;
         for (place, end) in ends.into_iter().enumerate() {
             let rows = &mut ordered[start..end];
@@ -139,9 +162,9 @@ impl Rules {
 
     /// Candidates that pass the gate, grouped by class in the order of `classes`, and where each
     /// group ends: a counting sort, so that the cost grows with candidates plus classes.
-    fn by_class(&self, candidates: &[Candidate]) -> (Vec<Candidate>, Vec<usize>) {
+    fn by_class(&self, candidates: &[Candidate], ledger: &Ledger) -> (Vec<Candidate>, Vec<usize>) {
         let place = |c: &Candidate| {
-            if self.passes_gate(c) { self.place[c.label as usize] } else { None }
+            if self.passes_gate(c, ledger) { self.place[c.label as usize] } else { None }
         };
         let mut ends = vec![0; self.classes.len()];
         for at in candidates.iter().filter_map(place) {
@@ -219,6 +242,51 @@ mod tests {
 
     use super::*;
 
+    /// The network is sure of the first class and not of the second: one confidence for both lets nothing of the second
+    /// pass, and each class's own median lets half of either.
+    #[test]
+    fn each_class_can_have_a_gate_of_its_own() {
+        let settings = AdmissionSettings {
+            policy: Policy::Reference,
+            classes: AdmittedClasses::All,
+            confidence: 0.3,
+            quantile: 500_000,
+            quota_rate: None,
+            burst_steps: 8,
+            share: MILLION,
+            crest_alpha: 0.0,
+        };
+        let rules = Rules::new(&[100, 10], settings);
+        let named = |label: u32, of: &[f32]| {
+            let named = of.iter().zip(0..).map(move |(confidence, key)| Candidate {
+                key: 10 * u64::from(label) + key,
+                label,
+                confidence: *confidence,
+            });
+            named.collect::<Vec<_>>()
+        };
+        let sure = named(0, &[0.9, 0.99, 0.999, 0.9999]);
+        let unsure = named(1, &[0.2, 0.4, 0.55, 0.65, 0.8]);
+        let candidates = [sure, unsure].concat();
+        let mut ledger = Ledger::new(2);
+        let admitted = |ledger: &mut Ledger| {
+            rules.begin_epoch(ledger);
+            let at = AdmissionStep { step: 0, steps: 1, batch: 9, rounds: 1 };
+            let admitted = rules.admit(&candidates, ledger, at);
+            admitted.iter().map(|one| one.key).collect::<Vec<_>>()
+        };
+        // Nothing is known before the first epoch: all but what lies below the one confidence.
+        assert_eq!(admitted(&mut ledger), [0, 1, 2, 3, 11, 12, 13, 14]);
+        let later = [2, 3, 13, 14];
+        assert_eq!(admitted(&mut ledger), later);
+        assert!(ledger.fits(2));
+        // A checkpoint remembers the gates, and what the next ones are made of.
+        let text = serde_json::to_string(&ledger).unwrap();
+        let mut restored: Ledger = serde_json::from_str(&text).unwrap();
+        assert_eq!(restored, ledger);
+        assert_eq!(admitted(&mut restored), later);
+    }
+
     /// `FixMatch` and `CReST` admit labels of every class; `CReST`'s rate is 1 for the smallest and falls to that of
     /// the largest.
     #[test]
@@ -228,6 +296,7 @@ mod tests {
                 policy,
                 classes,
                 confidence: 0.5,
+                quantile: 0,
                 quota_rate: None,
                 burst_steps: 8,
                 share: MILLION,

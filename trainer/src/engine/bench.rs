@@ -106,7 +106,7 @@ pub fn step(
     for number in 0..WARM_UP + steps {
         let (epoch, step) = (number / whole, number % whole);
         if step == 0 {
-            context.ledger.begin_epoch();
+            context.rules.begin_epoch(&mut context.ledger);
         }
         let index = StepIndex { epoch, step, steps: source.loader.plan.steps() };
         let began = Instant::now();

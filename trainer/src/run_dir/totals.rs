@@ -3,6 +3,8 @@
 use lcsl_run_dir::event::LabelsOfEpoch;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::BesideStudent;
+
 /// Sums over a run, over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunningTotals {
@@ -71,21 +73,27 @@ pub struct LabelCounts {
     pub passing: Vec<u64>,
     /// Mixed images that were admitted under one of their two mixed classes.
     pub agreeing: u64,
+    /// The labels beside what the student says of the same images.
+    #[serde(default)]
+    pub student: BesideStudent,
 }
 
 impl LabelCounts {
     /// What `metrics.jsonl` says of an epoch; nothing where nobody has labelled.
     pub fn of_epoch(&self, epoch: u64) -> Option<LabelsOfEpoch<'_>> {
-        let Self { teacher_epoch, passing, agreeing } = self;
+        let Self { teacher_epoch, passing, agreeing, student } = self;
+        let BesideStudent { alike, compared } = *student;
         (!passing.is_empty()).then(|| LabelsOfEpoch {
             teacher_age: teacher_epoch.map(|made| epoch - made),
             passing,
             agreeing: *agreeing,
+            student_agreement: (compared > 0).then(|| alike as f64 / compared as f64),
         })
     }
 
     /// Adds those of a step.
-    pub fn count(&mut self, passing: &[u64], agreeing: u64) {
+    pub fn count(&mut self, passing: &[u64], agreeing: u64, student: BesideStudent) {
+        self.student += student;
         self.passing.resize(passing.len().max(self.passing.len()), 0);
         self.passing.iter_mut().zip(passing).for_each(|(sum, count)| *sum += count);
         self.agreeing += agreeing;
@@ -95,5 +103,6 @@ impl LabelCounts {
     pub fn begin_epoch(&mut self) {
         self.passing.fill(0);
         self.agreeing = 0;
+        self.student = BesideStudent::default();
     }
 }

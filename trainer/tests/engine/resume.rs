@@ -129,7 +129,8 @@ fn it_goes_on_with_every_optimiser_and_in_every_stage() {
 /// A teacher that is neither the best model nor the student is part of a checkpoint; so is what is said of its labels.
 #[test]
 fn it_goes_on_with_the_latest_teacher() {
-    let more = "--teacher=latest --set=admission.agreement=true --conf=0.1 --tau=1";
+    let more = "--teacher=latest --set=admission.agreement=true --set=admission.quantile=0.3 \
+                --conf=0.1 --tau=1";
     let folder = tempfile::tempdir().unwrap();
     let run_dir = |name: &str| RunDir::at(folder.path().join(name));
     let whole = run_dir("whole");
@@ -147,6 +148,8 @@ fn it_goes_on_with_the_latest_teacher() {
         let (admitted, passing) = (sum(&line["admitted"]), sum(&labels["passing"]));
         assert!(0 < admitted && admitted <= passing, "{line}");
         assert_eq!(labels["agreeing"], admitted, "nobody else is admitted: {line}");
+        let beside_student = labels["student_agreement"].as_f64().unwrap();
+        assert!(0.0 < beside_student && beside_student < 1.0, "{line}");
     }
     for step in [13, 14, 20, 28, 35] {
         let cut = run_dir(&format!("cut-{step}"));

@@ -181,6 +181,7 @@ impl Case {
                 .parse::<Policy>()
                 .expect("the specification names policies as we do"),
             confidence: config.conf,
+            quantile: 0,
             quota_rate: Some(config.quota_rate),
             burst_steps: config.burst_steps,
             share: config.share,

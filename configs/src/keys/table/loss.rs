@@ -71,6 +71,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
     ),
     Key::new("admission.conf", FROM_0_TO_1, "Least confidence of a candidate")
         .flags(&["lambda_init", "conf"]),
+    Key::new(
+        "admission.quantile",
+        FROM_0_BELOW_1,
+        "Least confident part of each class's candidates of the epoch before, below which none passes",
+    ),
     Key::new("admission.temperature", ABOVE_0, "Temperature of the teacher's softmax")
         .flags(&["tau"]),
     Key::new(

@@ -333,6 +333,7 @@ fn settings(admission: &Admission) -> AdmissionSettings {
         policy: admission.policy,
         classes: admission.classes,
         confidence: admission.conf,
+        quantile: admission.quantile.0,
         quota_rate: match admission.quota_rate {
             QuotaRate::Auto => None,
             QuotaRate::Millionths(rate) => Some(rate),

@@ -70,7 +70,7 @@ impl Run<'_> {
         let loss = report.loss(self.context.task.alpha());
         self.admission_digest.record(epoch, position.step_in_epoch, &report.admitted);
         self.count_unlabelled(epoch, &report.admitted)?;
-        self.labels.count(&report.passing, report.agreeing);
+        self.labels.count(&report.passing, report.agreeing, report.student);
         let now = Instant::now();
         let seconds = now.duration_since(began.max(self.booked_at)).as_secs_f64();
         self.booked_at = now;

@@ -44,7 +44,7 @@ impl Run<'_> {
         while self.position.epoch < epochs && !self.out_of_steps() {
             let begins = self.position.step_in_epoch == 0;
             if begins {
-                self.context.ledger.begin_epoch();
+                self.context.rules.begin_epoch(&mut self.context.ledger);
                 self.unlabelled.begin_epoch();
             }
             if begins || !self.is_set_up {

@@ -104,7 +104,7 @@ pub(super) fn admitted_in_agreement(
     rows.filter(|(key, said)| said.agrees && is_admitted(*key)).count() as u64
 }
 
-/// The candidates of this rank's logical batches that pass the gate. Where `agreement` is asked for, mixed images have
+/// The candidates of this rank's logical batches. Where `agreement` is asked for, mixed images have
 /// to have it.
 pub(super) fn candidates(
     rules: &Rules,
@@ -123,7 +123,7 @@ pub(super) fn candidates(
         let unlabelled = batch.unlabelled.iter().flat_map(|unlabelled| &unlabelled.keys);
         let unlabelled = unlabelled.zip(&said.unlabelled).map(candidate);
         let all: Vec<Candidate> =
-            mixed.chain(unlabelled).filter(|candidate| rules.passes_gate(candidate)).collect();
+            mixed.chain(unlabelled).filter(|candidate| rules.is_candidate(candidate)).collect();
         all
     };
     batches.iter().zip(said).flat_map(of_batch).collect()
@@ -148,7 +148,8 @@ pub(super) fn admit(
     let gathered = context.world.all_gather(&candidate::to_bytes(candidates))?;
     let everyone = candidate::from_ranks(&gathered)?;
     passing.resize(context.ledger.total.len(), 0);
-    for candidate in everyone.iter().filter(|candidate| context.rules.passes_gate(candidate)) {
+    let (rules, ledger) = (&context.rules, &context.ledger);
+    for candidate in everyone.iter().filter(|candidate| rules.passes_gate(candidate, ledger)) {
         passing[candidate.label as usize] += 1;
     }
     let micro_batches = source.micro_batches() as u64;
@@ -204,6 +205,7 @@ mod tests {
             policy: Policy::Reference,
             classes: AdmittedClasses::Minority,
             confidence: 0.5,
+            quantile: 0,
             quota_rate: None,
             burst_steps: 1,
             share: 1_000_000,

@@ -14,8 +14,8 @@ pub struct LabelledBatch<'a> {
     pub batch: &'a LogicalBatch,
     /// The mixed images (N, H, W, 3).
     pub mixed: &'a Tensor,
-    /// ŷ, the teacher's labels (N), i64; any classes where there is no teacher.
-    pub pseudo: &'a Tensor,
+    /// ŷ, the teacher's labels (N), i64; none where it has not labelled these images.
+    pub pseudo: Option<&'a Tensor>,
     /// 1 for each image that was admitted, else 0 (N).
     pub mask: &'a Tensor,
     /// The unlabelled images that were admitted, where there are unlabelled images.
@@ -43,9 +43,9 @@ pub struct LogicalOutput {
 /// Forward and backward pass of a logical batch: loss = Σ [λ·ℓ(out, y) + (1 − λ)·ℓ(out, y∘permutation) +
 /// α·mask·ℓ(out, ŷ)] / images, where ℓ is the task's criterion (Vu et al., 2024, eq. 8, with
 /// cross-entropy), or in the last term plain cross-entropy. Admitted unlabelled images go through the network together
-/// with the mixed ones, so that batch normalisation sees both, and add α·Σ ℓ(out, ŷ) / (images · ratio), where ratio is
-/// the number of unlabelled images for each training image: the mean over all unlabelled images of the step, of which
-/// those that were not admitted count 0 (Sohn et al., `FixMatch`, NeurIPS 2020, eq. 4).
+/// with the mixed ones, so that batch normalisation sees both, and add α·Σ ℓ(out, ŷ) / (images · ratio), where ratio
+/// is the number of unlabelled images for each training image: the mean over all unlabelled images of the step, of
+/// which those that were not admitted count 0 (Sohn et al., `FixMatch`, NeurIPS 2020, eq. 4).
 ///
 /// `images` is the size of the whole step as planned, over all ranks and micro-batches: losses are sums
 /// divided by it, so that gradients simply add up. `backward` is given the loss. Leaves the student's
@@ -64,20 +64,21 @@ pub fn forward_backward(
     }
     let (logits, of_unlabelled) = logits(student, mixed, *unlabelled, task);
     let partner = batch.labels.index_select(0, &batch.permutation);
-    let targets = Tensor::stack(&[&batch.labels, &partner, pseudo], 1);
+    let named = pseudo.unwrap_or(&batch.labels);
+    let targets = Tensor::stack(&[&batch.labels, &partner, named], 1);
     let weights = Tensor::cat(&[&batch.mixing, &mask.unsqueeze(1)], 1);
     let weights = criterion::class_weighted(weights, task.class_weights.as_ref(), &targets);
     let losses =
         task.criterion.losses(&task.corrected(&logits), &targets) / images as f64 * weights;
     let [own, other, mut admitted] = [0, 1, 2].map(|column| losses.select(1, column));
     if task.plain_admitted {
-        let plain = Loss::CrossEntropy.losses(&logits, &pseudo.unsqueeze(1)).select(1, 0);
+        let plain = Loss::CrossEntropy.losses(&logits, &named.unsqueeze(1)).select(1, 0);
         admitted = plain / images as f64 * *mask;
     }
     let mixture = (own + other).sum(None::<Kind>);
     let mut admitted = admitted.sum(None::<Kind>);
-    if let Some((logits, labels)) = of_unlabelled {
-        admitted += loss_of_admitted(&logits, labels, task) / (images * task.ratio()) as f64;
+    if let Some((logits, labels)) = &of_unlabelled {
+        admitted += loss_of_admitted(logits, labels, task) / (images * task.ratio()) as f64;
     }
     let loss = &mixture + &admitted * task.alpha();
     backward(&loss);
@@ -85,8 +86,11 @@ pub fn forward_backward(
         // It was there because the other ranks waited for it.
         return LogicalOutput::empty(student);
     }
+    let of_mixed = pseudo.map(|labels| alike(&logits, labels));
+    let of_unlabelled = of_unlabelled.map(|(logits, labels)| alike(&logits, labels));
+    let alike: Vec<Tensor> = of_mixed.into_iter().chain(of_unlabelled).collect();
     let statistics = &student.running_statistics.buffer;
-    let sums = StepSums::of(statistics, &mixture, &admitted, batch.images());
+    let sums = StepSums::of(statistics, [&mixture, &admitted], &alike, batch.images());
     LogicalOutput { sums, logits: logits.detach() }
 }
 
@@ -111,6 +115,12 @@ fn logits<'a>(
     let logits = forward(&Tensor::cat(&[mixed, images], 0));
     let (first, count) = (mixed.size()[0], images.size()[0]);
     (logits.narrow(0, 0, first), Some((logits.narrow(0, first, count), labels)))
+}
+
+/// Which of the teacher's `labels` (N) are the likeliest class in the student's logits (N × classes), too: true or
+/// false for each.
+fn alike(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.argmax(-1, false).eq_tensor(labels)
 }
 
 /// Σ ℓ(logits, label) over unlabelled images that were admitted, with the weights of their classes.
@@ -219,7 +229,7 @@ mod tests {
             let labelled = LabelledBatch {
                 batch: &batch,
                 mixed: &mixed,
-                pseudo: &pseudo,
+                pseudo: Some(&pseudo),
                 mask: &mask,
                 unlabelled: Some(admitted),
             };
@@ -244,7 +254,7 @@ mod tests {
             let close =
                 |found: f64, expected: &Tensor| (found - expected.double_value(&[])).abs() < 1e-12;
             let summed = host::read(&output.sums.computed);
-            let [.., loss_mix, loss_self] = summed[..] else { panic!("{summed:?}") };
+            let [.., loss_mix, loss_self, same] = summed[..] else { panic!("{summed:?}") };
             assert!(close(loss_mix, &mixture), "{plain}");
             assert!(close(loss_self, &own), "{plain}");
             let off = (gradient(&ours) - gradient(&theirs)).abs().max().double_value(&[]);
@@ -252,6 +262,10 @@ mod tests {
             let statistics = &theirs.running_statistics.buffer;
             assert!(ours.running_statistics.buffer.allclose(statistics, 1e-12, 1e-12, false));
             assert_eq!(output.sums.images, 4, "images are training images");
+            let labels = Tensor::cat(&[&pseudo, &admitted.labels], 0);
+            let expected = logits.argmax(1, false).eq_tensor(&labels).sum(Kind::Int64);
+            assert!(close(same, &expected), "{same}");
+            assert_eq!(output.sums.compared, 4 + count as u64);
         }
     }
 }

@@ -134,7 +134,7 @@ fn forward_backward_all(
             LogicalOutput::empty(&context.student)
         } else {
             context.student.running_statistics.copy_from(&start);
-            let pseudo = labels.as_ref().map_or(&batch.labels, |labels| &labels.label);
+            let pseudo = labels.as_ref().map(|labels| &labels.label);
             let unlabelled = micro_batch.unlabelled[index].as_ref();
             let labelled = LabelledBatch { batch, mixed, pseudo, mask, unlabelled };
             let (student, reducer) = (&context.student, &mut context.reducer);

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::sums::{MicroBatchReport, Wishes};
 use super::teacher::PseudoLabels;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, BesideStudent};
 
 /// What a step did, the same on all ranks but for `logical`.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct StepReport {
     pub passing: Vec<u64>,
     /// Mixed images that were admitted under one of their two classes.
     pub agreeing: u64,
+    /// The teacher's labels beside what the student says of the same images.
+    pub student: BesideStudent,
     /// Gradient summed over all logical batches (flat); the next step overwrites it.
     pub gradient: Tensor,
     /// What any rank wishes to happen after this step.
@@ -53,6 +55,7 @@ impl StepReport {
             admitted: Vec::new(),
             passing: Vec::new(),
             agreeing: 0,
+            student: BesideStudent::default(),
             gradient,
             wishes: Wishes::default(),
             logical: Vec::new(),
@@ -66,7 +69,9 @@ impl StepReport {
 
     /// Adds a micro-batch.
     pub(super) fn add(&mut self, micro_batch: &MicroBatchReport) {
-        let MicroBatchReport { loss_mix, loss_self, images, wishes, agreeing, .. } = *micro_batch;
+        let MicroBatchReport { loss_mix, loss_self, images, wishes, agreeing, student, .. } =
+            *micro_batch;
+        self.student += student;
         self.images += images;
         self.agreeing += agreeing;
         self.loss_mix += loss_mix;

@@ -147,7 +147,8 @@ mod tests {
 
     /// Numbers of two micro-batches of a pass with 3 and 1 images, as they would be packed.
     fn packed(change: impl Fn(&mut [f64])) -> Packed {
-        let micro_batch = |images: f64| [0.5, 0.0, 2.0, images, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        let micro_batch =
+            |images: f64| [0.5, 0.0, 2.0, 2.0, images, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 1.0];
         let mut numbers: Vec<f64> = [micro_batch(3.0), micro_batch(1.0)].concat();
         numbers.push(1.5);
         change(&mut numbers);
@@ -164,9 +165,9 @@ mod tests {
     fn the_device_decides_as_the_host_would() {
         assert_eq!(verdict(|_| (), 4), (1.0, false));
         assert_eq!(verdict(|_| (), 6), (1.5, false));
-        assert_eq!(verdict(|numbers| (numbers[3], numbers[13]) = (0.0, 0.0), 4), (1.0, true));
+        assert_eq!(verdict(|numbers| (numbers[4], numbers[16]) = (0.0, 0.0), 4), (1.0, true));
         assert!(verdict(|numbers| numbers[0] = f64::NAN, 4).1);
-        assert!(verdict(|numbers| numbers[17] = 1.0, 4).1, "a running statistic");
-        assert!(verdict(|numbers| numbers[20] = f64::INFINITY, 4).1, "the gradient");
+        assert!(verdict(|numbers| numbers[21] = 1.0, 4).1, "a running statistic");
+        assert!(verdict(|numbers| numbers[24] = f64::INFINITY, 4).1, "the gradient");
     }
 }

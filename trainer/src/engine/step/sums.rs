@@ -8,20 +8,24 @@ use lcsl_collective::order::BinaryCounter;
 use tch::{Device, Kind, Tensor};
 
 use super::error::StepError;
+use crate::admission::BesideStudent;
 use crate::engine::host;
 
 /// What one logical batch contributes.
 #[derive(Debug)]
 pub struct StepSums {
     /// Flat float64 on the device: running statistics as the logical batch alone would have left them, in the order of
-    /// their flat buffer; mixup loss; loss of the admitted pseudo-labels, without α.
+    /// their flat buffer; mixup loss; loss of the admitted pseudo-labels, without α; labels of the teacher that are
+    /// the student's, too.
     pub computed: Tensor,
     /// Images.
     pub images: u64,
+    /// Labels of the teacher that were compared with the student's.
+    pub compared: u64,
 }
 
-/// Losses behind the running statistics.
-const LOSSES: usize = 2;
+/// Numbers behind the running statistics.
+const MEASURED: usize = 3;
 
 /// Adds the sums of a rank's logical batches, in the shape of the tree over all logical ranks.
 #[derive(Debug, Default)]
@@ -43,19 +47,22 @@ struct Counted {
     save: u64,
     /// Mixed images that were admitted under one of their two classes.
     agreeing: u64,
+    /// Labels of the teacher that were compared with the student's.
+    compared: u64,
 }
 
 impl Counted {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     fn to_list(self) -> [f64; Self::COUNT] {
-        let Self { logical_batches, images, stop, save, agreeing } = self;
-        [logical_batches, images, stop, save, agreeing].map(|count| count as f64)
+        let Self { logical_batches, images, stop, save, agreeing, compared } = self;
+        [logical_batches, images, stop, save, agreeing, compared].map(|count| count as f64)
     }
 
     fn of_list(list: [f64; Self::COUNT]) -> Self {
-        let [logical_batches, images, stop, save, agreeing] = list.map(|count| count as u64);
-        Self { logical_batches, images, stop, save, agreeing }
+        let [logical_batches, images, stop, save, agreeing, compared] =
+            list.map(|count| count as u64);
+        Self { logical_batches, images, stop, save, agreeing, compared }
     }
 }
 
@@ -78,22 +85,26 @@ impl Wishes {
 }
 
 impl StepSums {
-    /// Of a logical batch of `images` (at least one).
+    /// Of a logical batch of `images` (at least one), with its losses: of the mixture, and of what was admitted.
+    /// `alike` are lists of whether a label of the teacher is the student's, too.
     pub fn of(
         running_statistics: &Tensor,
-        loss_mix: &Tensor,
-        loss_self: &Tensor,
+        [loss_mix, loss_self]: [&Tensor; 2],
+        alike: &[Tensor],
         images: u64,
     ) -> Self {
-        let parts = [running_statistics, loss_mix, loss_self];
+        let compared = alike.iter().map(|list| list.numel() as u64).sum();
+        let none = loss_mix.zeros_like();
+        let alike = alike.iter().fold(none, |sum, list| sum + list.sum(Kind::Double));
+        let parts = [running_statistics, loss_mix, loss_self, &alike];
         let parts = parts.map(|part| part.detach().to_kind(Kind::Double).view([-1]));
-        Self { computed: Tensor::cat(&parts, 0), images }
+        Self { computed: Tensor::cat(&parts, 0), images, compared }
     }
 
     /// Of an empty logical batch: it weighs nothing, but takes its place in the tree of sums.
     pub fn empty(running_statistics: &Tensor) -> Self {
-        let count = (running_statistics.numel() + LOSSES) as i64;
-        Self { computed: zeros(count, running_statistics.device()), images: 0 }
+        let count = (running_statistics.numel() + MEASURED) as i64;
+        Self { computed: zeros(count, running_statistics.device()), images: 0, compared: 0 }
     }
 }
 
@@ -105,6 +116,7 @@ impl SumsOfRank {
     /// Adds those of the next logical batch.
     pub fn push(&mut self, sums: StepSums) {
         self.counted.images += sums.images;
+        self.counted.compared += sums.compared;
         self.counted.logical_batches += u64::from(sums.images > 0);
         self.computed.push(sums.computed, add);
     }
@@ -127,7 +139,7 @@ impl SumsOfRank {
             Tensor::from_slice(&Counted { stop, save, agreeing, ..self.counted }.to_list());
         let counted = host::send(counted, computed.device(), sent);
         let finite_here = computed.isfinite().all();
-        let statistics = computed.numel() - LOSSES;
+        let statistics = computed.numel() - MEASURED;
         let mut list = Tensor::cat(&[computed, counted], 0);
         sum_over_ranks(&mut list)?;
         Ok(StepTotals { list, statistics, finite_here })
@@ -155,7 +167,7 @@ impl StepTotals {
     }
 
     fn counted(&self, place: usize) -> Tensor {
-        self.list.get((self.statistics + LOSSES + place) as i64)
+        self.list.get((self.statistics + MEASURED + place) as i64)
     }
 
     /// How many numbers were summed.
@@ -201,6 +213,8 @@ pub struct MicroBatchReport {
     pub wishes: Wishes,
     /// Mixed images that were admitted under one of their two classes.
     pub agreeing: u64,
+    /// The teacher's labels beside what the student says of the same images.
+    pub student: BesideStudent,
     /// The first running statistic that is not finite, as its place in the flat buffer.
     pub wrong_statistic: Option<usize>,
     /// Whether what this rank contributed was finite; looked at when the sum is not.
@@ -209,22 +223,24 @@ pub struct MicroBatchReport {
 
 impl MicroBatchReport {
     /// Numbers of which it is made.
-    pub const COUNT: usize = LOSSES + Counted::COUNT + 3;
+    pub const COUNT: usize = MEASURED + Counted::COUNT + 3;
     /// The place of the number of images among them.
-    pub const IMAGES: usize = LOSSES + 1;
+    pub const IMAGES: usize = MEASURED + 1;
     /// The place of what is 1 where a running statistic is not finite.
-    pub const ANY_WRONG: usize = LOSSES + Counted::COUNT;
+    pub const ANY_WRONG: usize = MEASURED + Counted::COUNT;
 
     /// Of what [`StepTotals::packed`] has packed.
     pub fn unpacked(numbers: &[f64; Self::COUNT]) -> Self {
-        let [loss_mix, loss_self, counted @ .., any_wrong, first_wrong, finite_here] = *numbers;
-        let Counted { images, stop, save, agreeing, .. } = Counted::of_list(counted);
+        let [loss_mix, loss_self, alike, counted @ .., any_wrong, first_wrong, finite_here] =
+            *numbers;
+        let Counted { images, stop, save, agreeing, compared, .. } = Counted::of_list(counted);
         Self {
             loss_mix,
             loss_self,
             images,
             wishes: Wishes { stop: stop > 0, save: save > 0 },
             agreeing,
+            student: BesideStudent { alike: alike as u64, compared },
             wrong_statistic: (any_wrong > 0.0).then_some(first_wrong as usize),
             finite_here: finite_here > 0.0,
         }
@@ -249,7 +265,8 @@ mod tests {
 
     fn sums(statistics: &[f64], images: u64) -> StepSums {
         let [loss_mix, loss_self] = [0.5, 0.25].map(Tensor::from);
-        StepSums::of(&Tensor::from_slice(statistics), &loss_mix, &loss_self, images)
+        let alike = [Tensor::from_slice(&[true, false]), Tensor::from_slice(&[true])];
+        StepSums::of(&Tensor::from_slice(statistics), [&loss_mix, &loss_self], &alike, images)
     }
 
     fn totals(of: impl IntoIterator<Item = StepSums>, wishes: Wishes) -> StepTotals {
@@ -276,6 +293,7 @@ mod tests {
             images: 4,
             wishes,
             agreeing: 3,
+            student: BesideStudent { alike: 4, compared: 6 },
             wrong_statistic: None,
             finite_here: true,
         };
