@@ -53,7 +53,7 @@ main() {
     fi
     if [ "${1-libtorch}" = pytorch ]; then
         set_up_pytorch
-        set_up_webdataset
+        set_up_test_packages
     fi
 }
 
@@ -238,11 +238,16 @@ set_up_pytorch() {
     rm -f "$venv/.pytorch-begun"
 }
 
-# The tests read our shards with it. A venv from before it was needed gets it as well.
-set_up_webdataset() {
-    "$venv/bin/python" -c 'import webdataset' 2>/dev/null && return
-    say "fetching webdataset from PyPI into $venv"
-    pip_install webdataset==1.0.2
+# The tests read our shards and exports with them. A venv from before they were needed gets them as well; without
+# dependencies, since PyTorch is there and must stay what it is.
+set_up_test_packages() {
+    "$venv/bin/python" -c 'import webdataset, torchvision, onnx, onnxruntime' 2>/dev/null && return
+    say "fetching webdataset, torchvision and ONNX Runtime from PyPI into $venv"
+    pip_install --no-deps webdataset==1.0.2 braceexpand pyyaml torchvision==0.26.0 pillow onnx==1.23.2 onnxruntime==1.32.0 \
+        ml_dtypes protobuf flatbuffers
+    "$venv/bin/python" -c 'import webdataset, torchvision, onnx, onnxruntime' ||
+        fail 2 "the packages of the tests were fetched into $venv but cannot be imported (Python's message is above)" \
+            "remove .deps and run \`make pytorch\` again"
 }
 
 # --- Folders with libtorch --------------------------------------------------------------------------------------------

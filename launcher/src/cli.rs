@@ -9,8 +9,8 @@ use clap_complete::Shell;
 #[cfg(feature = "data")]
 use crate::commands::data;
 use crate::commands::{
-    bench_allreduce, bench_step, documents, eval, export, posthoc, predict, submit, sweep, train,
-    version,
+    bench_allreduce, bench_step, documents, eval, export, import, posthoc, predict, submit, sweep,
+    train, version,
 };
 use crate::fault::Fault;
 use crate::terminal;
@@ -24,8 +24,8 @@ struct Arguments {
     command: Command,
 }
 
-/// The commands besides `train`, `submit` and `posthoc`, which read their own arguments: they come from the table of
-/// keys.
+/// The commands besides `train`, `submit`, `posthoc` and `import`, which read their own arguments: they come from the
+/// table of keys.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a grid of settings with several seeds, and compare them in a table
@@ -34,7 +34,7 @@ enum Command {
     Eval(eval::Eval),
     /// Tell what the selected model of a run says of pictures
     Predict(predict::Predict),
-    /// Write the selected model of a run as safetensors, under PyTorch's names
+    /// Write the selected model of a run as safetensors, under PyTorch's names, or as TorchScript
     Export(export::Export),
     /// Measure the parts of a run
     #[command(subcommand)]
@@ -70,6 +70,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
         Some(name) if name == "train" => train::run(&arguments[2..]),
         Some(name) if name == "submit" => submit::run(&arguments[2..]),
         Some(name) if name == "posthoc" => posthoc::run(&arguments[2..]),
+        Some(name) if name == "import" => import::run(&arguments[2..]),
         Some(name) if name == "--version" => terminal::print(&version::text()).map(|()| exit::DONE),
         _ => match parse(arguments) {
             Ok(Command::Sweep(asked)) => sweep::run(&asked),
@@ -108,11 +109,11 @@ fn wants_json(arguments: &[OsString]) -> bool {
     arguments.iter().any(|argument| argument == "--json" || argument == "--json=true")
 }
 
-/// All commands, with `train`, `submit` and `posthoc`, whose arguments come from the table of keys.
+/// All commands, with `train`, `submit`, `posthoc` and `import`, whose arguments come from the table of keys.
 pub fn command(train: clap::Command) -> clap::Command {
-    let submit = submit::command(&train);
-    let posthoc = posthoc::command(&train);
-    let command = Arguments::command().subcommand(train).subcommand(submit).subcommand(posthoc);
+    let others = [submit::command, posthoc::command, import::command];
+    let others = others.map(|command| command(&train));
+    let command = Arguments::command().subcommand(train).subcommands(others);
     let mut order = vec![
         "train",
         "submit",
@@ -121,6 +122,7 @@ pub fn command(train: clap::Command) -> clap::Command {
         "eval",
         "predict",
         "export",
+        "import",
         "data",
         "bench",
         "completions",

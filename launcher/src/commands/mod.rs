@@ -2,7 +2,8 @@
 //!
 //! [`train`] is `lcsl train`, from the command line to the table at the end, on one screen; [`dry_run`] is its
 //! `--dry_run`; [`submit`] gives it to Slurm, [`sweep`] runs it many times, and
-//! [`posthoc`] trains the classifier of a run once more. [`eval`], [`predict`] and [`export`]
+//! [`posthoc`] trains the classifier of a run once more; [`import`] makes a run of weights from elsewhere; all of them
+//! are [`with_training`]'s: they take the flags of `lcsl train` too. [`eval`], [`predict`] and [`export`]
 //! read a run that was [`trained`]; [`bench_step`] and [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`,
 //! datasets on disk. [`documents`] makes completions and manual pages; [`version`] is what `--version` says.
 //!
@@ -16,6 +17,7 @@ pub mod documents;
 pub mod dry_run;
 pub mod eval;
 pub mod export;
+pub mod import;
 pub mod posthoc;
 pub mod predict;
 pub mod submit;
@@ -23,3 +25,4 @@ pub mod sweep;
 pub mod train;
 mod trained;
 pub mod version;
+mod with_training;

@@ -5,15 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, FromArgMatches, ValueEnum};
-use lcsl_config::{Problem, given_keys};
+use clap::{Args, ValueEnum};
 use lcsl_run_dir::{RunDir, exit, names};
 
+use super::train;
 use super::trained::{one_rank, open};
-use super::{submit, train};
+use super::with_training::{self, Asked};
 use crate::fault::Fault;
 use crate::ranks::answer;
-use crate::terminal;
 
 /// What follows a run, beside the flags of `lcsl train`.
 #[derive(Debug, Args)]
@@ -59,35 +58,19 @@ const ABOUT: &str = "Train the classifier of a run's selected model once more, a
 
 /// `lcsl posthoc` as a command: its own flags, and those of `lcsl train` given as `train`.
 pub fn command(train: &clap::Command) -> clap::Command {
-    let is_own = |it: &&clap::Arg| {
-        let theirs = ["stage", "run_dir", "config", "init", "epochs", "refit"];
-        !theirs.iter().any(|name| it.get_long() == Some(name))
-    };
-    let without = train.get_arguments().filter(is_own).cloned();
-    Posthoc::augment_args(clap::Command::new("posthoc")).about(ABOUT).args(without)
+    let without = ["config", "init", "epochs", "refit", "trainable", "unlabelled"];
+    with_training::command::<Posthoc>(("posthoc", ABOUT), train, &without)
 }
 
 /// Runs `lcsl posthoc` with the arguments behind that word, and returns the exit code. The same command goes on where
 /// it was stopped.
 pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
-    let own = Posthoc::augment_args(clap::Command::new("lcsl posthoc"));
-    let is_place = arguments.first().is_some_and(|it| !it.to_string_lossy().starts_with('-'));
-    let (place, rest) = arguments.split_at(usize::from(is_place));
-    let (mine, theirs) = submit::divide(&own, rest);
-    if theirs.iter().any(|argument| argument == "--help" || argument == "-h") {
-        let mut help = command(&lcsl_config::train_clap_command()).bin_name("lcsl posthoc");
-        return terminal::print(&help.render_help().to_string()).map(|()| exit::DONE);
-    }
-    let parsed = own.no_binary_name(true).try_get_matches_from(place.iter().chain(&mine));
-    let asked = parsed.and_then(|mut matches| Posthoc::from_arg_matches_mut(&mut matches));
-    let asked = match asked {
-        Ok(asked) => asked,
-        Err(error) => {
-            let _ = error.print(); // standard error may be closed
-            return Ok(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
-        }
+    let (asked, theirs) = match with_training::parse::<Posthoc>(command, arguments)? {
+        Asked::For(asked, theirs) => (asked, theirs),
+        Asked::Answered(code) => return Ok(code),
     };
-    check(&asked, &theirs)?;
+    let title = format!("--stage {} cannot be done like that", asked.stage.words().0);
+    with_training::refuse(&title, &FIXED, &theirs)?;
     let config = open(&asked.of)?;
     let to = asked.run_dir.clone().unwrap_or_else(|| beside(&asked.of, asked.stage));
     let weights = to.join(names::INIT);
@@ -114,24 +97,6 @@ const FIXED: [(&str, &str); 6] = [
     ("data.unlabelled", "nobody labels images in a stage"),
     ("--config", "a stage has the configuration of the run"),
 ];
-
-/// Refuses flags of `lcsl train` that a stage has to say itself, all at once.
-fn check(asked: &Posthoc, theirs: &[OsString]) -> Result<(), Fault> {
-    let given = given_keys(theirs);
-    let refused = FIXED.iter().filter(|(key, _)| given.contains(key));
-    let problem = |(key, why): &(&str, &str)| Problem {
-        what: format!("{key} cannot be set: {why}"),
-        place: "command line".into(),
-        hint: None,
-    };
-    let problems: Vec<Problem> = refused.map(problem).collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let title = format!("--stage {} cannot be done like that", asked.stage.words().0);
-    let hint = "leave that out, or train a run of its own with `lcsl train --init=FILE`";
-    Err(Fault { hint: Some(hint.into()), ..Fault::several(&title, &problems, exit::USAGE) })
-}
 
 /// The directory of the new run: a neighbour of the old one.
 fn beside(run_dir: &Path, stage: PosthocStage) -> PathBuf {

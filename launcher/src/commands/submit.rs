@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use clap::{Args, FromArgMatches};
+use clap::Args;
 use lcsl_config::{Allocation, Machine, Stop, TrainCommand, parse_train_in};
 
+use super::with_training::{self, Asked};
 use crate::fault::Fault;
 use crate::slurm::job::Job;
 use crate::slurm::script::batch_script;
@@ -78,30 +79,18 @@ pub struct Submit {
     dry_run: bool,
 }
 
+const ABOUT: &str = "Train as a Slurm job: save before the time limit, requeue, go on";
+
 /// `lcsl submit` as a command: its own flags, and those of `lcsl train` given as `train`.
 pub fn command(train: &clap::Command) -> clap::Command {
-    let is_own = |it: &&clap::Arg| !matches!(it.get_id().as_str(), "dry_run" | "write_config");
-    let without = train.get_arguments().filter(is_own).cloned();
-    let about = "Train as a Slurm job: save before the time limit, requeue, go on";
-    Submit::augment_args(clap::Command::new("submit")).about(about).args(without)
+    with_training::command::<Submit>(("submit", ABOUT), train, &["write_config"])
 }
 
 /// Runs `lcsl submit` with the arguments behind that word, and returns the exit code.
 pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
-    let own = Submit::augment_args(clap::Command::new("lcsl submit"));
-    let (mine, train) = divide(&own, arguments);
-    if train.iter().any(|argument| argument == "--help" || argument == "-h") {
-        let mut help = command(&lcsl_config::train_clap_command()).bin_name("lcsl submit");
-        return terminal::print(&help.render_help().to_string()).map(|()| exit::DONE);
-    }
-    let parsed = own.no_binary_name(true).try_get_matches_from(mine);
-    let asked = parsed.and_then(|mut matches| Submit::from_arg_matches_mut(&mut matches));
-    let asked = match asked {
-        Ok(asked) => asked,
-        Err(error) => {
-            let _ = error.print(); // standard error may be closed
-            return Ok(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
-        }
+    let (asked, train) = match with_training::parse::<Submit>(command, arguments)? {
+        Asked::For(asked, train) => (asked, train),
+        Asked::Answered(code) => return Ok(code),
     };
     let job = job(&asked, &train)?;
     let script = batch_script(&job);
@@ -109,35 +98,6 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         return terminal::print(&script).map(|()| exit::DONE);
     }
     submit(&script, asked.chain)
-}
-
-/// Which arguments are a command's `own`, and which are those of `lcsl train`.
-pub(super) fn divide(
-    own: &clap::Command,
-    arguments: &[OsString],
-) -> (Vec<OsString>, Vec<OsString>) {
-    let (mut mine, mut train) = (Vec::new(), Vec::new());
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let text = argument.to_string_lossy();
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text.as_ref(), None),
-        };
-        let plain = name.strip_prefix("--").map(|name| name.replace('-', "_"));
-        let known = plain.and_then(|name| {
-            own.get_arguments().find(|it| it.get_long() == Some(name.as_str())).cloned()
-        });
-        let Some(known) = known else {
-            train.push(argument.clone());
-            continue;
-        };
-        mine.push(argument.clone());
-        if value.is_none() && known.get_action().takes_values() {
-            mine.extend(rest.next().cloned());
-        }
-    }
-    (mine, train)
 }
 
 /// The job, checked together with the configuration that it trains: what is wrong is said here, and not after hours
@@ -285,7 +245,10 @@ fn hand_over(sbatch: &mut Command, script: &str) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches as _;
+
     use super::*;
+    use crate::commands::with_training::divide;
 
     fn asked(line: &str) -> Result<Job, Fault> {
         let arguments: Vec<OsString> = line.split_whitespace().map(Into::into).collect();

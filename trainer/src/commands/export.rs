@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use lcsl_run_dir::RunDir;
-use lcsl_trainer::engine::evaluation::export::{self, ExportForm};
+use lcsl_trainer::engine::evaluation::export::{self, ExportForm, ExportFormat};
 
 use super::refusal::explain;
 use super::start::prepare;
@@ -23,18 +23,23 @@ pub(crate) struct Export {
     /// Write the classifier as it was trained.
     #[arg(long)]
     as_trained: bool,
+    /// Write the network itself as TorchScript.
+    #[arg(long)]
+    torchscript: bool,
 }
 
 /// Exports, and returns the exit code.
 pub(crate) fn run(asked: Export) -> ExitCode {
-    let Export { run_dir, out, teacher, as_trained } = asked;
+    let Export { run_dir, out, teacher, as_trained, torchscript } = asked;
     let form = match (teacher, as_trained) {
         (true, _) => ExportForm::Teacher,
         (_, true) => ExportForm::AsTrained,
         _ => ExportForm::Selected,
     };
+    let format = if torchscript { ExportFormat::TorchScript } else { ExportFormat::Safetensors };
     let run_dir = RunDir::at(run_dir);
-    let exported = prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, form));
+    let exported =
+        prepare(&run_dir).map(|config| export::export(&run_dir, &config, &out, (form, format)));
     match exported {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => explain(&error),

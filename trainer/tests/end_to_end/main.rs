@@ -6,6 +6,7 @@ mod corrupt;
 mod differences;
 mod errors;
 mod gpus;
+mod import;
 mod interruptions;
 mod lcsl;
 #[path = "../../../collective/backends/tests/support/mpirun.rs"]

@@ -7,7 +7,7 @@ use lcsl_collective::control::Control;
 use lcsl_collective::solo::Solo;
 use lcsl_config::{Machine, RunConfig, parse_train};
 use lcsl_run_dir::RunDir;
-use lcsl_trainer::engine::evaluation::export::{ExportForm, export};
+use lcsl_trainer::engine::evaluation::export::{ExportForm, ExportFormat, export};
 use lcsl_trainer::engine::run::build::Run;
 use tch::{Device, Tensor};
 
@@ -39,7 +39,13 @@ fn a_linear_probe_moves_the_classifier_alone_and_begins_with_the_weights_of_a_fi
     let first = config(3, &[]);
     let [_, trained] = train(&path("first"), &first);
     let weights = path("first.safetensors");
-    export(&RunDir::at(path("first")), &first, &weights, ExportForm::Selected).unwrap();
+    export(
+        &RunDir::at(path("first")),
+        &first,
+        &weights,
+        (ExportForm::Selected, ExportFormat::Safetensors),
+    )
+    .unwrap();
     let init = format!("--init={}", weights.display());
 
     // Fine-tuning, for other classes: 64 features of each, and a bias.

@@ -16,13 +16,15 @@ fn python() -> Option<PathBuf> {
     let prepared = root.join(".deps/venv/.pytorch-done").exists();
     let python =
         if prepared { root.join(".deps/venv/bin/python") } else { PathBuf::from("python3") };
-    let found = Command::new(&python).args(["-c", "import torch, numpy, safetensors"]).output();
+    let packages = "import torch, numpy, safetensors, torchvision, onnx, onnxruntime";
+    let found = Command::new(&python).args(["-c", packages]).output();
     found.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
 /// What lacks where [`python`] finds none.
 const PYTORCH: Need = Need {
-    lacking: "no Python has torch, numpy and safetensors: `make pytorch` adds them to .deps/venv (about 3 GB)",
+    lacking: "no Python has torch, torchvision, numpy, safetensors, onnx and onnxruntime: `make pytorch` adds them to \
+              .deps/venv (about 3 GB)",
     required_by: "CI",
 };
 
@@ -36,6 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     };
     vec![
         trial("pytorch_loads_an_export_strictly_and_predicts_the_same_labels", loads_and_predicts),
+        trial("torchvision_and_we_make_the_same_logits_both_ways", both_ways),
         trial("optimisers_make_the_steps_of_pytorch", make_the_steps_of_pytorch),
     ]
 }
@@ -58,9 +61,7 @@ fn loads_and_predicts(python: &Path) {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pytorch/predict.py");
-    let output =
-        Command::new(python).args([script, &model, FASHION_MNIST, &theirs]).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    run_script(python, &[script, &model, FASHION_MNIST, &theirs]);
 
     let (ours, theirs) = (labels(&ours, 2), labels(&theirs, 1));
     assert_eq!((ours.len(), theirs.len()), (10_000, 10_000));
@@ -68,6 +69,58 @@ fn loads_and_predicts(python: &Path) {
     assert!(different <= 2, "{different} of 10,000 labels differ");
     let distinct: std::collections::BTreeSet<_> = ours.iter().collect();
     assert!(distinct.len() > 2, "a model that names {distinct:?} only proves little");
+
+    // The same network without any module of ours, in libtorch and in ONNX Runtime.
+    let (scripted, onnx, both) = (path("model.pt"), path("model.onnx"), path("both.csv"));
+    let output = lcsl(&["export", &run, &scripted, "--format=torchscript"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let root = env!("CARGO_MANIFEST_DIR");
+    let to_onnx = format!("{root}/../scripts/onnx_export.py");
+    run_script(python, &[&to_onnx, &scripted, &onnx, "1", "28", "28"]);
+    let script = format!("{root}/tests/pytorch/scripted.py");
+    run_script(python, &[&script, &scripted, &onnx, FASHION_MNIST, "1000", &both]);
+    assert_eq!(labels(&both, 1), ours[..1000], "TorchScript");
+    assert_eq!(labels(&both, 2), ours[..1000], "ONNX Runtime");
+}
+
+fn run_script(python: &Path, arguments: &[&str]) {
+    let output = Command::new(python).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+}
+
+/// torchvision's own classes: their weights become a run, and what is exported from it is theirs again.
+/// `LCSL_TEST_MODELS` names others, each with a size of images, such as `resnext50_32x4d:64,vit_b_16:224`.
+fn both_ways(python: &Path) {
+    let models = std::env::var("LCSL_TEST_MODELS").unwrap_or_else(|_| "resnet50:64".to_owned());
+    for model in models.split(',') {
+        let (name, side) = model.split_once(':').unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (weights, run) = (path("weights.safetensors"), path("run"));
+        let (exported, scripted) = (path("exported.safetensors"), path("exported.pt"));
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pytorch/torchvision_model.py");
+        run_script(python, &[script, "make", name, side, &weights]);
+        let model = [format!("--model={name}"), format!("--image_size={side}")];
+        let import = [
+            &["import", &weights, &run, &model[0], &model[1]][..],
+            &[
+                "--dataset=synthetic",
+                "--set=data.synthetic_largest=4",
+                "--imb_factor=1",
+                "--gpu=cpu",
+            ],
+            &["--set=data.synthetic_test_per_class=1", "--set=evaluation.batch_size=5"],
+        ];
+        for arguments in [
+            &import.concat()[..],
+            &["export", &run, &exported],
+            &["export", &run, &scripted, "--format", "torchscript"],
+        ] {
+            let output = lcsl(arguments);
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        }
+        run_script(python, &[script, "compare", name, side, &weights, &exported, &scripted]);
+    }
 }
 
 /// One column of a CSV file, ordered by its first; a header is passed over.

@@ -10,6 +10,7 @@ use super::backbones::Backbone;
 use super::backbones::layers::{Block, Convolution, Normalisation, Skip, entered, padded};
 use super::backbones::resnet::ResNet;
 use super::backbones::vit::Vit;
+use super::head::Head;
 use super::{Network, Stem};
 #[cfg(feature = "winograd")]
 use crate::engine::native::winograd::FoldedKernel;
@@ -20,6 +21,13 @@ pub struct Folded {
     form: FoldedForm,
     /// The type in which it computes, and that of the features.
     kinds: [Kind; 2],
+}
+
+/// What convolutions are computed with.
+#[derive(Debug, Clone, Copy)]
+enum Kernels {
+    Fastest,
+    Libtorch,
 }
 
 #[derive(Debug)]
@@ -68,9 +76,15 @@ enum FoldedSkip {
 impl Folded {
     /// Folds a network; costs about as much as reading its weights a few times.
     pub fn of(network: &Network) -> Self {
+        Self::with(network, Kernels::Fastest)
+    }
+
+    fn with(network: &Network, kernels: Kernels) -> Self {
         let _guard = tch::no_grad_guard();
         let form = match &network.backbone {
-            Backbone::ResNet(net) => FoldedForm::Residual(FoldedResidual::of(net, network)),
+            Backbone::ResNet(net) => {
+                FoldedForm::Residual(FoldedResidual::of(net, network, kernels))
+            }
             Backbone::Vit(net) => {
                 let parameters = network.parameters.views().iter();
                 FoldedForm::Vit(net.clone(), parameters.map(|it| it.detach().copy()).collect())
@@ -91,9 +105,38 @@ impl Folded {
     }
 }
 
+/// A network that only answers, out of libtorch's operations alone, which every program has that has libtorch; what it
+/// keeps of the network lies in memory of its own, and no larger than it has to be.
+#[derive(Debug)]
+pub struct Portable {
+    folded: Folded,
+    head: Head,
+    /// Those of the head in their places; the others are empty.
+    parameters: Vec<Tensor>,
+}
+
+impl Portable {
+    /// Of a network as it is now.
+    pub fn of(network: &Network) -> Self {
+        let slots = network.head.slots();
+        let parameters = network.parameters.views().iter().enumerate();
+        let parameters = parameters.map(|(slot, view)| {
+            if slots.contains(&slot) { view.detach().copy() } else { Tensor::new() }
+        });
+        let parameters = parameters.collect();
+        Self { folded: Folded::with(network, Kernels::Libtorch), head: network.head, parameters }
+    }
+
+    /// Logits (images × classes) of images given as (N, H, W, C).
+    pub fn logits(&self, images: &Tensor) -> Tensor {
+        let features = self.folded.features(images);
+        self.head.logits(&features, self.head.weight(&self.parameters), &self.parameters)
+    }
+}
+
 impl FoldedResidual {
-    fn of(net: &ResNet, network: &Network) -> Self {
-        let layer = |layer: &(Convolution, Normalisation)| Layer::of(network, layer);
+    fn of(net: &ResNet, network: &Network, kernels: Kernels) -> Self {
+        let layer = |layer: &(Convolution, Normalisation)| Layer::of(network, layer, kernels);
         let block = |block: &Block| FoldedBlock {
             body: block.body.iter().map(layer).collect(),
             skip: match &block.skip {
@@ -128,12 +171,19 @@ impl FoldedResidual {
 }
 
 impl Layer {
-    fn of(network: &Network, (convolution, normalisation): &(Convolution, Normalisation)) -> Self {
+    fn of(
+        network: &Network,
+        (convolution, normalisation): &(Convolution, Normalisation),
+        kernels: Kernels,
+    ) -> Self {
         let (parameters, running_statistics) =
             (network.parameters.views(), network.running_statistics.views());
         let (scale, shift) = normalisation.folded(parameters, running_statistics);
         let weight = &parameters[convolution.weight] * scale.view([-1, 1, 1, 1]);
-        let weight = Weight::of(convolution, &weight, &shift, network.compute);
+        let weight = match kernels {
+            Kernels::Fastest => Weight::of(convolution, &weight, &shift, network.compute),
+            Kernels::Libtorch => Weight::plain(&weight, &shift, network.compute),
+        };
         Self { convolution: convolution.clone(), weight }
     }
 
@@ -161,6 +211,10 @@ impl Weight {
         if convolution.suits_winograd(weight, compute) {
             return Self::Transformed(FoldedKernel::new(weight, bias));
         }
+        Self::plain(weight, bias, compute)
+    }
+
+    fn plain(weight: &Tensor, bias: &Tensor, compute: Kind) -> Self {
         Self::Plain(weight.to_kind(compute), bias.to_kind(compute))
     }
 }

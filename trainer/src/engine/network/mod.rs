@@ -31,7 +31,7 @@ pub use backbones::resnet::{BlockForm, ResidualForm};
 pub use backbones::vit::VitForm;
 use head::Head;
 pub use head::HeadForm;
-pub use inference::Folded;
+pub use inference::{Folded, Portable};
 
 use crate::engine::gpu_sums::GpuSums;
 use crate::engine::native::normalisation::SyncBatchNorm;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use lcsl_collective::control::{Control, Phase};
 use lcsl_collective::order::SumOrder;
 use lcsl_collective::{CollectiveError, Communicator};
-use lcsl_config::{Admission, Protocol, QuotaRate, RunConfig, TeacherName};
+use lcsl_config::{Admission, Protocol, QuotaRate, RefitMethod, RunConfig, TeacherName};
 use tch::Device;
 
 use crate::admission::{AdmissionDigest, AdmissionSettings, Ledger, Rules};
@@ -167,8 +167,19 @@ impl<'a> Run<'a> {
         if path.is_empty() || self.position != Position::default() {
             return Ok(None);
         }
-        initial::load(Path::new(path), &mut self.context.student)
-            .map_err(|why| TrainError::InitialWeights { why })
+        let redrawn = initial::load(Path::new(path), &mut self.context.student)
+            .map_err(|why| TrainError::InitialWeights { why })?;
+        let trains_it = match self.config.refit.method {
+            RefitMethod::Crt | RefitMethod::Balanced => true,
+            RefitMethod::None | RefitMethod::Lws => self.config.train.epochs > 0,
+        };
+        match redrawn {
+            Some(text) if !trains_it => {
+                let why = format!("{text}, and nothing would train it");
+                Err(TrainError::InitialWeights { why })
+            }
+            redrawn => Ok(redrawn),
+        }
     }
 
     /// Goes back to the newest whole checkpoint, if there is one. Returns how much of

@@ -137,8 +137,9 @@ impl Vit {
         let pixels = images.permute([0, 3, 1, 2]);
         let patches = pixels.conv2d(&weight, Some(&bias), [self.patch; 2], [0, 0], [1, 1], 1);
         let patches = patches.flatten(2, 3).transpose(1, 2); // (N, patches, width)
-        let (count, width) = (images.size()[0], weight.size()[0]);
-        let token = parameters[self.class_token].to_kind(kind).expand([count, 1, width], false);
+        // Nowhere below stands how many images there are: what is recorded here for other programs takes any number.
+        let of_each = patches.narrow(1, 0, 1);
+        let token = parameters[self.class_token].to_kind(kind).expand_as(&of_each);
         let mut x = Tensor::cat(&[token, patches], 1) + parameters[self.positions].to_kind(kind);
         for block in &self.blocks {
             let seen = block.first.normalised(&x, parameters);
@@ -152,10 +153,10 @@ impl Vit {
 
     /// (N, tokens, width) → the same: every token looks at all of its image.
     fn attention(&self, block: &VitBlock, x: &Tensor, parameters: &[Tensor]) -> Tensor {
-        let [count, tokens, width] = x.size()[..] else { unreachable!("three dimensions") };
+        let [_, tokens, width] = x.size()[..] else { unreachable!("three dimensions") };
         let [weight, bias] = block.into.map(|slot| parameters[slot].to_kind(x.kind()));
         let all = x.linear(&weight, Some(&bias));
-        let all = all.view([count, tokens, 3, self.heads, width / self.heads]);
+        let all = all.view([-1, tokens, 3, self.heads, width / self.heads]);
         // (3, N, heads, tokens, width of a head)
         let all = all.permute([2, 0, 3, 1, 4]);
         let [queries, keys, values] = [0, 1, 2].map(|part| all.select(0, part));
@@ -169,7 +170,7 @@ impl Vit {
             None,
             false,
         );
-        let joined = seen.transpose(1, 2).reshape([count, tokens, width]);
+        let joined = seen.transpose(1, 2).reshape([-1, tokens, width]);
         block.out.linear(&joined, parameters)
     }
 }
