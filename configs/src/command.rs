@@ -31,6 +31,9 @@ pub struct TrainCommand {
     pub json: bool,
     /// The checked configuration.
     pub config: RunConfig,
+    /// Keys that were asked for as `"auto"` and need a measurement: `train.precision`, which is `fp32` until then, or
+    /// none.
+    pub undecided: Vec<&'static str>,
     /// Where each of its values came from.
     pub origins: Origins,
     /// Whole sentences that explain settings which are accepted, but do less than one might think;
@@ -69,6 +72,7 @@ pub fn train_command(
 ) -> Result<TrainCommand, Stop> {
     let mut parsed = arguments::parse(arguments).map_err(Stop::Text)?;
     let mut layers = lay(&parsed, read);
+    let undecided = ["train.precision"].into_iter().filter(|path| layers.is_auto(path)).collect();
     resolve::resolve(&mut layers, machine, allocation);
     let config = dump::build(&layers);
     let origins = layers.origins();
@@ -91,7 +95,7 @@ pub fn train_command(
         return Err(Stop::Problems(Problems(problems)));
     }
     let (dry_run, write_config, json) = (parsed.dry_run, parsed.write_config, parsed.json);
-    Ok(TrainCommand { dry_run, write_config, json, config, origins, notes })
+    Ok(TrainCommand { dry_run, write_config, json, config, undecided, origins, notes })
 }
 
 /// Defaults, then configurations, then flags, each in command-line order.

@@ -70,6 +70,13 @@ impl Origins {
         }
     }
 
+    /// Notes what has decided the value at `path` in the end, which was asked for as `"auto"`.
+    pub fn decide(&mut self, path: &str, because: &str) {
+        if let Some(Origin::Auto { because: undecided, .. }) = self.0.get_mut(path) {
+            because.clone_into(undecided);
+        }
+    }
+
     /// Names the places of `paths` that a person wrote, for a problem between several keys.
     pub(crate) fn places(&self, paths: &[&str]) -> String {
         let mut places: Vec<String> = Vec::new();

@@ -8,7 +8,8 @@ use crate::hosts::{Allocation, host_list, host_slots};
 use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::run_config::{
-    CriterionName, DatasetName, Devices, Head, Method, MixingName, ModelName, Policy, Protocol,
+    CriterionName, DatasetName, Devices, Head, Method, MixingName, ModelName, Policy, Precision,
+    Protocol,
 };
 use crate::value::Value;
 use crate::zoo::published_network;
@@ -179,6 +180,8 @@ fn by_method(layers: &mut Layers) {
     let as_text = |word: &str| Value::Text(word.into());
     resolve_auto(layers, "train.criterion", || as_text(criterion.word()), &because);
     resolve_auto(layers, "train.mixing", || as_text(mixing.word()), &because);
+    let precision = Precision::Fp32;
+    resolve_auto(layers, "train.precision", || as_text(precision.word()), "no measurement yet");
     let criterion: CriterionName = word(layers, "train.criterion");
     let head = if criterion.needs_cosines() { Head::Cosine } else { Head::Linear };
     let because = format!("criterion {criterion}");

@@ -72,6 +72,10 @@ struct Figures {
 pub fn run(asked: &StepBench) -> Result<u8, Fault> {
     let flags = flags(asked);
     let config = match parse_train(&flags, &Machine { cores: 1, ..machine::look() }) {
+        Ok(command) if !command.undecided.is_empty() => {
+            let hint = "time one after the other: --precision fp32, --precision bf16";
+            return Err(Fault::usage("a step is timed in one precision", hint));
+        }
         Ok(command) => command.config,
         Err(Stop::Problems(problems)) => {
             return Err(Fault::several("this step cannot be timed", &problems.0, exit::USAGE));
@@ -92,7 +96,7 @@ pub fn run(asked: &StepBench) -> Result<u8, Fault> {
 
 /// The run whose steps are timed: drawn images, and a teacher of which every answer for a minority
 /// class is admitted, so that no step is cheaper than another.
-fn flags(asked: &StepBench) -> Vec<OsString> {
+pub(super) fn flags(asked: &StepBench) -> Vec<OsString> {
     let StepBench { model, method, batch_size, image_size, precision, threads, .. } = asked;
     let mut flags = vec![
         "--dataset=synthetic".to_owned(),

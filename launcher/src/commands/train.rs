@@ -9,7 +9,7 @@ use lcsl_config::{
     Origin, Origins, Resume, RunConfig, Stop, TrainCommand, host_list, parse_train_in, to_toml,
 };
 
-use crate::commands::dry_run;
+use crate::commands::{dry_run, precision};
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::allocation;
@@ -44,6 +44,7 @@ pub fn run(arguments: &[OsString]) -> Result<u8, Fault> {
         terminal::show_note(note);
     }
     let installed = look(&SearchPaths::here(), command.config.run.nproc);
+    precision::find_out(&mut command, &installed)?;
     if command.dry_run {
         return dry_run::show(&command, installed);
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -44,6 +45,31 @@ pub fn answer(command: &LaunchCommand) -> Result<Answer, Fault> {
     }
     kept.show_messages();
     code_of(command, output.status).map(Answer::Failed)
+}
+
+/// The same of a rank that is alone, where it answers within `limit`; else it is killed, and there is no answer.
+pub fn answer_within(command: &LaunchCommand, limit: Duration) -> Result<Option<Answer>, Fault> {
+    let cannot = |error| cannot_start(command, &error);
+    let mut rank = to_run(command).stdout(Stdio::piped()).spawn().map_err(cannot)?;
+    let began = Instant::now();
+    // Its answer is smaller than a pipe, so that it never waits for a reader.
+    let status = loop {
+        match rank.try_wait().map_err(cannot)? {
+            Some(status) => break status,
+            None if began.elapsed() < limit => thread::sleep(Duration::from_millis(20)),
+            None => {
+                let _ = rank.kill(); // it may have ended by itself
+                rank.wait().map_err(cannot)?;
+                return Ok(None);
+            }
+        }
+    };
+    if !status.success() {
+        return code_of(command, status).map(|code| Some(Answer::Failed(code)));
+    }
+    let mut printed = Vec::new();
+    rank.stdout.take().map(|mut out| out.read_to_end(&mut printed)).transpose().map_err(cannot)?;
+    Ok(Some(Answer::Printed(printed)))
 }
 
 /// What was printed on standard error.

@@ -12,6 +12,7 @@ mod lcsl;
 #[path = "../../../collective/backends/tests/support/mpirun.rs"]
 mod mpirun;
 mod posthoc;
+mod precision;
 mod predictions;
 mod published;
 mod runs;

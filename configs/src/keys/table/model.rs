@@ -154,7 +154,8 @@ pub(super) const MODEL_AND_TRAIN: &[Key] = &[
     Key::new(
         "train.precision",
         KeyKind::Choice(Precision::WORDS),
-        "Arithmetic of the forward and backward passes",
+        "Arithmetic of the forward and backward passes; auto is the faster of fp32 and bf16, measured",
     )
+    .or_auto()
     .flags(&["precision"]),
 ];
