@@ -4,8 +4,9 @@
 //! `--dry_run`; [`submit`] gives it to Slurm, [`sweep`] runs it many times, and
 //! [`posthoc`] trains the classifier of a run once more; [`import`] makes a run of weights from elsewhere; all of them
 //! are [`with_training`]'s: they take the flags of `lcsl train` too. [`eval`], [`predict`] and [`export`]
-//! read a run that was [`trained`]; [`precision`] finds out which is the faster one; [`bench_step`] and [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`,
-//! datasets on disk. [`documents`] makes completions and manual pages; [`version`] is what `--version` says.
+//! read a run that was [`trained`]; [`precision`] finds out which is the faster one; [`bench_step`] and
+//! [`bench_allreduce`] are `lcsl bench`; [`data`] is `lcsl data …`, datasets on disk. [`documents`] makes completions
+//! and manual pages; [`version`] is what `--version` says.
 //!
 //! The arguments of a command stand beside it; `cli` gathers them, and no command knows it.
 

@@ -29,8 +29,8 @@ const PATIENCE: u32 = 2;
 /// No step is waited for longer.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Gives `train.precision` its value, where it is to be found out. A run that goes on stays with what it has; for a run
-/// that begins, a rank makes some steps of its network on drawn images in both.
+/// Gives `train.precision` its value, where it is to be found out. A run that goes on stays with what it has; for a
+/// run that begins, a rank makes some steps of its network on drawn images in both.
 pub(super) fn find_out(command: &mut TrainCommand, installed: &Installed) -> Result<(), Fault> {
     if !command.undecided.contains(&PRECISION) {
         return Ok(());
@@ -44,7 +44,8 @@ pub(super) fn find_out(command: &mut TrainCommand, installed: &Installed) -> Res
         return Ok(());
     }
     if command.dry_run {
-        let note = "train.precision is fp32 or bf16, whichever makes steps faster in a measurement before the first one";
+        let note = "train.precision is fp32 or bf16, whichever makes steps faster in a measurement \
+                    before the first one";
         terminal::show_note(note);
         return Ok(());
     }
@@ -64,7 +65,8 @@ fn decide(command: &mut TrainCommand, precision: Precision, because: &str) {
     command.origins.decide(PRECISION, because);
 }
 
-/// Which of fp32 and bf16 is taken, given the seconds of a step in each, and why; nothing where they were not waited for.
+/// Which of fp32 and bf16 is taken, given the seconds of a step in each, and why; nothing where they were not waited
+/// for.
 fn faster(fp32: Option<f64>, bf16: Option<f64>) -> (Precision, String) {
     match (fp32, bf16) {
         (Some(fp32), Some(bf16)) => {
@@ -89,7 +91,8 @@ struct Figures {
     seconds_per_step: f64,
 }
 
-/// Seconds of a step of one rank of the run in this arithmetic, a median; nothing where that takes longer than the limit.
+/// Seconds of a step of one rank of the run in this arithmetic, a median; nothing where that takes longer than the
+/// limit.
 fn seconds_per_step(
     config: &RunConfig,
     precision: Precision,
