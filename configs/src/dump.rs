@@ -67,11 +67,15 @@ pub struct Difference {
 /// A resumed run compares its stored configuration with the one asked for, and decides itself which
 /// keys may differ.
 pub fn differences(before: &RunConfig, after: &RunConfig) -> Vec<Difference> {
-    let (before, after) = (as_table(before), as_table(after));
-    let text = |table: &toml::Table, key: &Key| value_in(table, key).to_string();
-    let compared = KEYS.iter().map(|key| (key.path, text(&before, key), text(&after, key)));
-    let unequal = compared.filter(|(_, before, after)| before != after);
-    unequal.map(|(path, before, after)| Difference { path, before, after }).collect()
+    let compared = settings(before).into_iter().zip(settings(after));
+    let unequal = compared.filter(|((_, before), (_, after))| before != after);
+    unequal.map(|((path, before), (_, after))| Difference { path, before, after }).collect()
+}
+
+/// Every key with its value as TOML writes it, in the order of the table of keys.
+pub fn settings(config: &RunConfig) -> Vec<(&'static str, String)> {
+    let table = as_table(config);
+    KEYS.iter().map(|key| (key.path, value_in(&table, key).to_string())).collect()
 }
 
 fn as_table(config: &RunConfig) -> toml::Table {

@@ -1,5 +1,7 @@
 //! `lcsl sweep`: many runs of `lcsl train`, one after the other or several at once, and a table of what came of them.
 
+mod record_file;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -12,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
+use self::record_file::RecordFile;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::group::system_fault;
@@ -52,6 +55,10 @@ pub struct SweepRuns {
     /// Train one run alone, by its number from 0
     #[arg(long)]
     pub cell: Option<usize>,
+    /// File that remembers finished runs, a JSON object in each line: those with the same settings and code are not
+    /// trained again, on whichever machine they were
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Check everything, list the runs, start nothing
     #[arg(long = "dry_run", alias = "dry-run")]
     pub dry_run: bool,
@@ -75,7 +82,8 @@ pub fn run(asked: &SweepRuns) -> Result<u8, Fault> {
     let sweep = plan::read(&text, &place).map_err(|problems| refused(&problems))?;
     let stem = asked.file.file_stem().unwrap_or_default();
     let out = asked.out.clone().unwrap_or_else(|| Path::new("runs").join(stem));
-    let problems = unusable(&sweep, &out, &machine::look());
+    let machine = machine::look();
+    let problems = unusable(&sweep, &out, &machine);
     if !problems.is_empty() {
         return Err(refused(&problems));
     }
@@ -102,7 +110,12 @@ pub fn run(asked: &SweepRuns) -> Result<u8, Fault> {
         .enable_all()
         .build()
         .map_err(|error| system_fault("start the event loop", &error))?;
-    let trained = runtime.block_on(train(&sweep, &cells, &out, asked.jobs as usize))?;
+    let of_cell = |number: usize| arguments(&sweep.cells[number], &out);
+    let record = asked.record.as_deref();
+    let mut record =
+        record.map(|path| RecordFile::open(path, &sweep, of_cell, &machine)).transpose()?;
+    let training = train(&sweep, &cells, &out, (asked.jobs as usize, record.as_mut()));
+    let trained = runtime.block_on(training)?;
     if trained.stopped {
         terminal::show_note("stopped, and nothing is lost; the same command goes on");
         return Ok(exit::STOPPED);
@@ -170,8 +183,22 @@ struct Trained {
     stopped: bool,
 }
 
-/// Trains `cells`, so many at once.
-async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Result<Trained, Fault> {
+impl Trained {
+    /// A cell of so many has ended.
+    fn end(&mut self, sweep: &Sweep, (cell, all): (usize, usize), end: CellEnd) {
+        let count = format!("[{} of {all}]", self.outcomes.len() + 1);
+        show(&format!("{count} {}", sweep.name(&sweep.cells[cell])), &end);
+        self.outcomes.push((cell, end));
+    }
+}
+
+/// Trains `cells`, so many at once, but for those that are recorded.
+async fn train(
+    sweep: &Sweep,
+    cells: &[usize],
+    out: &Path,
+    (jobs, mut record): (usize, Option<&mut RecordFile>),
+) -> Result<Trained, Fault> {
     let mut interrupts =
         Interrupts::catch().map_err(|error| system_fault("catch signals", &error))?;
     let mut trained = Trained { outcomes: Vec::new(), code: exit::DONE, stopped: false };
@@ -181,7 +208,19 @@ async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Resul
     loop {
         while !trained.stopped && at_work.len() < jobs {
             let Some(cell) = waiting.next() else { break };
-            let mut child = start(&sweep.cells[cell], out)?;
+            let known = record.as_ref().and_then(|record| record.find(cell)).cloned();
+            if let Some(result) = known {
+                trained.end(sweep, (cell, cells.len()), CellEnd::Done(Box::new(result)));
+                continue;
+            }
+            let mut child = match start(&sweep.cells[cell], out, record.as_deref()) {
+                Ok(child) => child,
+                Err(fault) => {
+                    let end = failed(&mut trained.code, &fault);
+                    trained.end(sweep, (cell, cells.len()), end);
+                    continue;
+                }
+            };
             at_work.insert(cell, child.id());
             ended.spawn(async move { (cell, child.wait().await) });
         }
@@ -197,13 +236,16 @@ async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Resul
                 });
                 match outcome(code, &out.join(&sweep.cells[cell].folder)) {
                     None => trained.stopped = true,
-                    Some(end) => {
-                        let count = format!("[{} of {}]", trained.outcomes.len() + 1, cells.len());
-                        show(&format!("{count} {}", sweep.name(&sweep.cells[cell])), &end);
+                    Some(mut end) => {
                         if matches!(end, CellEnd::Failed(_)) && trained.code == exit::DONE {
                             trained.code = code;
                         }
-                        trained.outcomes.push((cell, end));
+                        if let (Some(record), CellEnd::Done(result)) = (&mut record, &end)
+                            && let Err(fault) = record.add(cell, result)
+                        {
+                            end = failed(&mut trained.code, &fault);
+                        }
+                        trained.end(sweep, (cell, cells.len()), end);
                     }
                 }
             }
@@ -215,6 +257,14 @@ async fn train(sweep: &Sweep, cells: &[usize], out: &Path, jobs: usize) -> Resul
             }
         }
     }
+}
+
+/// How a cell has ended that the disk or this program got in the way of; `code` is that of the first that failed.
+fn failed(code: &mut u8, fault: &Fault) -> CellEnd {
+    if *code == exit::DONE {
+        *code = fault.exit_code;
+    }
+    CellEnd::Failed(fault.to_string().replace("\n  hint: ", "; "))
 }
 
 /// Says how a cell has ended.
@@ -230,11 +280,13 @@ fn show(name: &str, end: &CellEnd) {
 }
 
 /// Starts the run of a cell; what it says goes into a file beside its run directory.
-fn start(cell: &Cell, out: &Path) -> Result<Child, Fault> {
-    let path = log_of(&out.join(&cell.folder));
+fn start(cell: &Cell, out: &Path, record: Option<&RecordFile>) -> Result<Child, Fault> {
+    let run_dir = out.join(&cell.folder);
+    let path = log_of(&run_dir);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| Fault::disk("create", folder, &error))?;
     }
+    record.map_or(Ok(()), |record| record.begin(&run_dir))?;
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.map_err(|error| Fault::disk("open", &path, &error))?;
     let own = std::env::current_exe().map_err(|error| system_fault("find this program", &error))?;

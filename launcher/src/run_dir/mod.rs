@@ -162,7 +162,7 @@ fn nothing_to_resume(root: &Path) -> Fault {
 /// them unless bitwise equality was promised, so that a run goes on with as many GPUs as there are; so does
 /// what happens to a corrupt record, because a run that
 /// has met one either ended there or left it out.
-fn may_differ(path: &str, deterministic: bool) -> bool {
+pub fn may_differ(path: &str, deterministic: bool) -> bool {
     match path {
         "run.resume"
         | "run.run_dir"

@@ -118,3 +118,43 @@ fn a_sweep_that_is_asked_to_stop_lets_its_runs_save() {
     let ended = outcome(&stage, sweep);
     ended.ended(75).said("stopped, and nothing is lost; the same command goes on");
 }
+
+/// What is recorded is not trained again, whatever became of its run directory; what other code has begun is not gone
+/// on with under this one's name.
+#[test]
+fn runs_that_are_recorded_are_not_trained_again() {
+    let stage = stage();
+    let record = "--record=runs.jsonl";
+    let sweep = |more: &[&str], scene: &str| {
+        let mut command = stage.lcsl(&[&["sweep", "s.toml", record], more].concat());
+        command.env("SCENE", scene);
+        stage.outcome(command)
+    };
+    sweep(&["--cell=1"], "hello; result; finish 0").ended(0).said("[1 of 1] lcsl, seed 1: ");
+    let lines = || fs::read_to_string(stage.path("runs.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(&lines()).unwrap();
+    assert_eq!(first["name"], "lcsl, seed 1");
+    assert_eq!(first["config"].as_str().map(str::len), Some(64));
+    assert_eq!(first["result"]["accuracy"]["all"], 0.5);
+
+    // As on another machine: there is the file, and nothing else. Its run would fail now.
+    fs::remove_dir_all(stage.path("runs")).unwrap();
+    let scene =
+        "hello; case $run_dir in *lcsl/seed-1) fail 4 'it was there' ;; esac; result; finish 0";
+    let second = sweep(&["--jobs=2"], scene);
+    second.ended(0).said("[4 of 4] ");
+    assert!(second.out.contains("| lcsl | 2 |"), "{}", second.out);
+    assert_eq!(lines().lines().count(), 4);
+    sweep(&[], "exit 9").ended(0);
+    assert_eq!(lines().lines().count(), 4, "each run once");
+
+    let other = lines().replacen(env!("CARGO_PKG_VERSION"), "0.0.1", 4);
+    fs::write(stage.path("runs.jsonl"), other).unwrap();
+    fs::write(stage.path("runs/s/ce/seed-0.code"), "0.0.1").unwrap();
+    let third = sweep(&[], "hello; result; finish 0");
+    third.ended(2).said("was begun by lcsl 0.0.1");
+    assert!(third.out.contains("\nFailed:\n\n- ce, seed 0: "), "{}", third.out);
+
+    fs::write(stage.path("runs.jsonl"), "{}\n").unwrap();
+    sweep(&[], "exit 9").ended(2).said("line 1 is no finished run");
+}
