@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::trained::{measure, open, placed};
+use super::trained::{exponent, measure, open, placed};
 use crate::fault::Fault;
 use crate::ranks::answer::{Answer, not_understood};
 use crate::report::table;
@@ -26,7 +26,7 @@ pub struct Eval {
           require_equals = true, default_missing_value = "true")]
     pub tta: Option<bool>,
     /// Normalise the classifier with this exponent first
-    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
+    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU", value_parser = exponent)]
     pub tau_norm: Option<f64>,
     /// Write what the model says of each image to this file, as CSV
     #[arg(long, value_name = "FILE")]

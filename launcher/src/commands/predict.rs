@@ -10,7 +10,7 @@ use lcsl_config::Devices;
 use lcsl_run_dir::exit;
 use lcsl_run_dir::result::{Predicted, RefusedImage};
 
-use super::trained::{one_rank, open};
+use super::trained::{exponent, one_rank, open};
 use crate::fault::Fault;
 use crate::ranks::answer::{self, Answer, not_understood};
 use crate::report::csv::field;
@@ -42,9 +42,10 @@ pub struct Predict {
           require_equals = true, default_missing_value = "true")]
     pub tta: Option<bool>,
     /// Normalise the classifier with this exponent first
-    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU")]
+    #[arg(long = "tau_norm", alias = "tau-norm", value_name = "TAU", value_parser = exponent)]
     pub tau_norm: Option<f64>,
-    /// Divide logits by this [default: what the run has found best for its validation images]
+    /// Divide logits by this [default: what the run has found best for its validation images, or 1 with
+    /// another exponent]
     #[arg(long, value_name = "T", value_parser = temperature)]
     pub temperature: Option<f64>,
     /// The device [default: the first that the run was trained on]
@@ -61,11 +62,7 @@ pub struct Predict {
 /// Runs `lcsl predict` and returns the exit code: that of bad data where a picture could not be read.
 pub fn run(asked: &Predict) -> Result<u8, Fault> {
     let config = open(&asked.run_dir)?;
-    let device = asked.gpu.as_ref().unwrap_or(&config.run.gpu);
-    let device = match device {
-        Devices::Gpus(ordinals) => ordinals[0].to_string(),
-        Devices::Cpu => "cpu".to_owned(),
-    };
+    let device = device(asked.gpu.as_ref(), &config.run.gpu)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = asked.threads.map_or(cores, |threads| threads as usize);
     let mut rest: Vec<OsString> = [
@@ -99,6 +96,20 @@ pub fn run(asked: &Predict) -> Result<u8, Fault> {
     }
     terminal::show_fault(&Fault::new(refusals(&refused, images.len()), exit::BAD_DATA));
     Ok(exit::BAD_DATA)
+}
+
+/// The one device that is asked for, or the first of those that the run was trained on.
+fn device(asked: Option<&Devices>, trained_on: &Devices) -> Result<String, Fault> {
+    match asked {
+        Some(Devices::Gpus(ordinals)) if ordinals.len() > 1 => Err(Fault::usage(
+            format!("`lcsl predict` computes on one device, and --gpu lists {}", ordinals.len()),
+            "name one of them, such as --gpu=0",
+        )),
+        _ => Ok(match asked.unwrap_or(trained_on) {
+            Devices::Gpus(ordinals) => ordinals[0].to_string(),
+            Devices::Cpu => "cpu".to_owned(),
+        }),
+    }
 }
 
 /// A number above 0.
@@ -154,6 +165,16 @@ mod tests {
         a b.png,3,"tench, Tinca",0.750000
         a b.png,0,"a ""cat""",0.123457
         "#);
+    }
+
+    #[test]
+    fn there_is_one_device() {
+        let two: Devices = "0,2".parse().unwrap();
+        assert_eq!(device(None, &two).unwrap(), "0");
+        assert_eq!(device(Some(&Devices::Cpu), &two).unwrap(), "cpu");
+        // Story: of several GPUs that were asked for, the first was taken without a word.
+        let fault = device(Some(&two), &Devices::Cpu).unwrap_err();
+        assert!(fault.what.ends_with("on one device, and --gpu lists 2"), "{fault}");
     }
 
     #[test]

@@ -124,3 +124,25 @@ pub(super) fn one_rank(
     let on = LaunchEnvironment::uncontrolled(&rank, &libtorch, &inherited);
     Ok(command::one_rank(config, &on, (name, run_dir), rest))
 }
+
+/// The exponent of a normalisation: a number that is not below 0.
+pub(super) fn exponent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    let fits = value.is_finite() && value >= 0.0;
+    fits.then_some(value).ok_or_else(|| "it is not a number from 0 on".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Story: with an exponent that is no number, every logit was none either, and every image of the first class.
+    #[test]
+    fn an_exponent_is_a_number_from_0_on() {
+        assert_eq!(exponent("1.9"), Ok(1.9));
+        assert_eq!(exponent("0"), Ok(0.0));
+        for text in ["-1", "nan", "inf", "x", ""] {
+            assert!(exponent(text).is_err(), "{text}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use lcsl_run_dir::result::{ClassProbability, Predicted, PredictedImage, RefusedI
 use tch::{Device, Kind};
 
 use super::evaluate::{average_logits, views};
-use super::saved_model::{SavedModelError, selected, selected_model};
+use super::saved_model::{SavedModelError, Selected, selected, selected_model};
 use crate::data_module;
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::network::Folded;
@@ -49,10 +49,7 @@ pub fn predict(
         let why = format!("it has {} classes, of which {} have names", admitted.len(), names.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    let found = selected.as_ref();
-    let tau = options.tau.or(found.map(|selected| selected.classifier_tau)).unwrap_or(0.0);
-    let calibrated = found.and_then(|selected| selected.calibrated).map(|it| it.temperature);
-    let temperature = options.temperature.or(calibrated).unwrap_or(1.0);
+    let (tau, temperature) = classifier_of(selected.as_ref(), options);
     let own = network.classifier_weight();
     let normalised = (tau > 0.0).then(|| tau_normalise(own, tau));
     let classifier = normalised.as_ref().unwrap_or(own);
@@ -89,6 +86,17 @@ pub fn predict(
     Ok(Predicted { images, refused })
 }
 
+/// τ of the classifier that is asked for, or that the run has selected, and by what its logits are divided. What the run
+/// has found best for its own classifier says nothing of another one, whose logits have another scale.
+fn classifier_of(selected: Option<&Selected>, options: PredictOptions) -> (f64, f64) {
+    let own = selected.map_or(0.0, |selected| selected.classifier_tau);
+    let tau = options.tau.unwrap_or(own);
+    let is_own = tau.to_bits() == own.to_bits();
+    let calibrated = selected.filter(|_| is_own).and_then(|selected| selected.calibrated);
+    let temperature = options.temperature.or(calibrated.map(|it| it.temperature));
+    (tau, temperature.unwrap_or(1.0))
+}
+
 /// The pictures that are named, and those below the folders that are named, in this order.
 fn files_of(pictures: &[PathBuf]) -> (Vec<PathBuf>, Vec<RefusedImage>) {
     let (mut files, mut refused) = (Vec::new(), Vec::new());
@@ -123,4 +131,36 @@ fn likeliest(row: &[f64], names: &[String], top: usize) -> Vec<ClassProbability>
         probability: row[class],
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_run_dir::result::{Calibrated, GroupErrors};
+
+    use super::*;
+
+    /// Story: the logits of another classifier were divided by what is best for those of the selected one, and every
+    /// probability was next to 1 or all alike.
+    #[test]
+    fn a_temperature_is_that_of_its_own_classifier() {
+        let selected = Selected {
+            classifier_tau: 1.9,
+            per_class: Vec::new(),
+            calibrated: Some(Calibrated {
+                temperature: 0.05,
+                ece: 0.0,
+                ece_groups: GroupErrors::default(),
+            }),
+        };
+        let of = |selected, tau, temperature| {
+            let options = PredictOptions { top: 1, mirrored: false, tau, temperature };
+            let (tau, temperature) = classifier_of(selected, options);
+            format!("{tau} {temperature}")
+        };
+        assert_eq!(of(Some(&selected), None, None), "1.9 0.05");
+        assert_eq!(of(Some(&selected), Some(1.9), None), "1.9 0.05");
+        assert_eq!(of(Some(&selected), Some(0.0), None), "0 1");
+        assert_eq!(of(Some(&selected), Some(0.0), Some(2.0)), "0 2");
+        assert_eq!(of(None, None, None), "0 1", "while the run is not finished");
+    }
 }
