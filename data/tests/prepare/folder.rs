@@ -74,6 +74,30 @@ fn folders_that_are_no_dataset_are_refused() {
     insta::assert_snapshot!(said);
 }
 
+/// Images lie anywhere, in folders that say nothing, and are one part of one class.
+#[test]
+fn images_without_classes_are_taken_from_wherever_they_lie() {
+    let folder = tempdir().unwrap();
+    let mut request =
+        request(DatasetId::Folder, &folder.path().join("in"), &folder.path().join("out"));
+    request.without_classes = true;
+    put(&request.root.join("notes.txt"), "not an image");
+    let said = refusal(&request);
+    assert!(said.contains("ROOT holds no images"), "{said}");
+    put(&request.root.join("b.jpg"), jpeg(1));
+    classes(&request, "train/", &[2, 1]);
+    classes(&request, "val/", &[1]);
+    let manifest = run(&request).unwrap().manifest;
+    assert_eq!(manifest.class_names, ["unlabelled"]);
+    let parts: Vec<_> =
+        manifest.parts.iter().map(|part| (part.name.as_str(), part.counts.clone())).collect();
+    assert_eq!(parts, [("train", vec![5])]);
+    assert_eq!(manifest.warnings, ["1 file is not an image by its name, and passed over: 1 .txt"]);
+    let names = fs::read_to_string(request.out.join("train/names.txt")).unwrap();
+    let names: BTreeSet<&str> = names.lines().collect();
+    assert!(names.contains("b.jpg") && names.contains("val/class-0/000.jpg"), "{names:?}");
+}
+
 /// Story: `ln -s .. root/cat/up` and `ln -s . root/dog/self` made 429 images of 29, 224 of them under the
 /// wrong class.
 #[test]

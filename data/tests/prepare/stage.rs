@@ -27,6 +27,7 @@ pub(crate) fn request(dataset: DatasetId, root: &Path, out: &Path) -> PrepareReq
         on_unreadable: OnUnreadable::Fail,
         threads: 2,
         imb_factor: None,
+        without_classes: false,
         test_share: None,
         val_per_class: 0,
         test_per_class: 0,

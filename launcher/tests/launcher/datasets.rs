@@ -251,7 +251,7 @@ fn flags_that_would_do_nothing_are_refused_all_at_once() {
     refused(
         "synthetic --counts=counts --root=bin --imb_factor=0.1",
         "error: given for synthetic, and without effect:
-  - --root is for imagenet_lt, places_lt, inaturalist2018, folder, cifar10, cifar100, fashion_mnist
+  - --root is for imagenet_lt, places_lt, inaturalist2018, folder, unlabelled, cifar10, cifar100, fashion_mnist
   - --imb_factor is for folder
   hint: leave them out
 ",
@@ -266,7 +266,7 @@ fn flags_that_would_do_nothing_are_refused_all_at_once() {
     refused(
         "cifar10 --root=bin --seed=1 --test_share=0.5",
         "error: given for cifar10, and without effect:
-  - --seed is for imagenet_lt, places_lt, inaturalist2018, folder, synthetic
+  - --seed is for imagenet_lt, places_lt, inaturalist2018, folder, unlabelled, synthetic
   - --test_share is for folder
   hint: leave them out
 ",

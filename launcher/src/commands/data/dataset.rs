@@ -17,6 +17,8 @@ pub enum DatasetToPrepare {
     Inaturalist2018,
     /// Any images, a folder for each class
     Folder,
+    /// Any images, in whichever folders, without classes: for `lcsl train --unlabelled`
+    Unlabelled,
     /// Drawn pictures, as many as --counts says
     Synthetic,
     /// The binary form, as arrays

@@ -2,18 +2,20 @@
 //! something of it.
 
 use super::dataset::DatasetToPrepare::{
-    self, Cifar10, Cifar100, FashionMnist, Folder, ImagenetLt, Inaturalist2018, PlacesLt, Synthetic,
+    self, Cifar10, Cifar100, FashionMnist, Folder, ImagenetLt, Inaturalist2018, PlacesLt,
+    Synthetic, Unlabelled,
 };
 use super::prepare::{FormToStore, Prepare};
 use crate::fault::Fault;
 
 /// Datasets whose images are files.
-const FILES: &[DatasetToPrepare] = &[ImagenetLt, PlacesLt, Inaturalist2018, Folder];
+const FILES: &[DatasetToPrepare] = &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Unlabelled];
 /// Datasets that become shards.
-const SHARDS: &[DatasetToPrepare] = &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Synthetic];
+const SHARDS: &[DatasetToPrepare] =
+    &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Unlabelled, Synthetic];
 /// Datasets that are read from somewhere.
 const READ: &[DatasetToPrepare] =
-    &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Cifar10, Cifar100, FashionMnist];
+    &[ImagenetLt, PlacesLt, Inaturalist2018, Folder, Unlabelled, Cifar10, Cifar100, FashionMnist];
 
 /// Refuses the flags that would do nothing, all of them at once.
 pub(super) fn refuse_idle_flags(asked: &Prepare) -> Result<(), Fault> {

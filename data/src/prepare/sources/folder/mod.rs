@@ -18,3 +18,7 @@ pub use plan::plan;
 /// What a root should look like.
 const HINT: &str = "--root names a folder with a sub-folder for each class, or with train/ (and val/ \
     and test/) that have them; images are JPEG, PNG, GIF, WebP, BMP, TIFF, PPM or PGM";
+
+/// The same where images have no classes.
+const HINT_WITHOUT_CLASSES: &str = "--root names a folder with images in it or below it: JPEG, PNG, GIF, WebP, \
+    BMP, TIFF, PPM or PGM";

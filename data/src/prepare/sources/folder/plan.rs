@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use lcsl_text::counted_as;
+use lcsl_text::{counted, counted_as};
 
-use super::HINT;
 use super::hold_out::{select, test_part, use_of_parts};
 use super::layout::{Layout, understand};
-use super::walk::{Met, walk};
+use super::walk::{Folder, Met, walk};
+use super::{HINT, HINT_WITHOUT_CLASSES};
 use crate::prepare::error::PrepareError;
 use crate::prepare::plan::{Item, PlannedSplit, PreparePlan};
 use crate::prepare::request::PrepareRequest;
@@ -29,6 +29,9 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let root = &request.root;
     let mut met = Met::default();
     let tree = walk(root, &mut met)?;
+    if request.without_classes {
+        return unlabelled(&tree, met, request);
+    }
     if tree.folders.is_empty() {
         let what = format!("{} has no sub-folders that could be classes", root.display());
         return Err(PrepareError::WrongFolder { what, hint: HINT.to_owned() });
@@ -37,13 +40,7 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     let Layout { parts, notes, mut warnings } =
         understand(&tree).map_err(|problems| refused(problems, LAYOUT_HINT))?;
     warnings.extend(passed_over(&met.others));
-    if !met.read_once.is_empty() {
-        warnings.push(format!(
-            "{} met again through links, and read once: {}",
-            counted_as(met.read_once.len() as u64, "folder is", "folders are"),
-            first(&met.read_once)
-        ));
-    }
+    warnings.extend(read_once(&met.read_once));
     let classes = parts.iter().flat_map(|(.., part)| &part.folders).map(|class| class.name.clone());
     let mut class_names: Vec<String> = classes.collect();
     class_names.sort();
@@ -56,12 +53,7 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
         let mut items = Vec::new();
         for class in &part.folders {
             let label = class_names.binary_search(&class.name).expect("every class was collected");
-            let mut paths = Vec::new();
-            class.add_paths(&format!("{prefix}{}/", class.name), &mut paths);
-            // As if files and folders had been met in the order of their names.
-            paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
-            let item = |name| Item { name, label: label as u32, number: 0 };
-            items.extend(paths.into_iter().map(item));
+            items.extend(items_of(class, &format!("{prefix}{}/", class.name), label as u32));
         }
         splits.push(PlannedSplit { name, items });
     }
@@ -75,6 +67,51 @@ pub fn plan(request: &PrepareRequest) -> Result<PreparePlan, PrepareError> {
     select(&mut plan, request)?;
     plan.notes.push(use_of_parts(&plan));
     Ok(plan)
+}
+
+/// Everything below the root as one part of one class.
+fn unlabelled(
+    tree: &Folder,
+    met: Met,
+    request: &PrepareRequest,
+) -> Result<PreparePlan, PrepareError> {
+    let Met { others, read_once: again, problems } = met;
+    let root = &request.root;
+    if !problems.is_empty() {
+        let hint = HINT_WITHOUT_CLASSES;
+        return Err(PrepareError::Problems { root: root.clone(), problems, hint });
+    }
+    let items: Vec<Item> = items_of(tree, "", 0).collect();
+    if items.is_empty() {
+        let what = format!("{} holds no images", root.display());
+        let hint = HINT_WITHOUT_CLASSES.to_owned();
+        return Err(PrepareError::WrongFolder { what, hint });
+    }
+    let images = counted(items.len() as u64, "unlabelled image");
+    let note = format!("{images}; `lcsl train --unlabelled` takes them");
+    Ok(PreparePlan {
+        class_names: vec!["unlabelled".to_owned()],
+        splits: vec![PlannedSplit { name: "train", items }],
+        lists: Vec::new(),
+        warnings: passed_over(&others).into_iter().chain(read_once(&again)).collect(),
+        notes: vec![note],
+        left_out: 0,
+    })
+}
+
+/// All images of a folder and below it, as if files and folders had been met in the order of their names.
+fn items_of(folder: &Folder, prefix: &str, label: u32) -> impl Iterator<Item = Item> {
+    let mut paths = Vec::new();
+    folder.add_paths(prefix, &mut paths);
+    paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
+    paths.into_iter().map(move |name| Item { name, label, number: 0 })
+}
+
+/// What is said of folders that several links lead to.
+fn read_once(folders: &[String]) -> Option<String> {
+    let count = counted_as(folders.len() as u64, "folder is", "folders are");
+    let text = format!("{count} met again through links, and read once: {}", first(folders));
+    (!folders.is_empty()).then_some(text)
 }
 
 /// What is said of files that are not images by their names.

@@ -113,6 +113,13 @@ and FOLDER/test/<class>/, as JPEG or PNG. Then:
   lcsl data prepare folder --root FOLDER --out datasets/folder
 "
         }
+        DatasetToPrepare::Unlabelled => {
+            "\
+Images without classes: put them into FOLDER, or into any folders below it, as JPEG or PNG. Then:
+  lcsl data prepare unlabelled --root FOLDER --out datasets/unlabelled
+  lcsl train --unlabelled=datasets/unlabelled, with the other flags of the run
+"
+        }
         _ => {
             "\
 Synthetic images need no fetching: they are drawn when a run starts, or, for a rehearsal in shards,
