@@ -43,8 +43,8 @@ pub struct PrepareRequest {
     pub on_unreadable: OnUnreadable,
     /// Threads that write shards.
     pub threads: usize,
-    /// For [`DatasetId::Folder`]: whether folders say nothing, and all images below the root are unlabelled ones, one part
-    /// of one class.
+    /// For [`DatasetId::Folder`]: whether folders say nothing, and all images below the root are unlabelled ones, one
+    /// part of one class.
     pub without_classes: bool,
     /// For [`DatasetId::Folder`]: smallest class over largest class of an exponential profile that is
     /// cut from the training images.

@@ -86,8 +86,8 @@ pub fn predict(
     Ok(Predicted { images, refused })
 }
 
-/// τ of the classifier that is asked for, or that the run has selected, and by what its logits are divided. What the run
-/// has found best for its own classifier says nothing of another one, whose logits have another scale.
+/// τ of the classifier that is asked for, or that the run has selected, and by what its logits are divided. What the
+/// run has found best for its own classifier says nothing of another one, whose logits have another scale.
 fn classifier_of(selected: Option<&Selected>, options: PredictOptions) -> (f64, f64) {
     let own = selected.map_or(0.0, |selected| selected.classifier_tau);
     let tau = options.tau.unwrap_or(own);
