@@ -105,27 +105,18 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{
-        Architecture, BlockForm, HeadForm, Mode, ResidualForm, Shortcut, Stem, VitForm,
-    };
+    use crate::engine::network::{Architecture, HeadForm, Mode, ResidualForm, Shortcut, VitForm};
 
     /// Every kind of layer, of grey and of coloured images: read back from its file, for other numbers of images than
     /// the one that was looked at.
     #[test]
     fn what_was_recorded_answers_like_the_network() {
         let cosine = HeadForm::Cosine { scale: 30.0 };
-        let photographs = ResidualForm {
-            stem: Stem::Photograph,
-            form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
-            widths: vec![16, 32, 64],
-            blocks: vec![1; 3],
-            shortcut: Shortcut::DOWNSAMPLE,
-        };
         let vit = VitForm { image_size: 24, patch: 8, width: 16, depth: 2, heads: 4, hidden: 24 };
         let architectures = [
             Architecture::cifar(1, 16, Shortcut::Pad, 5),
             Architecture { head: cosine, ..Architecture::cifar(1, 16, Shortcut::SHORTCUT, 5) },
-            Architecture::residual(photographs, 5),
+            Architecture::residual(ResidualForm::of_few_channels(), 5),
             Architecture::vit(vit, 5),
         ];
         for (number, architecture) in architectures.iter().enumerate() {

@@ -226,21 +226,14 @@ mod tests {
 
     use super::*;
     use crate::engine::network::weights::{Role, initialise};
-    use crate::engine::network::{Architecture, BlockForm, Mode, ResidualForm, Shortcut};
+    use crate::engine::network::{Architecture, Mode, ResidualForm, Shortcut};
 
     /// Both shortcuts, both forms, widths that suit the fast kernels and widths that do not.
     #[test]
     fn a_folded_network_answers_like_the_network() {
         let cases = [(4, Shortcut::Pad), (16, Shortcut::Pad), (16, Shortcut::SHORTCUT)];
         let small = cases.map(|(width, shortcut)| Architecture::cifar(1, width, shortcut, 10));
-        let form = ResidualForm {
-            stem: Stem::Photograph,
-            form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
-            widths: vec![16, 32, 64],
-            blocks: vec![2; 3],
-            shortcut: Shortcut::DOWNSAMPLE,
-        };
-        let photographs = Architecture::residual(form, 10);
+        let photographs = Architecture::residual(ResidualForm::of_few_channels(), 10);
         for (kind, limit) in [(Kind::Double, 1e-12), (Kind::Float, 1e-4)] {
             for architecture in small.iter().chain([&photographs]) {
                 let mut network = Network::zeros(architecture, kind, Device::Cpu, false);

@@ -44,6 +44,20 @@ pub struct ResidualForm {
     pub shortcut: Shortcut,
 }
 
+#[cfg(test)]
+impl ResidualForm {
+    /// As for photographs, with few channels: tests of what is made of a network take it.
+    pub(crate) fn of_few_channels() -> Self {
+        Self {
+            stem: Stem::Photograph,
+            form: BlockForm::Bottleneck { groups: 2, group_width: 32 },
+            widths: vec![16, 32, 64],
+            blocks: vec![2; 3],
+            shortcut: Shortcut::DOWNSAMPLE,
+        }
+    }
+}
+
 impl ResidualForm {
     /// Inputs of the classifier.
     pub fn features(&self) -> i64 {
