@@ -160,6 +160,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.classes",
     "admission.mixed",
     "admission.teacher",
+    "admission.after_epochs",
     "admission.agreement",
     "admission.quantile",
     "evaluation.tau_sweep",

@@ -82,6 +82,10 @@ const RULES: &[Rule] = &[
     },
     Rule { keys: &["admission.teacher", "train.ema_decay"], broken: unlabelled::no_average },
     Rule {
+        keys: &["admission.after_epochs", "train.epochs", "train.method"],
+        broken: unlabelled::labelled_after_the_end,
+    },
+    Rule {
         keys: &["refit.method", "model.head", "train.optimizer"],
         broken: network::nothing_to_scale,
     },

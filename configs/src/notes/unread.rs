@@ -7,6 +7,10 @@ use crate::run_config::{
     CriterionName, DatasetName, Head, Method, Protocol, RefitMethod, RunConfig, Unlabelled,
 };
 
+/// What only self-labelling reads, beside what the published command line gives.
+const OF_LCSL: [&str; 4] =
+    ["loss.admitted", "admission.after_epochs", "admission.agreement", "admission.quantile"];
+
 /// A note for each key that someone has given on the command line although nothing reads it in this run.
 pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<String> {
     let is_one_of = |names: &[CriterionName]| names.contains(&config.train.criterion);
@@ -38,11 +42,7 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
             &["evaluation.tau_sweep"],
         ),
         (config.model.head == Head::Cosine, "it is of head cosine", &["model.cosine_scale"]),
-        (
-            config.train.method == Method::Lcsl,
-            "it is of method lcsl",
-            &["loss.admitted", "admission.agreement", "admission.quantile"],
-        ),
+        (config.train.method == Method::Lcsl, "it is of method lcsl", &OF_LCSL),
         (
             config.train.method == Method::Lcsl && is_one_of(&[BalancedSoftmax, LogitAdjustment]),
             "it is of method lcsl on criteria balanced_softmax and logit_adjustment",

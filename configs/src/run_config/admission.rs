@@ -17,6 +17,8 @@ pub struct Admission {
     pub mixed: bool,
     /// Who labels, once a model was selected.
     pub teacher: TeacherName,
+    /// Epochs from the first in which nobody labels.
+    pub after_epochs: u64,
     /// Whether a mixed image is a candidate only where its label is one of the two classes that were mixed.
     pub agreement: bool,
     /// A candidate's confidence is at least this, in [0, 1]; the published `lambda_init`.

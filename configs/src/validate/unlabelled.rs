@@ -53,3 +53,16 @@ pub(super) fn no_average(config: &RunConfig) -> Option<Breach> {
         )
     })
 }
+
+pub(super) fn labelled_after_the_end(config: &RunConfig) -> Option<Breach> {
+    let (after, epochs) = (config.admission.after_epochs, config.train.epochs);
+    let never = config.train.method == Method::Lcsl && epochs > 0 && after >= epochs;
+    never.then(|| {
+        Breach::new(
+            format!(
+                "admission.after_epochs is {after} of {epochs} epochs: nobody would ever label"
+            ),
+            "give more --epochs, or a smaller admission.after_epochs",
+        )
+    })
+}

@@ -54,6 +54,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("admission.policy", "\"reference\""),
     ("admission.classes", "\"minority\""),
     ("admission.teacher", "\"best\""),
+    ("admission.after_epochs", "0"),
     ("admission.agreement", "false"),
     ("admission.conf", "0.5"),
     ("admission.quantile", "0.0"),

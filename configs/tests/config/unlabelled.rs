@@ -16,8 +16,9 @@ fn unlabelled_images_need_somebody_who_labels_them() {
         hint: cifar10 has strong, crop_flip, autoaug, cutout, affine, sim_aug, off
     "
     );
-    insta::assert_snapshot!(bad("--set admission.mixed=false --teacher=ema --unlabelled_ratio=0"), @r"
-    the configuration has 3 problems
+    let line = "--set admission.mixed=false --teacher=ema --unlabelled_ratio=0 --set admission.after_epochs=200";
+    insta::assert_snapshot!(bad(line), @r"
+    the configuration has 4 problems
       - data.unlabelled_ratio is 0, but must be at least 1
         where: flag --unlabelled_ratio
       - admission.mixed is false and there are no unlabelled images, so nobody could be admitted
@@ -26,6 +27,9 @@ fn unlabelled_images_need_somebody_who_labels_them() {
       - admission.teacher is ema, but train.ema_decay is 0: there is no moving average
         where: flag --teacher
         hint: take --ema_decay=0.999, which keeps about the last thousand steps
+      - admission.after_epochs is 200 of 200 epochs: nobody would ever label
+        where: flag --set admission.after_epochs
+        hint: give more --epochs, or a smaller admission.after_epochs
     ");
     let config =
         good("--unlabelled=held-back --dataset=imagenet_lt --teacher=ema --ema_decay=0.9").config;

@@ -60,17 +60,33 @@ impl Objective {
             None if train.epochs == 0 && refit.is_some() => Vec::new(),
             None => vec![whole],
             Some(weights) => {
-                let before = train.epochs - last;
-                let schedule = Schedule { before, ..whole.schedule };
-                let class_weights = Some(weights);
-                let deferred = Stage { epochs: last, schedule, class_weights, ..whole.clone() };
-                let first = Stage { epochs: before, ..whole };
-                [first, deferred].into_iter().filter(|stage| stage.epochs > 0).collect()
+                let mut stages = whole.cut(train.epochs - last);
+                if let Some(deferred) = stages.last_mut() {
+                    deferred.class_weights = Some(weights);
+                }
+                stages
             }
         };
+        stages = labelled_after(stages, config.admission.after_epochs);
         stages.extend(refit);
         Ok(Self::new(stages))
     }
+}
+
+/// The stages, in the first so many epochs of which nobody labels.
+fn labelled_after(stages: Vec<Stage>, epochs: u64) -> Vec<Stage> {
+    let mut before = 0;
+    let parts = stages.into_iter().flat_map(|stage| {
+        let begins = before;
+        before += stage.epochs;
+        let is_late = begins >= epochs;
+        let mut parts = stage.cut(epochs.saturating_sub(begins));
+        if !is_late && let Some(first) = parts.first_mut() {
+            first.pseudo_labels = None;
+        }
+        parts
+    });
+    parts.collect()
 }
 
 /// How the learning rate goes after the warm-up.
@@ -197,6 +213,28 @@ mod tests {
         assert!(["ce", "focal", "label_smoothing", "lcsl"].into_iter().all(of));
         let divide = ["class_balanced", "ldam", "ldam_drw", "balanced_softmax", "logit_adjustment"];
         assert!(!divide.into_iter().any(of));
+    }
+
+    /// A teacher that labels too early is believed for ever: its mistakes become what the next one learns. The learning
+    /// rate does not notice.
+    #[test]
+    fn nobody_labels_in_the_first_epochs_where_that_is_asked_for() {
+        let of = |more: &[&str]| {
+            let objective = objective(&[&["--method=lcsl", "--epochs=10"], more].concat());
+            let stages = objective.stages().iter();
+            let stages = stages.map(|stage| (stage.epochs, stage.pseudo_labels.is_some()));
+            (stages.collect::<Vec<_>>(), objective)
+        };
+        let (stages, late) = of(&["--set=admission.after_epochs=4", "--refit=crt"]);
+        assert_eq!(stages, [(4, false), (6, true), (2, false)]);
+        assert_eq!([0, 4, 5, 10, 12].map(|epoch| late.labelled_before(epoch)), [0, 0, 1, 6, 6]);
+        let (stages, usual) = of(&["--refit=crt"]);
+        assert_eq!(stages, [(10, true), (2, false)]);
+        for epoch in 0..12 {
+            assert_eq!(late.learning_rate(epoch).to_bits(), usual.learning_rate(epoch).to_bits());
+        }
+        let drw = ["--criterion=ldam_drw", "--set=admission.after_epochs=9"];
+        assert_eq!(of(&drw).0, [(8, false), (1, false), (1, true)]);
     }
 
     /// What was trained elsewhere is refitted, or only measured.

@@ -120,6 +120,20 @@ pub enum Input {
     Images,
 }
 
+impl Stage {
+    /// The stage in two, of which the first has so many epochs; one, where nothing would be left of the other. They
+    /// share its schedule.
+    pub fn cut(self, epochs: u64) -> Vec<Self> {
+        if epochs == 0 || epochs >= self.epochs {
+            return vec![self];
+        }
+        let before = self.schedule.before + epochs;
+        let schedule = Schedule { before, ..self.schedule };
+        let rest = Self { epochs: self.epochs - epochs, schedule, ..self.clone() };
+        vec![Self { epochs, ..self }, rest]
+    }
+}
+
 impl Objective {
     /// These stages.
     ///
@@ -166,6 +180,11 @@ impl Objective {
     /// Whether a stage begins with this epoch.
     pub fn begins_at(&self, epoch: u64) -> bool {
         epoch < self.epochs() && self.at(epoch).1 == 0
+    }
+
+    /// How many of the epochs before this one have a teacher that labels.
+    pub fn labelled_before(&self, epoch: u64) -> u64 {
+        (0..epoch).filter(|epoch| self.at(*epoch).0.pseudo_labels.is_some()).count() as u64
     }
 
     /// Whether some stage needs a teacher.

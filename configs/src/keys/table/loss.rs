@@ -65,6 +65,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
     )
     .flags(&["teacher"]),
     Key::new(
+        "admission.after_epochs",
+        KeyKind::Integer(0, 1_000_000),
+        "Epochs from the first in which nobody labels",
+    ),
+    Key::new(
         "admission.agreement",
         KeyKind::Switch,
         "Mixed images: only labels that are one of the two mixed classes can be admitted",

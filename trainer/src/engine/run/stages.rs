@@ -30,8 +30,9 @@ impl Run<'_> {
             // Nothing but the classifier trains from here on. A count of steps would be of another one.
             context.optimiser.forget_all();
         }
-        if let Some(average) = context.average.as_mut().filter(|_| begins) {
-            average.begin_anew(); // of weights that are another stage's, or drawn anew
+        let moved = epoch == 0 || stage.from_best || stage.restart_classifier;
+        if let Some(average) = context.average.as_mut().filter(|_| begins && moved) {
+            average.begin_anew(); // of weights that came from elsewhere, or were drawn anew
         }
         let before = context.student.trainable();
         context.student.train_only(stage.trainable);
@@ -45,7 +46,7 @@ impl Run<'_> {
             context.optimiser.forget_all();
         }
         let flat = &context.student.parameters.buffer;
-        let epochs = epoch.max(1) as f64;
+        let epochs = self.objective.labelled_before(epoch).max(1) as f64;
         let admitted = context.ledger.admitted_before_epoch();
         let admitted: Vec<f64> = admitted.iter().map(|count| *count as f64 / epochs).collect();
         context.task = Task::of(
