@@ -80,6 +80,15 @@ impl Devices {
             Self::Gpus(ordinals) => ordinals.len(),
         }
     }
+
+    /// The first of them alone.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Gpus(ordinals) => Self::Gpus(ordinals[..1].to_vec()),
+        }
+    }
 }
 
 /// The devices that the ranks of one host use. Written `cpu`, or as a list of ordinals such as

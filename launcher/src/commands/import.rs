@@ -56,15 +56,10 @@ const FIXED: [(&str, &str); 4] = [
 /// The flags of `lcsl train` for it: no step, and the classifier as it is. What is `theirs` may say otherwise of the
 /// last ones.
 fn flags(asked: &Import, theirs: &[OsString]) -> Vec<OsString> {
-    let with = |flag: &str, value: &dyn AsRef<std::ffi::OsStr>| {
-        let mut flag = OsString::from(flag);
-        flag.push(value);
-        flag
-    };
     let mut flags = vec![
-        with("--init=", &asked.weights),
-        with("--run_dir=", &asked.to),
-        with("--model=", &asked.model),
+        with_training::flag("--init=", &asked.weights),
+        with_training::flag("--run_dir=", &asked.to),
+        with_training::flag("--model=", &asked.model),
     ];
     let own = ["--epochs=0", "--refit=none", "--method=ce", "--set=evaluation.tau_norm=0"];
     flags.extend(own.map(OsString::from));

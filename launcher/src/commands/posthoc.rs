@@ -108,14 +108,9 @@ fn beside(run_dir: &Path, stage: PosthocStage) -> PathBuf {
 
 /// The flags of `lcsl train` for it: what the run was trained with, but for what is trained now.
 fn flags(asked: &Posthoc, to: &Path, weights: &Path, theirs: &[OsString]) -> Vec<OsString> {
-    let with = |flag: &str, path: &Path| {
-        let mut flag = OsString::from(flag);
-        flag.push(path);
-        flag
-    };
     let (_, refit) = asked.stage.words();
     let mut flags = vec!["--config".into(), RunDir::at(&asked.of).config().into()];
-    flags.extend([with("--run_dir=", to), with("--init=", weights)]);
+    flags.extend([with_training::flag("--run_dir=", to), with_training::flag("--init=", weights)]);
     let own = [
         "--epochs=0",
         &format!("--refit={refit}"),

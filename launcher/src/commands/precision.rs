@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lcsl_config::{Devices, Machine, Method, Precision, RunConfig, TrainCommand, parse_train};
+use lcsl_config::{Machine, Method, Precision, RunConfig, TrainCommand, parse_train};
 use lcsl_run_dir::{RunDir, exit};
 use serde::Deserialize;
 
@@ -22,8 +22,8 @@ const STEPS: u64 = 3;
 /// bfloat16 has to save this part of a step, or else a run stays with what is more exact.
 const WORTH: f64 = 0.05;
 
-/// How much longer than fp32 bf16 may take until it is given up: processors without instructions for it take tens of
-/// times as long.
+/// How much longer than fp32 bf16 may take until it is given up: processors without instructions for it emulate it,
+/// which takes about ten times as long.
 const PATIENCE: u32 = 2;
 
 /// No step is waited for longer.
@@ -124,10 +124,6 @@ fn seconds_per_step(
 /// The step of one of its ranks.
 fn of_one_rank(config: &RunConfig, precision: Precision) -> StepBench {
     let ranks = (config.run.nproc * config.train.accumulate_steps).max(1);
-    let gpu = match &config.run.gpu {
-        Devices::Gpus(ordinals) => ordinals[0].to_string(),
-        Devices::Cpu => "cpu".to_owned(),
-    };
     StepBench {
         model: config.model.name.to_string(),
         // Only the work matters, and whether there is a teacher.
@@ -136,7 +132,7 @@ fn of_one_rank(config: &RunConfig, precision: Precision) -> StepBench {
         image_size: config.data.image_size,
         precision: precision.to_string(),
         threads: config.run.threads,
-        gpu,
+        gpu: config.run.gpu.first().to_string(),
         nproc: Some(1),
         steps: STEPS,
         delay_ms: 0,

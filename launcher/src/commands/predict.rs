@@ -105,10 +105,7 @@ fn device(asked: Option<&Devices>, trained_on: &Devices) -> Result<String, Fault
             format!("`lcsl predict` computes on one device, and --gpu lists {}", ordinals.len()),
             "name one of them, such as --gpu=0",
         )),
-        _ => Ok(match asked.unwrap_or(trained_on) {
-            Devices::Gpus(ordinals) => ordinals[0].to_string(),
-            Devices::Cpu => "cpu".to_owned(),
-        }),
+        _ => Ok(asked.unwrap_or(trained_on).first().to_string()),
     }
 }
 

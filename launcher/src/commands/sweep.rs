@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use self::record_file::RecordFile;
+use super::with_training;
 use crate::fault::Fault;
 use crate::machine;
 use crate::ranks::group::system_fault;
@@ -161,8 +162,7 @@ fn unusable(sweep: &Sweep, out: &Path, machine: &Machine) -> Vec<Problem> {
 /// The arguments of a cell behind `lcsl train`.
 fn arguments(cell: &Cell, out: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = cell.flags.iter().map(OsString::from).collect();
-    let mut place = OsString::from("--run_dir=");
-    place.push(out.join(&cell.folder));
+    let place = with_training::flag("--run_dir=", out.join(&cell.folder));
     arguments.extend([place, "--resume=auto".into()]);
     arguments
 }

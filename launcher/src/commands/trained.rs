@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use lcsl_config::{Devices, RunConfig, Stop, parse_train_in};
+use lcsl_config::{RunConfig, Stop, parse_train_in};
 
 use super::eval::Placement;
 use crate::fault::Fault;
@@ -69,11 +69,7 @@ pub(super) fn placed(
 
 /// What the run was trained with, but for where: that is asked for, or found out anew.
 fn flags(config: &RunConfig, run_dir: &Path, asked: &Placement) -> Vec<OsString> {
-    let first = match &config.run.gpu {
-        Devices::Gpus(ordinals) => ordinals[0].to_string(),
-        Devices::Cpu => "cpu".to_owned(),
-    };
-    let gpu = asked.gpu.clone().unwrap_or(first);
+    let gpu = asked.gpu.clone().unwrap_or_else(|| config.run.gpu.first().to_string());
     let mut flags: Vec<OsString> = vec!["--config".into(), RunDir::at(run_dir).config().into()];
     flags.extend(["--deterministic=false", "--sync_bn=false", "--min_ranks=0"].map(OsString::from));
     // Batches of training are not cut here.

@@ -1,6 +1,6 @@
 //! Commands that are `lcsl train` with settings of their own: they take its flags beside theirs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::Args;
 use lcsl_config::{Problem, given_keys, train_clap_command};
@@ -86,6 +86,13 @@ pub(super) fn divide(
         }
     }
     (mine, train)
+}
+
+/// A flag, such as `--init=`, with a value that need not be text.
+pub(super) fn flag(name: &str, value: impl AsRef<OsStr>) -> OsString {
+    let mut flag = OsString::from(name);
+    flag.push(value);
+    flag
 }
 
 /// Refuses settings of `lcsl train` that a command has to make itself, all at once: their keys (or "--config"), each
