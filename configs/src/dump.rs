@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::keys::{ADDED, KEYS, Key};
 use crate::layers::Layers;
 use crate::origin::{Origin, Origins};
+use crate::presets::DEFAULT;
 use crate::problem::{Problem, Problems};
 use crate::run_config::RunConfig;
 use crate::validate;
@@ -78,6 +79,28 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, String)> {
     KEYS.iter().map(|key| (key.path, value_in(&table, key).to_string())).collect()
 }
 
+/// As [`settings`], without the keys that came after the first runs and have the default that these had: a run has the
+/// same ones under every later version, which may list more keys.
+///
+/// ```
+/// use lcsl_config::{Machine, lasting_settings, parse_train};
+/// let of = |flags: &[std::ffi::OsString]| {
+///     let command = parse_train(flags, &Machine { cores: 2, gpus: None }).unwrap();
+///     lasting_settings(&command.config)
+/// };
+/// assert!(of(&[]).iter().any(|(path, _)| *path == "train.lr"));
+/// assert!(!of(&[]).iter().any(|(path, _)| *path == "train.sam_rho"));
+/// assert!(of(&["--set=train.sam_rho=0.05".into()]).contains(&("train.sam_rho", "0.05".to_owned())));
+/// ```
+pub fn lasting_settings(config: &RunConfig) -> Vec<(&'static str, String)> {
+    let defaults: toml::Table = DEFAULT.parse().expect("the defaults are TOML");
+    let table = as_table(config);
+    let default = |key: &Key| value_in(&table, key) == value_in(&defaults, key);
+    let later = |key: &Key| ADDED.contains(&key.path) && default(key);
+    let kept = KEYS.iter().filter(|key| !later(key));
+    kept.map(|key| (key.path, value_in(&table, key).to_string())).collect()
+}
+
 fn as_table(config: &RunConfig) -> toml::Table {
     toml::Table::try_from(config)
         .expect("integers stay within TOML's, and every section is a table")
@@ -130,4 +153,23 @@ fn missing_and_unresolved(layers: &mut Layers, path: &str) {
 pub(crate) fn build(layers: &Layers) -> RunConfig {
     RunConfig::deserialize(layers.to_table())
         .expect("the table of keys and the structs agree, as a test shows")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use crate::parse_train;
+
+    /// A default written as `1` is another value than the `1.0` of a configuration; then a key that came later would
+    /// stay, and every run would be another one from then on.
+    #[test]
+    fn no_key_that_came_later_stays_where_it_has_its_default() {
+        let machine = Machine { cores: 2, gpus: None };
+        let config = parse_train(&[], &machine).unwrap().config;
+        let kept = lasting_settings(&config);
+        let later: Vec<_> = kept.iter().filter(|(path, _)| ADDED.contains(path)).collect();
+        assert!(later.is_empty(), "{later:?}");
+        assert_eq!(kept.len(), KEYS.len() - ADDED.len());
+    }
 }

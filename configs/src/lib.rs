@@ -46,7 +46,7 @@ mod zoo;
 
 pub use arguments::given_keys;
 pub use command::{Stop, TrainCommand, train_command};
-pub use dump::{Difference, differences, from_toml, settings, to_toml};
+pub use dump::{Difference, differences, from_toml, lasting_settings, settings, to_toml};
 pub use flags::{train_clap_command, train_completion_command};
 pub use hosts::{Allocation, HostSlots, host_list, host_slots, repeated_counts};
 pub use machine::Machine;

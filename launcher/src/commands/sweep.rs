@@ -32,6 +32,7 @@ const EXAMPLE: &str = r#"The file, in TOML; everything but one of flags, [grid] 
   seeds = [0, 1, 2]                              each setting is trained with each (default: 0)
   seed_keys = ["run.seed", "data.selection_seed"]    keys that a seed sets (default: run.seed)
   baseline = "ce"                                what others are compared with (default: the first)
+  same_code = ["0.1.0 0123456789ab"]             codes whose runs in --record count, as they stand there
   [grid]                                         every combination of these
   "data.imb_factor" = [0.01, 0.02]
   [[rows]]                                       and of each of these

@@ -5,6 +5,7 @@
 //! seeds = [0, 1, 2]                          # default: 0 alone
 //! seed_keys = ["run.seed", "data.selection_seed"]    # what a seed sets; default: run.seed
 //! baseline = "ce"                            # what the others are compared with; default: the first setting
+//! same_code = ["0.1.0 0123456789ab"]         # other codes whose recorded runs count; default: none
 //!
 //! [grid]                                     # every combination of these values
 //! "data.imb_factor" = [0.01, 0.02]
@@ -29,6 +30,8 @@ struct SweepFile {
     #[serde(default = "key_of_seed")]
     seed_keys: Vec<String>,
     baseline: Option<String>,
+    #[serde(default)]
+    same_code: Vec<String>,
     #[serde(default)]
     grid: BTreeMap<String, Vec<toml::Value>>,
     #[serde(default)]
@@ -58,6 +61,8 @@ pub struct Sweep {
     pub settings: Vec<String>,
     /// The one that the others are compared with.
     pub baseline: usize,
+    /// Other codes whose recorded runs are as good as those of this one, for what changed since changes no result.
+    pub same_code: Vec<String>,
     /// All runs, setting by setting.
     pub cells: Vec<Cell>,
 }
@@ -90,8 +95,13 @@ pub fn read(text: &str, place: &str) -> Result<Sweep, Vec<Problem>> {
     let file: SweepFile = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         let what = error.message().lines().collect::<Vec<_>>().join(", ");
-        let hint = "a sweep has flags, seeds, seed_keys, baseline, [grid] and [[rows]]; `lcsl sweep --help` shows one";
-        vec![Problem { what: format!("line {line}: {what}"), place: place.to_owned(), hint: Some(hint.to_owned()) }]
+        let hint = "a sweep has flags, seeds, seed_keys, baseline, same_code, [grid] and [[rows]]; \
+                    `lcsl sweep --help` shows one";
+        vec![Problem {
+            what: format!("line {line}: {what}"),
+            place: place.to_owned(),
+            hint: Some(hint.to_owned()),
+        }]
     })?;
     let mut problems = Vec::new();
     let mut problem = |what: String, hint: &str| {
@@ -103,7 +113,12 @@ pub fn read(text: &str, place: &str) -> Result<Sweep, Vec<Problem>> {
     }
     let nameless = [Row { name: String::new(), flags: Vec::new() }];
     let rows = if file.rows.is_empty() { &nameless[..] } else { &file.rows };
-    let mut sweep = Sweep { settings: Vec::new(), baseline: 0, cells: Vec::new() };
+    let mut sweep = Sweep {
+        settings: Vec::new(),
+        baseline: 0,
+        same_code: file.same_code.clone(),
+        cells: Vec::new(),
+    };
     for (row, combination) in
         rows.iter().flat_map(|row| combinations.iter().map(move |it| (row, it)))
     {

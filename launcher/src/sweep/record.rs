@@ -1,7 +1,7 @@
 //! A file that remembers the finished runs of a sweep, a JSON object in each line, so that another machine goes on
 //! where this one was. A run is the same where its settings are, and the code that it was trained with.
 
-use lcsl_config::{RunConfig, settings};
+use lcsl_config::{RunConfig, lasting_settings};
 use lcsl_run_dir::result::RunResult;
 use serde::{Deserialize, Serialize};
 
@@ -33,11 +33,11 @@ pub fn read(text: &str) -> Result<Vec<Recorded>, String> {
 }
 
 /// BLAKE3 digest, in hexadecimal, of all settings that a run's figures depend on: where it runs, and how it saves,
-/// are left out.
+/// are left out, and so is what a later version can do and this run does not.
 pub fn digest(config: &RunConfig) -> String {
     let deterministic = config.run.deterministic;
     let mut hasher = blake3::Hasher::new();
-    for (path, value) in settings(config) {
+    for (path, value) in lasting_settings(config) {
         if !may_differ(path, deterministic) {
             hasher.update(format!("{path} = {value}\n").as_bytes());
         }
@@ -45,9 +45,13 @@ pub fn digest(config: &RunConfig) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The run with these settings, trained with this code; the newest, where there are several.
-pub fn find<'a>(recorded: &'a [Recorded], config: &str, code: &str) -> Option<&'a Recorded> {
-    recorded.iter().rev().find(|run| run.config == config && run.code == code)
+/// The run with these settings, trained with a code that counts; the newest, where there are several.
+pub fn find<'a>(
+    recorded: &'a [Recorded],
+    config: &str,
+    counts: impl Fn(&str) -> bool,
+) -> Option<&'a Recorded> {
+    recorded.iter().rev().find(|run| run.config == config && counts(&run.code))
 }
 
 #[cfg(test)]

@@ -155,6 +155,12 @@ fn runs_that_are_recorded_are_not_trained_again() {
     third.ended(2).said("was begun by lcsl 0.0.1");
     assert!(third.out.contains("\nFailed:\n\n- ce, seed 0: "), "{}", third.out);
 
+    // Story: two of a study's 26 runs were finished, a commit added a function that no rank calls, and they did not
+    // count any more. A sweep says now whose runs count.
+    let whole = fs::read_to_string(stage.path("s.toml")).unwrap();
+    fs::write(stage.path("s.toml"), format!("same_code = [\"0.0.1\"]\n{whole}")).unwrap();
+    sweep(&[], "exit 9").ended(0);
+
     fs::write(stage.path("runs.jsonl"), "{}\n").unwrap();
     sweep(&[], "exit 9").ended(2).said("line 1 is no finished run");
 }

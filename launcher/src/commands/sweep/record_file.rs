@@ -18,6 +18,8 @@ pub(super) struct RecordFile {
     path: PathBuf,
     /// What runs are trained with here.
     code: String,
+    /// Other codes whose runs count as well.
+    same_code: Vec<String>,
     recorded: Vec<Recorded>,
     /// Name and digest of every cell.
     cells: Vec<(String, String)>,
@@ -46,27 +48,33 @@ impl RecordFile {
             (sweep.name(cell), record::digest(&config))
         };
         let cells = sweep.cells.iter().enumerate().map(cell).collect();
-        Ok(Self { path: path.to_owned(), code: code::code(), recorded, cells })
+        let (path, same_code) = (path.to_owned(), sweep.same_code.clone());
+        Ok(Self { path, code: code::code(), same_code, recorded, cells })
     }
 
-    /// What is remembered of a cell that was trained with this code.
+    fn counts(&self, code: &str) -> bool {
+        code == self.code || self.same_code.iter().any(|same| same == code)
+    }
+
+    /// What is remembered of a cell that was trained with this code, or one that counts as this.
     pub(super) fn find(&self, cell: usize) -> Option<&RunResult> {
-        let found = record::find(&self.recorded, &self.cells[cell].1, &self.code);
+        let found = record::find(&self.recorded, &self.cells[cell].1, |code| self.counts(code));
         found.map(|run| run.result.as_ref())
     }
 
-    /// Notes with which code a run is trained; refuses to go on with one that other code has begun.
+    /// Notes with which code a run is trained; refuses to go on with one that was begun by code that does not count.
     pub(super) fn begin(&self, run_dir: &Path) -> Result<(), Fault> {
         let path = run_dir.with_extension("code");
         match fs::read_to_string(&path) {
-            Ok(code) if code == self.code => Ok(()),
+            Ok(code) if self.counts(&code) => Ok(()),
             Ok(code) => Err(Fault::usage(
                 format!(
                     "{} was begun by lcsl {code}, and this is {}",
                     run_dir.display(),
                     self.code
                 ),
-                "remove it to train it again, or go on with the program that began it",
+                "remove it to train it again, go on with the program that began it, or, where nothing that \
+                 changed since changes a result, name that code in the sweep's same_code",
             )),
             Err(_) => {
                 fs::write(&path, &self.code).map_err(|error| Fault::disk("write", &path, &error))
