@@ -164,6 +164,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.agreement",
     "admission.quantile",
     "evaluation.tau_sweep",
+    "evaluation.adjustment_sweep",
     "evaluation.many_above",
     "evaluation.few_below",
     "evaluation.every_epochs",

@@ -89,6 +89,10 @@ const RULES: &[Rule] = &[
         keys: &["refit.method", "model.head", "train.optimizer"],
         broken: network::nothing_to_scale,
     },
+    Rule {
+        keys: &["evaluation.adjustment_sweep", "model.head"],
+        broken: network::nothing_to_adjust,
+    },
     Rule { keys: &["train.layer_decay", "model.name"], broken: network::layers_of_another_family },
     Rule { keys: &["train.epochs", "model.init"], broken: network::no_epochs_and_no_weights },
     Rule { keys: &["evaluation.many_above", "evaluation.few_below"], broken: groups_that_overlap },

@@ -68,19 +68,19 @@ pub struct Corrupt {
     pub test: u64,
 }
 
-/// An exponent of τ-normalisation that was tried.
+/// A τ that was tried, of τ-normalisation or logit adjustment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TriedTau {
-    /// The exponent.
+    /// The exponent, or the factor.
     pub tau: f64,
     /// Balanced accuracy on the validation images, 0..1.
     pub accuracy: f64,
 }
 
-/// The best network with one of two classifiers.
+/// The best network with one of its classifiers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
-    /// The exponent of τ-normalisation (Kang et al., ICLR 2020); 0 means as trained.
+    /// The exponent of τ-normalisation (Kang et al., ICLR 2020), or the factor of logit adjustment; 0 means as trained.
     pub tau: f64,
     /// By group, on the test set.
     pub accuracy: Accuracy,
@@ -179,6 +179,9 @@ pub struct RunResult {
     /// τ of the selected model's classifier: 0 for as trained. Chosen on the validation images in
     /// protocol `honest`; always 0 in `paper`.
     pub classifier_tau: f64,
+    /// τ · ln n of each class's training images is taken from its logits (Menon et al., ICLR 2021); 0 for nothing.
+    #[serde(default)]
+    pub classifier_adjustment: f64,
     /// The best network with its classifier as trained.
     pub as_trained: Variant,
     /// The best network with a τ-normalised classifier.
@@ -186,6 +189,12 @@ pub struct RunResult {
     /// The exponents of which the one of `tau_normalised` was chosen; empty where none were tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tau_sweep: Vec<TriedTau>,
+    /// The best network with adjusted logits, where that was tried; `tau` is the factor of ln n.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusted: Option<Variant>,
+    /// The factors of which the one of `adjusted` was chosen; empty where none were tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjustment_sweep: Vec<TriedTau>,
     /// What the model was selected on: `validation` or, in protocol `paper`, `test`.
     pub selected_on: String,
     /// Epoch after which the selected model was measured, from 0.

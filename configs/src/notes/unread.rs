@@ -39,7 +39,7 @@ pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<St
         (
             config.train.protocol == Protocol::Honest,
             "protocol paper keeps the classifier as trained",
-            &["evaluation.tau_sweep"],
+            &["evaluation.tau_sweep", "evaluation.adjustment_sweep"],
         ),
         (config.model.head == Head::Cosine, "it is of head cosine", &["model.cosine_scale"]),
         (config.train.method == Method::Lcsl, "it is of method lcsl", &OF_LCSL),

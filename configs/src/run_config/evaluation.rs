@@ -15,6 +15,9 @@ pub struct Evaluation {
     pub tau_norm: f64,
     /// Whether that exponent is instead the best on the validation images of 0.1, 0.2, …, 2.5.
     pub tau_sweep: bool,
+    /// Whether logits less τ · ln n of each class's training images are tried too, with the best such τ (Menon et al.,
+    /// ICLR 2021, section 4.1).
+    pub adjustment_sweep: bool,
     /// Classes with more training images are the group "many" of the figures (Liu et al., CVPR 2019).
     pub many_above: u64,
     /// Classes with fewer training images are the group "few"; at most `many_above` + 1.

@@ -23,6 +23,15 @@ pub(super) fn nothing_to_scale(config: &RunConfig) -> Option<Breach> {
     })
 }
 
+pub(super) fn nothing_to_adjust(config: &RunConfig) -> Option<Breach> {
+    (config.evaluation.adjustment_sweep && config.model.head == Head::Cosine).then(|| {
+        Breach::new(
+            "evaluation.adjustment_sweep changes the bias of the classifier, and model.head cosine has none",
+            "take --head=linear, or leave the adjustment out",
+        )
+    })
+}
+
 pub(super) fn layers_of_another_family(config: &RunConfig) -> Option<Breach> {
     let (decay, entry) = (config.train.layer_decay, config.model.name.entry());
     (decay < 1.0 && entry.patch.is_none()).then(|| {

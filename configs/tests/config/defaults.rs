@@ -259,6 +259,12 @@ fn a_flag_that_nothing_reads_is_named_with_what_would_read_it() {
     loss.adjustment_tau is recorded only: it is of criterion logit_adjustment
     loss.label_smoothing is recorded only: it is of criterion label_smoothing
     ");
+    let paper =
+        "--protocol=paper --set=evaluation.tau_sweep=true --set=evaluation.adjustment_sweep=true";
+    insta::assert_snapshot!(good(paper).notes.join("\n"), @"
+    evaluation.tau_sweep is recorded only: protocol paper keeps the classifier as trained
+    evaluation.adjustment_sweep is recorded only: protocol paper keeps the classifier as trained
+    ");
     // Each is read where it belongs, and presets serve more than one run.
     for flags in [
         "--refit=crt --refit_epochs=10",

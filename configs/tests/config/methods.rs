@@ -16,6 +16,12 @@ fn a_refit_that_cannot_be_and_a_run_of_nothing() {
         where: flag --refit and flag --optimizer
         hint: take --optimizer=sgd, or another refit
     ");
+    insta::assert_snapshot!(bad("--head=cosine --set=evaluation.adjustment_sweep=true"), @r"
+    the configuration has a problem
+      - evaluation.adjustment_sweep changes the bias of the classifier, and model.head cosine has none
+        where: flag --set evaluation.adjustment_sweep and flag --head
+        hint: take --head=linear, or leave the adjustment out
+    ");
     insta::assert_snapshot!(bad("--epochs=0 --refit=crt"), @r"
     the configuration has a problem
       - train.epochs is 0, and model.init names no weights: nothing would have been trained

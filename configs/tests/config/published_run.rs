@@ -62,6 +62,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("evaluation.tta", "true"),
     ("evaluation.tau_norm", "1.9"),
     ("evaluation.tau_sweep", "false"),
+    ("evaluation.adjustment_sweep", "false"),
     ("evaluation.many_above", "100"),
     ("evaluation.few_below", "20"),
     ("evaluation.every_epochs", "1"),

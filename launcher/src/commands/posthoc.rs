@@ -40,6 +40,9 @@ enum PosthocStage {
     BalancedRefit,
     /// The exponent of tau-normalisation that is best on the validation images; nothing is trained
     Tau,
+    /// Tau * ln n taken from the logit of each class of n training images, with the tau that is best on the validation
+    /// images; nothing is trained
+    LogitAdjustment,
 }
 
 impl PosthocStage {
@@ -50,6 +53,7 @@ impl PosthocStage {
             Self::Lws => ("lws", "lws"),
             Self::BalancedRefit => ("balanced_refit", "balanced"),
             Self::Tau => ("tau", "none"),
+            Self::LogitAdjustment => ("logit_adjustment", "none"),
         }
     }
 }
@@ -111,10 +115,12 @@ fn flags(asked: &Posthoc, to: &Path, weights: &Path, theirs: &[OsString]) -> Vec
     let (_, refit) = asked.stage.words();
     let mut flags = vec!["--config".into(), RunDir::at(&asked.of).config().into()];
     flags.extend([with_training::flag("--run_dir=", to), with_training::flag("--init=", weights)]);
+    let adjusts = asked.stage == PosthocStage::LogitAdjustment;
     let own = [
         "--epochs=0",
         &format!("--refit={refit}"),
         &format!("--set=evaluation.tau_sweep={}", asked.stage == PosthocStage::Tau),
+        &format!("--set=evaluation.adjustment_sweep={adjusts}"),
         "--set=train.trainable=all",
         "--set=train.start_epoch=1",
         "--max_steps=0",
@@ -155,6 +161,7 @@ mod tests {
         --epochs=0
         --refit=balanced
         --set=evaluation.tau_sweep=false
+        --set=evaluation.adjustment_sweep=false
         --set=train.trainable=all
         --set=train.start_epoch=1
         --max_steps=0

@@ -23,12 +23,18 @@ pub fn of_run(result: &RunResult, run_dir: &Path) -> String {
     );
     let (plain, normalised) = (&result.as_trained, &result.tau_normalised);
     let normalised_name = format!("tau {}", normalised.tau);
-    let columns = [
+    let mut columns = vec![
         ("as trained".to_owned(), &plain.accuracy),
         (normalised_name.clone(), &normalised.accuracy),
     ];
+    let adjusted_name = |tau: f64| format!("adjust {tau}");
+    columns.extend(result.adjusted.iter().map(|it| (adjusted_name(it.tau), &it.accuracy)));
     text.push_str(&groups(&columns));
-    let selected = if result.classifier_tau > 0.0 { &normalised_name } else { "as trained" };
+    let selected = match (result.classifier_tau, result.classifier_adjustment) {
+        (tau, _) if tau > 0.0 => normalised_name,
+        (_, tau) if tau > 0.0 => adjusted_name(tau),
+        _ => "as trained".to_owned(),
+    };
     let _ = writeln!(text, "\nselected classifier: {selected}; its accuracies are the result\n");
     text.push_str(&classes(&result.per_class, &file));
     let rows = [
@@ -282,9 +288,12 @@ mod tests {
                 ece_groups: GroupErrors::default(),
             }),
             classifier_tau: 0.0,
+            classifier_adjustment: 0.0,
             as_trained: Variant { tau: 0.0, accuracy: accuracy(0.7512), ece: 0.0813 },
             tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.74), ece: 0.09 },
             tau_sweep: Vec::new(),
+            adjusted: None,
+            adjustment_sweep: Vec::new(),
             selected_on: "validation".to_owned(),
             selected_epoch: 11,
             selected_accuracy: 0.76,
@@ -324,8 +333,11 @@ mod tests {
         let many = RunResult {
             per_class: (0..100).map(|id| class(id, "fish", 5, Some(0.5))).collect(),
             classifier_tau: 1.9,
+            classifier_adjustment: 0.0,
             tau_normalised: Variant { tau: 1.9, accuracy: accuracy(0.8), ece: 0.1 },
             tau_sweep: Vec::new(),
+            adjusted: None,
+            adjustment_sweep: Vec::new(),
             virtual_ranks: 4,
             threads: 8,
             train_seconds: 4.04,

@@ -124,7 +124,7 @@ pub fn balanced_prior(counts: &[u64]) -> Result<Prior, EmptyClasses> {
     Ok(prior_of_images(1.0))
 }
 
-fn all_have_images(criterion: &'static str, counts: &[u64]) -> Result<(), EmptyClasses> {
+pub(super) fn all_have_images(criterion: &'static str, counts: &[u64]) -> Result<(), EmptyClasses> {
     let empty = (0..).zip(counts).filter(|(_, count)| **count == 0);
     let classes: Vec<usize> = empty.map(|(class, _)| class).collect();
     if classes.is_empty() { Ok(()) } else { Err(EmptyClasses { criterion, classes }) }

@@ -1,11 +1,11 @@
 //! What `--method` stands for.
 
 use lcsl_config::{
-    AdmittedLoss, Method, MixingName, Refit, RefitMethod, RunConfig, SamplerName, ScheduleName,
-    TeacherName, Train, TrainableName, Unlabelled,
+    AdmittedLoss, Method, MixingName, Protocol, Refit, RefitMethod, RunConfig, SamplerName,
+    ScheduleName, TeacherName, Train, TrainableName, Unlabelled,
 };
 
-use super::criterion::{Resolved, balanced_prior};
+use super::criterion::{Resolved, all_have_images, balanced_prior};
 use super::{
     Criterion, EmptyClasses, Input, Mixing, Objective, PseudoLabelling, Schedule, Stage, Trainable,
 };
@@ -27,6 +27,9 @@ impl Objective {
         let labels = train.method == Method::Lcsl;
         let Resolved { criterion, prior, class_weights, deferred_weights } =
             Resolved::of(config, counts)?;
+        if config.evaluation.adjustment_sweep && train.protocol == Protocol::Honest {
+            all_have_images("evaluation.adjustment_sweep", counts)?;
+        }
         let unlabelled = config.data.unlabelled != Unlabelled::None;
         let labelling = PseudoLabelling {
             alpha: train.alpha,
@@ -213,6 +216,10 @@ mod tests {
         assert!(["ce", "focal", "label_smoothing", "lcsl"].into_iter().all(of));
         let divide = ["class_balanced", "ldam", "ldam_drw", "balanced_softmax", "logit_adjustment"];
         assert!(!divide.into_iter().any(of));
+        let adjusted =
+            ["--dataset=synthetic".into(), "--set=evaluation.adjustment_sweep=true".into()];
+        let config = parse_train(&adjusted, &Machine { cores: 2, gpus: None }).unwrap().config;
+        assert!(Objective::of(&config, &[30, 0]).is_err());
     }
 
     /// A teacher that labels too early is believed for ever: its mistakes become what the next one learns. The learning

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use safetensors::SafeTensors;
+
 use crate::lcsl::{json, lasting, lcsl, metrics, stderr, train};
 
 /// Nothing but where it runs: the same stage of the same run, cut in two or not.
@@ -59,6 +61,61 @@ fn an_exponent_is_chosen_without_a_step() {
     assert_eq!(measured["accuracy"], result["accuracy"]);
     let again = lcsl(&["posthoc", run_dir.to_str().unwrap(), "--stage=tau"]);
     assert!(stderr(&again).contains("already finished"), "{}", stderr(&again));
+}
+
+/// The same for logits that are less by τ · ln n: nothing but the bias is another one, and what is measured afterwards
+/// is the classifier that was chosen.
+#[test]
+fn logits_are_adjusted_without_a_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let before = train(&run_dir, &["--method=ce", "--epochs=2"]);
+    let adjusted = lcsl(&[
+        "posthoc",
+        run_dir.to_str().unwrap(),
+        "--stage=logit_adjustment",
+        "--set=evaluation.tau_norm=0",
+    ]);
+    assert_eq!(adjusted.status.code(), Some(0), "{}", stderr(&adjusted));
+    let to = folder.path().join("run-logit_adjustment");
+    let result = json(&to.join("result.json"));
+    assert_eq!((&result["steps"], &result["as_trained"]), (&0.into(), &before["as_trained"]));
+    let tau = result["classifier_adjustment"].as_f64().unwrap();
+    assert!(tau > 0.0, "{result}");
+    assert_eq!(result["adjusted"]["tau"], tau);
+    assert_eq!(result["adjusted"]["accuracy"], result["accuracy"]);
+    assert_eq!(result["adjustment_sweep"].as_array().unwrap().len(), 25);
+    let text = String::from_utf8_lossy(&adjusted.stdout).into_owned();
+    assert!(text.contains(&format!("selected classifier: adjust {tau};")), "{text}");
+    let measured = lcsl(&["eval", to.to_str().unwrap(), "--json"]);
+    let measured: serde_json::Value = serde_json::from_slice(&measured.stdout).unwrap();
+    assert_eq!(measured["accuracy"], result["accuracy"]);
+
+    let exported = |more: &[&str]| {
+        let out = folder.path().join(format!("weights{}", more.len()));
+        let own = ["export", to.to_str().unwrap(), out.to_str().unwrap()];
+        let output = lcsl(&[&own[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        fs::read(out).unwrap()
+    };
+    let [chosen, trained] = [exported(&[]), exported(&["--as_trained"])];
+    let [chosen, trained] = [&chosen, &trained].map(|it| SafeTensors::deserialize(it).unwrap());
+    let differing: Vec<_> = trained
+        .iter()
+        .filter(|(name, it)| chosen.tensor(name).unwrap().data() != it.data())
+        .collect();
+    let [(name, bias)] = &differing[..] else { panic!("{} differ", differing.len()) };
+    let numbers = |bytes: &[u8]| -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|it| f32::from_le_bytes(*it)).collect()
+    };
+    let chosen = numbers(chosen.tensor(name).unwrap().data());
+    for ((row, before), after) in
+        result["per_class"].as_array().unwrap().iter().zip(numbers(bias.data())).zip(chosen)
+    {
+        let less = tau * row["train_count"].as_f64().unwrap().ln();
+        let off = f64::from(before) - less - f64::from(after);
+        assert!(off.abs() < 1e-5, "{row}: {before} less {less} is not {after}");
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_vision_transformer_computes_what_pytorch_computes() {
     let _ = tch::no_grad(|| network.parameters.buffer.zero_()); // the network moves on
     network.load(state).unwrap();
     let features = folded.features(&file["images"]);
-    let logits = tch::no_grad(|| network.classify(&features, network.classifier_weight()));
+    let logits = tch::no_grad(|| network.classify(&features, network.classifier()));
     near("logits of the copy that only answers", &logits, &file["logits"]);
     let none = folded.features(&file["images"].narrow(0, 0, 0));
     assert_eq!(none.size(), [0, 12], "a batch without images");
@@ -110,6 +110,6 @@ fn a_network_for_photographs_computes_what_pytorch_computes() {
     let evaluated = tch::no_grad(|| network.forward(&file["images"], Mode::Evaluate));
     near("logits of evaluation", &evaluated, &file["evaluated"]);
     let features = Folded::of(&network).features(&file["images"]);
-    let folded = tch::no_grad(|| network.classify(&features, network.classifier_weight()));
+    let folded = tch::no_grad(|| network.classify(&features, network.classifier()));
     near("logits of the folded network", &folded, &file["evaluated"]);
 }

@@ -141,6 +141,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         "Take the exponent that is best on the validation images instead, of 0.1 to 2.5",
     ),
     Key::new(
+        "evaluation.adjustment_sweep",
+        KeyKind::Switch,
+        "Try logits less tau times ln of each class's images too, tau being the best of 0.1 to 2.5",
+    ),
+    Key::new(
         "evaluation.many_above",
         KeyKind::Integer(0, LARGEST),
         "Classes with more training images are the group many of the figures",

@@ -9,14 +9,14 @@ use lcsl_config::RunConfig;
 use lcsl_run_dir::result::Evaluated;
 use tch::Device;
 
+use super::classifier::FinalClassifier;
 use super::evaluate::{Prediction, evaluate};
-use super::saved_model::{SavedModelError, selected_model, selected_tau};
+use super::saved_model::{SavedModelError, selected, selected_model};
 use crate::data_module::{self, DataModule};
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::data::pinned::Pinner;
 use crate::engine::network::Network;
-use crate::engine::step::teacher::with_normalised_classifier;
 use crate::run_dir::RunDir;
 use crate::run_dir::durable;
 
@@ -50,7 +50,7 @@ pub struct OpenedRun {
     /// Admissions of each class.
     admitted: Vec<u64>,
     /// τ of the classifier that the run has selected.
-    tau: f64,
+    classifier: FinalClassifier,
     device: Device,
 }
 
@@ -67,7 +67,9 @@ pub fn open(
         let why = format!("it has {} classes, the dataset has {classes}", admitted.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    Ok(OpenedRun { network, data_module, admitted, tau: selected_tau(run_dir), device })
+    let classifier =
+        selected(run_dir).map_or(FinalClassifier::AsTrained, |selected| selected.classifier());
+    Ok(OpenedRun { network, data_module, admitted, classifier, device })
 }
 
 impl OpenedRun {
@@ -85,11 +87,9 @@ impl OpenedRun {
         options: EvalOptions<'_>,
         heartbeat: &HeartbeatCell,
     ) -> Result<Evaluated, SavedModelError> {
-        let Self { mut network, data_module, admitted, tau, device } = self;
-        let tau = options.tau.unwrap_or(tau);
-        if tau > 0.0 {
-            network = with_normalised_classifier(&network, tau);
-        }
+        let Self { network, data_module, admitted, classifier, device } = self;
+        let asked = options.tau.map(|tau| FinalClassifier::of_exponents(tau, 0.0));
+        let network = asked.unwrap_or(classifier).on(network, &data_module.train_counts);
         let channels = data_module.shape.channels;
         let pinner = Pinner::of(device);
         let normaliser = Normaliser::new(&data_module.normalisation, channels, device, pinner);

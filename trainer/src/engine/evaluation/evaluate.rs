@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalBatch, EvalBatches, EvalSet};
-use crate::engine::network::{Folded, Network};
+use crate::engine::network::{Classifier, Folded, Network};
 use crate::metrics::{Calibration, Confusion, report};
 
 /// What the model says of one image.
@@ -89,20 +89,20 @@ pub fn evaluate(
     eval_set: EvalSet<'_>,
     heartbeat: &HeartbeatCell,
 ) -> Result<Measured, EvaluateError> {
-    let classifiers = [network.classifier_weight()];
-    let [measured] = evaluate_classifiers(network, world, eval_set, heartbeat, classifiers)?;
-    Ok(measured)
+    let classifiers = [network.classifier()];
+    let mut measured = evaluate_classifiers(network, world, eval_set, heartbeat, &classifiers)?;
+    Ok(measured.remove(0))
 }
 
-/// Measures `network` with several classifiers (classes × features each) on top, for little more
-/// than the price of one: the features are the same. Collective.
-pub fn evaluate_classifiers<const N: usize>(
+/// Measures `network` with several classifiers on top, for little more than the price of one: the features are the
+/// same. Collective.
+pub fn evaluate_classifiers(
     network: &Network,
     world: &mut dyn Communicator,
     eval_set: EvalSet<'_>,
     heartbeat: &HeartbeatCell,
-    classifiers: [&Tensor; N],
-) -> Result<[Measured; N], EvaluateError> {
+    classifiers: &[Classifier<'_>],
+) -> Result<Vec<Measured>, EvaluateError> {
     evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut |_| ())
 }
 
@@ -119,15 +119,15 @@ pub(super) struct Seen<'a> {
 }
 
 /// [`evaluate_classifiers`], which also shows `see` what was found out about each batch of this rank.
-pub(super) fn evaluate_and_see<const N: usize>(
+pub(super) fn evaluate_and_see(
     network: &Network,
     world: &mut dyn Communicator,
     eval_set: EvalSet<'_>,
     heartbeat: &HeartbeatCell,
-    classifiers: [&Tensor; N],
+    classifiers: &[Classifier<'_>],
     see: &mut dyn FnMut(Seen<'_>),
-) -> Result<[Measured; N], EvaluateError> {
-    let mut measured = [(); N].map(|()| Measured::default());
+) -> Result<Vec<Measured>, EvaluateError> {
+    let mut measured = vec![Measured::default(); classifiers.len()];
     let (rank, size) = (world.rank(), world.world_size());
     let folded = Folded::of(network);
     let mut batches = EvalBatches::new(eval_set, rank, size);
@@ -143,7 +143,7 @@ pub(super) fn evaluate_and_see<const N: usize>(
         let images = eval_set.normaliser.apply(pixels, count, eval_set.shape);
         let features = views(&folded, &images, eval_set.mirrored);
         for (number, (classifier, measured)) in classifiers.iter().zip(&mut measured).enumerate() {
-            let logits = average_logits(network, &features, classifier);
+            let logits = average_logits(network, &features, *classifier);
             measured.record(&batch, &logits);
             let (start, labels) = (batch.start, &batch.labels);
             see(Seen { classifier: number, start, logits: &logits, labels });
@@ -170,7 +170,11 @@ pub(super) fn views(network: &Folded, images: &Tensor, mirrored: bool) -> Vec<Te
 }
 
 /// Logits (N × classes) of these features under `classifier`, averaged over the views.
-pub(super) fn average_logits(network: &Network, views: &[Tensor], classifier: &Tensor) -> Tensor {
+pub(super) fn average_logits(
+    network: &Network,
+    views: &[Tensor],
+    classifier: Classifier<'_>,
+) -> Tensor {
     let _guard = tch::no_grad_guard();
     let logits: Vec<Tensor> =
         views.iter().map(|features| network.classify(features, classifier)).collect();

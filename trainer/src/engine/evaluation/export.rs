@@ -11,7 +11,7 @@ use lcsl_config::RunConfig;
 use lcsl_data::datasets::ImageForm;
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
-use super::saved_model::{SavedModelError, selected_model, selected_tau};
+use super::saved_model::{SavedModelError, selected, selected_model};
 use crate::data_module;
 use crate::engine::network::{Network, Portable};
 use crate::engine::run::checkpoint;
@@ -46,15 +46,16 @@ pub fn export(
     out: &Path,
     (form, format): (ExportForm, ExportFormat),
 ) -> Result<(), SavedModelError> {
-    let (mut network, _) = selected_model(run_dir, config, Device::Cpu)?;
-    let tau = match form {
-        ExportForm::Selected => selected_tau(run_dir),
-        ExportForm::AsTrained => 0.0,
-        ExportForm::Teacher => f64::from(u8::from(config.model.fc_norm)),
+    let (network, _) = selected_model(run_dir, config, Device::Cpu)?;
+    let network = match form {
+        // A run that is not finished has selected nothing yet.
+        ExportForm::Selected => match selected(run_dir) {
+            Some(selected) => selected.on(network),
+            None => network,
+        },
+        ExportForm::Teacher if config.model.fc_norm => with_normalised_classifier(&network, 1.0),
+        ExportForm::AsTrained | ExportForm::Teacher => network,
     };
-    if tau > 0.0 {
-        network = with_normalised_classifier(&network, tau);
-    }
     let beside = durable::beside(out);
     match format {
         ExportFormat::Safetensors => checkpoint::write_network(&beside, &network),

@@ -4,19 +4,19 @@ use lcsl_collective::control::HeartbeatCell;
 use lcsl_collective::{Communicator, Values};
 use lcsl_config::{Evaluation, Protocol};
 
+use super::classifier::{Changed, FinalClassifier};
 use super::evaluate::{EvaluateError, Measured, Seen, evaluate_and_see, evaluate_classifiers};
 use super::temperature::{KeptLogits, record};
 use crate::data_module::DataModule;
 use crate::engine::data::eval_set::{EvalSet, EvalSets};
 use crate::engine::network::Network;
-use crate::engine::step::teacher::tau_normalise;
 use crate::metrics::{GroupedCalibration, report};
 use lcsl_run_dir::result::{Calibrated, Evaluated, GroupErrors, TriedTau, Variant};
 
 /// The figures of a finished run.
 pub(crate) struct FinalFigures {
-    /// τ of the selected model's classifier; 0 means as trained.
-    pub tau: f64,
+    /// The selected model's classifier.
+    pub classifier: FinalClassifier,
     /// The selected model on the test set.
     pub test: Evaluated,
     /// Calibration errors of the selected model on the test set, by group.
@@ -32,11 +32,15 @@ pub(crate) struct FinalFigures {
     pub tau_normalised: Variant,
     /// The exponents of which that one was chosen.
     pub tau_sweep: Vec<TriedTau>,
+    /// And with logits adjusted, where factors were tried.
+    pub adjusted: Option<Variant>,
+    /// The factors of which that one was chosen.
+    pub adjustment_sweep: Vec<TriedTau>,
 }
 
-/// Measures a run's best network with two classifiers, as trained and τ-normalised. In protocol
-/// `honest` the better one on the validation images is selected, before the test set is read; in `paper`
-/// the classifier stays as trained, and there is no temperature. Collective.
+/// Measures a run's best network with its classifier as trained, τ-normalised and, where that is asked for, with
+/// logits adjusted. In protocol `honest` the one that is best on the validation images is selected, before the test set
+/// is read; in `paper` the classifier stays as trained, and there is no temperature. Collective.
 ///
 /// Each class had so many pseudo-labels `admitted`; batches that are done are told through `heartbeat`.
 pub(crate) fn final_figures(
@@ -48,27 +52,34 @@ pub(crate) fn final_figures(
     heartbeat: &HeartbeatCell,
 ) -> Result<FinalFigures, EvaluateError> {
     let counts = &data_module.train_counts;
-    let tau_sweep = if evaluation.tau_sweep && protocol == Protocol::Honest {
-        sweep(network, world, (eval_sets, data_module), heartbeat)?
-    } else {
-        Vec::new()
+    let mut swept = |asked: bool, form: fn(f64) -> FinalClassifier| {
+        let asked = asked && protocol == Protocol::Honest;
+        let tried = asked.then(|| sweep(network, world, (eval_sets, data_module), heartbeat, form));
+        tried.transpose().map(Option::unwrap_or_default)
     };
+    let tau_sweep = swept(evaluation.tau_sweep, |tau| FinalClassifier::Normalised { tau })?;
+    let adjustment_sweep =
+        swept(evaluation.adjustment_sweep, |tau| FinalClassifier::Adjusted { tau })?;
     let tau = best_of(&tau_sweep).unwrap_or(evaluation.tau_norm);
-    let normalised = tau_normalise(network.classifier_weight(), tau);
-    let classifiers = [network.classifier_weight(), &normalised];
+    let adjustment = best_of(&adjustment_sweep);
+    let mut forms = vec![FinalClassifier::AsTrained, FinalClassifier::of_exponents(tau, 0.0)];
+    forms.extend(adjustment.map(|tau| FinalClassifier::of_exponents(0.0, tau)));
+    let changed = Changed::each(&forms, network.classifier(), counts);
+    let classifiers: Vec<_> = changed.iter().map(Changed::as_classifier).collect();
 
     let eval_set = eval_sets.test(data_module);
     let (mut selected, mut corrupt_validation, mut temperature) = (0, 0, None);
     if protocol == Protocol::Honest {
         let (validation, _) = eval_sets.selection(data_module);
         let validation = EvalSet { mirrored: eval_set.mirrored, ..validation };
-        let mut kept = [KeptLogits::default(), KeptLogits::default()];
-        let mut keep = |seen: Seen<'_>| kept[seen.classifier].keep(&seen, classifiers.len());
-        let [plain, normalised] =
-            evaluate_and_see(network, world, validation, heartbeat, classifiers, &mut keep)?;
-        let score = |measured: &Measured| measured.confusion.balanced_accuracy(counts.len());
-        selected = usize::from(score(&normalised) > score(&plain));
-        corrupt_validation = plain.corrupt;
+        let mut kept: Vec<_> = forms.iter().map(|_| KeptLogits::default()).collect();
+        let mut keep = |seen: Seen<'_>| kept[seen.classifier].keep(&seen, forms.len());
+        let measured =
+            evaluate_and_see(network, world, validation, heartbeat, &classifiers, &mut keep)?;
+        let score = |place: usize| measured[place].confusion.balanced_accuracy(counts.len());
+        let better = |best, place| if score(place) > score(best) { place } else { best };
+        selected = (1..measured.len()).fold(0, better);
+        corrupt_validation = measured[0].corrupt;
         temperature = Some(kept[selected].temperature(world, heartbeat)?);
     }
 
@@ -78,7 +89,8 @@ pub(crate) fn final_figures(
             record(&mut divided, &seen, temperature);
         }
     };
-    let measured = evaluate_and_see(network, world, eval_set, heartbeat, classifiers, &mut divide)?;
+    let measured =
+        evaluate_and_see(network, world, eval_set, heartbeat, &classifiers, &mut divide)?;
     for it in &measured[selected].predictions {
         plain.record(it.truth, it.confidence, it.predicted == it.truth);
     }
@@ -93,43 +105,46 @@ pub(crate) fn final_figures(
         accuracy: report::accuracy(&measured.confusion, counts, &data_module.groups),
         ece: measured.calibration.error(measured.confusion.images()),
     };
-    let [plain, normalised] = &measured;
     Ok(FinalFigures {
-        tau: if selected == 1 { tau } else { 0.0 },
+        classifier: forms[selected],
         test: measured[selected].figures("test", data_module, admitted),
         ece_groups,
         calibrated,
         corrupt_validation,
-        as_trained: variant(0.0, plain),
-        tau_normalised: variant(tau, normalised),
+        as_trained: variant(0.0, &measured[0]),
+        tau_normalised: variant(tau, &measured[1]),
         tau_sweep,
+        adjusted: adjustment.map(|tau| variant(tau, &measured[2])),
+        adjustment_sweep,
     })
 }
 
-/// How many exponents are tried, in steps of a tenth.
+/// How many τ are tried, in steps of a tenth.
 const TRIED: usize = 25;
 
-/// Measures `network` on the validation images with its classifier τ-normalised by each of 0.1, 0.2, …, 2.5 (Kang et
-/// al., ICLR 2020, section 4). Collective.
+/// Measures `network` on the validation images with its classifier changed by each τ of 0.1, 0.2, …, 2.5.
+/// Collective.
 fn sweep(
     network: &Network,
     world: &mut dyn Communicator,
     (eval_sets, data_module): (&EvalSets, &DataModule),
     heartbeat: &HeartbeatCell,
+    form: fn(f64) -> FinalClassifier,
 ) -> Result<Vec<TriedTau>, EvaluateError> {
     let (validation, _) = eval_sets.selection(data_module);
     let validation = EvalSet { mirrored: eval_sets.test(data_module).mirrored, ..validation };
     let taus: [f64; TRIED] = std::array::from_fn(|place| (place + 1) as f64 / 10.0);
-    let classifiers = taus.map(|tau| tau_normalise(network.classifier_weight(), tau));
-    let measured =
-        evaluate_classifiers(network, world, validation, heartbeat, classifiers.each_ref())?;
-    let classes = data_module.train_counts.len();
-    let score = |measured: &Measured| measured.confusion.balanced_accuracy(classes).unwrap_or(0.0);
+    let counts = &data_module.train_counts;
+    let changed = Changed::each(&taus.map(form), network.classifier(), counts);
+    let classifiers: Vec<_> = changed.iter().map(Changed::as_classifier).collect();
+    let measured = evaluate_classifiers(network, world, validation, heartbeat, &classifiers)?;
+    let score =
+        |measured: &Measured| measured.confusion.balanced_accuracy(counts.len()).unwrap_or(0.0);
     let tried = taus.iter().zip(&measured);
     Ok(tried.map(|(tau, measured)| TriedTau { tau: *tau, accuracy: score(measured) }).collect())
 }
 
-/// The exponent of the highest accuracy, the smallest of several.
+/// The τ of the highest accuracy, the smallest of several.
 fn best_of(tried: &[TriedTau]) -> Option<f64> {
     let better = |best: &TriedTau, one: &TriedTau| one.accuracy > best.accuracy;
     let best =
@@ -177,6 +192,21 @@ mod tests {
         assert!(named.tau_sweep.is_empty());
         assert_eq!(swept.tau_normalised, named.tau_normalised);
         assert_eq!(swept.accuracy, named.accuracy);
+    }
+
+    #[test]
+    fn logits_are_adjusted_by_what_is_best_on_validation_images() {
+        let swept = trained(&["--set=evaluation.adjustment_sweep=true"]);
+        assert_eq!(swept.adjustment_sweep.len(), TRIED);
+        let tau = best_of(&swept.adjustment_sweep).unwrap();
+        let adjusted = swept.adjusted.unwrap();
+        assert_eq!(adjusted.tau.to_bits(), tau.to_bits());
+        assert_ne!(adjusted.accuracy, swept.as_trained.accuracy);
+        let usual = trained(&[]);
+        assert_eq!((usual.adjusted, usual.classifier_adjustment.to_bits()), (None, 0));
+        assert_eq!(usual.as_trained, swept.as_trained);
+        let paper = trained(&["--set=evaluation.adjustment_sweep=true", "--protocol=paper"]);
+        assert_eq!(paper.adjusted, None, "there is nothing to choose by");
     }
 
     #[test]

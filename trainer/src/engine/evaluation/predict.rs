@@ -9,12 +9,12 @@ use lcsl_data::prepare::sources::folder::images_below;
 use lcsl_run_dir::result::{ClassProbability, Predicted, PredictedImage, RefusedImage};
 use tch::{Device, Kind};
 
+use super::classifier::FinalClassifier;
 use super::evaluate::{average_logits, views};
 use super::saved_model::{SavedModelError, Selected, selected, selected_model};
 use crate::data_module;
 use crate::engine::data::normaliser::Normaliser;
 use crate::engine::network::Folded;
-use crate::engine::step::teacher::tau_normalise;
 use crate::run_dir::RunDir;
 
 /// What `lcsl predict` tells.
@@ -49,10 +49,10 @@ pub fn predict(
         let why = format!("it has {} classes, of which {} have names", admitted.len(), names.len());
         return Err(SavedModelError::Unusable { path: run_dir.root().to_owned(), why });
     }
-    let (tau, temperature) = classifier_of(selected.as_ref(), options);
-    let own = network.classifier_weight();
-    let normalised = (tau > 0.0).then(|| tau_normalise(own, tau));
-    let classifier = normalised.as_ref().unwrap_or(own);
+    let (classifier, temperature) = classifier_of(selected.as_ref(), options);
+    let rows = selected.iter().flat_map(|selected| &selected.per_class);
+    let counts: Vec<u64> = rows.map(|row| row.train_count).collect();
+    let network = classifier.on(network, &counts);
     let folded = Folded::of(&network);
 
     let form = data_module::image_form(config);
@@ -74,7 +74,8 @@ pub fn predict(
         }
         let seen = normaliser.apply(&pixels, read.len(), form.shape);
         let features = views(&folded, &seen, options.mirrored);
-        let logits = average_logits(&network, &features, classifier).to_kind(Kind::Double);
+        let logits =
+            average_logits(&network, &features, network.classifier()).to_kind(Kind::Double);
         let probabilities = (logits / temperature).softmax(-1, None).to_device(Device::Cpu);
         let mut values = vec![0.0; read.len() * names.len()];
         probabilities.contiguous().copy_data(&mut values, read.len() * names.len());
@@ -86,15 +87,16 @@ pub fn predict(
     Ok(Predicted { images, refused })
 }
 
-/// τ of the classifier that is asked for, or that the run has selected, and by what its logits are divided. What the
-/// run has found best for its own classifier says nothing of another one, whose logits have another scale.
-fn classifier_of(selected: Option<&Selected>, options: PredictOptions) -> (f64, f64) {
-    let own = selected.map_or(0.0, |selected| selected.classifier_tau);
-    let tau = options.tau.unwrap_or(own);
-    let is_own = tau.to_bits() == own.to_bits();
-    let calibrated = selected.filter(|_| is_own).and_then(|selected| selected.calibrated);
+/// The classifier that is asked for, or that the run has selected, and by what its logits are divided. What the run has
+/// found best for its own classifier says nothing of another one, whose logits have another scale.
+fn classifier_of(selected: Option<&Selected>, options: PredictOptions) -> (FinalClassifier, f64) {
+    let own = selected.map_or(FinalClassifier::AsTrained, Selected::classifier);
+    let asked = options.tau.map(|tau| FinalClassifier::of_exponents(tau, 0.0));
+    let classifier = asked.unwrap_or(own);
+    let calibrated =
+        selected.filter(|_| classifier == own).and_then(|selected| selected.calibrated);
     let temperature = options.temperature.or(calibrated.map(|it| it.temperature));
-    (tau, temperature.unwrap_or(1.0))
+    (classifier, temperature.unwrap_or(1.0))
 }
 
 /// The pictures that are named, and those below the folders that are named, in this order.
@@ -145,6 +147,7 @@ mod tests {
     fn a_temperature_is_that_of_its_own_classifier() {
         let selected = Selected {
             classifier_tau: 1.9,
+            classifier_adjustment: 0.0,
             per_class: Vec::new(),
             calibrated: Some(Calibrated {
                 temperature: 0.05,
@@ -154,8 +157,8 @@ mod tests {
         };
         let of = |selected, tau, temperature| {
             let options = PredictOptions { top: 1, mirrored: false, tau, temperature };
-            let (tau, temperature) = classifier_of(selected, options);
-            format!("{tau} {temperature}")
+            let (classifier, temperature) = classifier_of(selected, options);
+            format!("{} {temperature}", classifier.exponents().0)
         };
         assert_eq!(of(Some(&selected), None, None), "1.9 0.05");
         assert_eq!(of(Some(&selected), Some(1.9), None), "1.9 0.05");

@@ -5,6 +5,7 @@ use lcsl_run_dir::result::{Calibrated, ClassRow};
 use tch::Device;
 use thiserror::Error;
 
+use super::classifier::FinalClassifier;
 use super::evaluate::EvaluateError;
 use crate::data_module::DataModuleError;
 use crate::engine::network::Network;
@@ -87,6 +88,9 @@ pub(super) fn selected_model(
 pub(super) struct Selected {
     /// τ of the classifier; 0 for as trained.
     pub classifier_tau: f64,
+    /// τ of its adjustment; 0 for none.
+    #[serde(default)]
+    pub classifier_adjustment: f64,
     /// The classes, by id.
     pub per_class: Vec<ClassRow>,
     /// Its temperature, where it has one.
@@ -94,9 +98,17 @@ pub(super) struct Selected {
     pub calibrated: Option<Calibrated>,
 }
 
-/// τ of the classifier that a finished run has selected; 0 while it is not finished.
-pub(super) fn selected_tau(run_dir: &RunDir) -> f64 {
-    selected(run_dir).map_or(0.0, |selected| selected.classifier_tau)
+impl Selected {
+    /// The classifier.
+    pub(super) fn classifier(&self) -> FinalClassifier {
+        FinalClassifier::of_exponents(self.classifier_tau, self.classifier_adjustment)
+    }
+
+    /// A network with it.
+    pub(super) fn on(&self, network: Network) -> Network {
+        let counts: Vec<u64> = self.per_class.iter().map(|row| row.train_count).collect();
+        self.classifier().on(network, &counts)
+    }
 }
 
 /// What a finished run has selected.
@@ -117,7 +129,8 @@ mod tests {
         assert!(selected(&run_dir).is_none(), "it is not finished");
         let result = r#"{"version": "0.0.1", "classifier_tau": 1.9, "per_class": []}"#;
         std::fs::write(run_dir.result(), result).unwrap();
-        assert_eq!(selected_tau(&run_dir).to_bits(), 1.9_f64.to_bits());
-        assert!(selected(&run_dir).unwrap().calibrated.is_none());
+        let selected = selected(&run_dir).unwrap();
+        assert_eq!(selected.classifier(), FinalClassifier::Normalised { tau: 1.9 });
+        assert!(selected.calibrated.is_none());
     }
 }

@@ -20,6 +20,15 @@ pub enum HeadForm {
     },
 }
 
+/// What a head computes logits with.
+#[derive(Debug, Clone, Copy)]
+pub struct Classifier<'a> {
+    /// Its rows (classes × features); what τ-normalisation divides.
+    pub weight: &'a Tensor,
+    /// What is added (classes); a cosine head has none.
+    pub bias: Option<&'a Tensor>,
+}
+
 /// A classifier: slots of its weight (classes × features) and, if it has one, its bias (classes), the last ones of a
 /// network.
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +61,11 @@ impl Head {
         Self { weight, form }
     }
 
-    /// Logits (images × classes) of features, with this weight (classes × features) in place of its own.
-    pub fn logits(&self, features: &Tensor, weight: &Tensor, parameters: &[Tensor]) -> Tensor {
+    /// Logits (images × classes) of features under a classifier, which may be another one than its own.
+    pub fn logits(&self, features: &Tensor, classifier: Classifier<'_>) -> Tensor {
+        let Classifier { weight, bias } = classifier;
         match self.form {
-            SlottedForm::Linear { bias } => features.linear(weight, Some(&parameters[bias])),
+            SlottedForm::Linear { .. } => features.linear(weight, bias),
             SlottedForm::Cosine { scale } => {
                 let unit = |rows: &Tensor| {
                     let length = (rows * rows).sum_dim_intlist(1_i64, true, None).sqrt();
@@ -66,9 +76,13 @@ impl Head {
         }
     }
 
-    /// Its weight (classes × features); the rows are what τ-normalisation divides.
-    pub fn weight<'a>(&self, parameters: &'a [Tensor]) -> &'a Tensor {
-        &parameters[self.weight]
+    /// What lies in its slots.
+    pub fn classifier<'a>(&self, parameters: &'a [Tensor]) -> Classifier<'a> {
+        let bias = match self.form {
+            SlottedForm::Linear { bias } => Some(&parameters[bias]),
+            SlottedForm::Cosine { .. } => None,
+        };
+        Classifier { weight: &parameters[self.weight], bias }
     }
 
     /// Its slots.
@@ -87,6 +101,10 @@ mod tests {
     use super::*;
     use crate::engine::network::VitForm;
 
+    fn of(weight: &Tensor) -> Classifier<'_> {
+        Classifier { weight, bias: None }
+    }
+
     /// As `torch.nn.functional.linear(normalize(x), normalize(w))` computes it; lengths change nothing, so neither
     /// does τ-normalisation, and a teacher's classifier is the one that was trained.
     #[test]
@@ -98,7 +116,7 @@ mod tests {
         assert_eq!(head.slots(), 0..1, "it has no bias");
         let weight = Tensor::from_slice(&[3.0_f64, 4.0, 0.0, 2.0, -1.0, 0.0]).view([3, 2]);
         let features = Tensor::from_slice(&[6.0_f64, 8.0, 0.0, 0.0]).view([2, 2]);
-        let logits = head.logits(&features, &weight, &[]);
+        let logits = head.logits(&features, of(&weight));
         let expected = [30.0, 24.0, -18.0, 0.0, 0.0, 0.0];
         for (found, expected) in
             Vec::<f64>::try_from(logits.view([-1])).unwrap().iter().zip(expected)
@@ -106,10 +124,10 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{found} and not {expected}");
         }
         let longer = Tensor::from_slice(&[0.1_f64, 7.0, 2.0]).view([3, 1]);
-        let again = head.logits(&(&features * 5.0), &(&weight * longer), &[]);
+        let again = head.logits(&(&features * 5.0), of(&(&weight * longer)));
         let apart = (&again - &logits).abs().max().double_value(&[]);
         assert!(apart < 1e-12, "apart by {apart}");
         let none = Tensor::zeros([0, 2], (Kind::Double, Device::Cpu));
-        assert_eq!(head.logits(&none, &weight, &[]).size(), [0, 3]);
+        assert_eq!(head.logits(&none, of(&weight)).size(), [0, 3]);
     }
 }

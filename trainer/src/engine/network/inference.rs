@@ -130,7 +130,7 @@ impl Portable {
     /// Logits (images × classes) of images given as (N, H, W, C).
     pub fn logits(&self, images: &Tensor) -> Tensor {
         let features = self.folded.features(images);
-        self.head.logits(&features, self.head.weight(&self.parameters), &self.parameters)
+        self.head.logits(&features, self.head.classifier(&self.parameters))
     }
 }
 

@@ -30,7 +30,7 @@ pub use backbones::layers::{Shortcut, Stem};
 pub use backbones::resnet::{BlockForm, ResidualForm};
 pub use backbones::vit::VitForm;
 use head::Head;
-pub use head::HeadForm;
+pub use head::{Classifier, HeadForm};
 pub use inference::{Folded, Portable};
 
 use crate::engine::gpu_sums::GpuSums;
@@ -146,7 +146,7 @@ impl Network {
     /// In [`Mode::Train`] the running statistics move; [`Network::count_batches`] is the caller's
     /// business.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
-        self.classify(&self.features(images, mode), self.classifier_weight())
+        self.classify(&self.features(images, mode), self.classifier())
     }
 
     /// From now on only these parameters move in training; the others take part, and have no gradient.
@@ -217,15 +217,19 @@ impl Network {
         features.to_kind(self.parameters.buffer.kind())
     }
 
-    /// Logits (images × classes) of features, with this weight (classes × features) in place of the
-    /// classifier's own.
-    pub fn classify(&self, features: &Tensor, weight: &Tensor) -> Tensor {
-        self.head.logits(features, weight, self.parameters.views())
+    /// Logits (images × classes) of features, under this classifier in place of its own.
+    pub fn classify(&self, features: &Tensor, classifier: Classifier<'_>) -> Tensor {
+        self.head.logits(features, classifier)
+    }
+
+    /// Its own classifier.
+    pub fn classifier(&self) -> Classifier<'_> {
+        self.head.classifier(self.parameters.views())
     }
 
     /// The classifier's weight (classes × features); its rows are what τ-normalisation divides.
     pub fn classifier_weight(&self) -> &Tensor {
-        self.head.weight(self.parameters.views())
+        self.classifier().weight
     }
 
     /// The architecture.

@@ -19,7 +19,6 @@ use crate::engine::run::reports::left_out;
 use crate::engine::run::state::TrainState;
 use crate::engine::step::context::StepContext;
 use crate::engine::step::sums::Wishes;
-use crate::engine::step::teacher::with_normalised_classifier;
 use crate::run_dir::checkpoints::{FORMAT, Manifest};
 use crate::run_dir::durable::{self, DiskContext};
 
@@ -212,7 +211,8 @@ impl Run<'_> {
     /// All of `result.json`.
     fn result(&self, figures: FinalFigures, peak_memory: Option<PeakMemory>) -> RunResult {
         let (best, network) = self.best.as_ref().expect("an evaluation selects the first model");
-        let selected = with_normalised_classifier(network, figures.tau);
+        let selected = figures.classifier.on(network.frozen_copy(), &self.data_module.train_counts);
+        let (classifier_tau, classifier_adjustment) = figures.classifier.exponents();
         let config = self.config;
         RunResult {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -221,10 +221,13 @@ impl Run<'_> {
             ece: figures.test.ece,
             ece_groups: figures.ece_groups,
             calibrated: figures.calibrated,
-            classifier_tau: figures.tau,
+            classifier_tau,
+            classifier_adjustment,
             as_trained: figures.as_trained,
             tau_normalised: figures.tau_normalised,
             tau_sweep: figures.tau_sweep,
+            adjusted: figures.adjusted,
+            adjustment_sweep: figures.adjustment_sweep,
             selected_on: self.eval_sets.selection(&self.data_module).1.to_owned(),
             selected_epoch: best.epoch,
             selected_accuracy: best.accuracy,

@@ -104,7 +104,7 @@ fn logits<'a>(
     let forward = |images: &Tensor| match &task.frozen {
         Some(backbone) => {
             let features = tch::no_grad(|| backbone.features(images));
-            student.classify(&features, student.classifier_weight())
+            student.classify(&features, student.classifier())
         }
         None => student.forward(images, Mode::Train),
     };

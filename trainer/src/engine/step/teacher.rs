@@ -84,7 +84,7 @@ impl Teacher {
         }
         let both = Tensor::cat(&[images, &images.flip([2])], 0);
         let features = self.folded.features(&both);
-        let logits = network.classify(&features, network.classifier_weight());
+        let logits = network.classify(&features, network.classifier());
         (logits.narrow(0, 0, count) + logits.narrow(0, count, count)) / 2.0
     }
 }
