@@ -163,6 +163,7 @@ pub(crate) const ADDED: &[&str] = &[
     "admission.after_epochs",
     "admission.agreement",
     "admission.quantile",
+    "admission.alignment",
     "evaluation.tau_sweep",
     "evaluation.adjustment_sweep",
     "evaluation.many_above",

@@ -46,6 +46,7 @@ fn rules(policy: Policy, classes: usize) -> Rules {
         classes: AdmittedClasses::Minority,
         confidence: 0.5,
         quantile: 0,
+        alignment: 0,
         quota_rate: None,
         burst_steps: 8,
         share: 1_000_000,

@@ -8,8 +8,13 @@ use crate::run_config::{
 };
 
 /// What only self-labelling reads, beside what the published command line gives.
-const OF_LCSL: [&str; 4] =
-    ["loss.admitted", "admission.after_epochs", "admission.agreement", "admission.quantile"];
+const OF_LCSL: [&str; 5] = [
+    "loss.admitted",
+    "admission.after_epochs",
+    "admission.agreement",
+    "admission.quantile",
+    "admission.alignment",
+];
 
 /// A note for each key that someone has given on the command line although nothing reads it in this run.
 pub(super) fn unread(config: &RunConfig, given: &dyn Fn(&str) -> bool) -> Vec<String> {

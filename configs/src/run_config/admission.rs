@@ -27,6 +27,9 @@ pub struct Admission {
     /// Each class has a gate of its own besides: the confidence that this part of its candidates of the epoch before
     /// did not have, in [0, 1); 0 is none.
     pub quantile: Millionths,
+    /// How much of what a class is given too often as a label, as a logarithm, is taken from its logits at an epoch's
+    /// end, in [0, 1]; 0 is nothing (Berthelot et al., ICLR 2020, section 3.1).
+    pub alignment: Millionths,
     /// The teacher's logits are divided by this before the softmax, above 0; the published `tau`.
     pub temperature: f64,
     /// Policy `quota`: the share of a class's deficit to the largest class that may be admitted in

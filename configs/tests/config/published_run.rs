@@ -58,6 +58,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("admission.agreement", "false"),
     ("admission.conf", "0.5"),
     ("admission.quantile", "0.0"),
+    ("admission.alignment", "0.0"),
     ("admission.temperature", "1.0"),
     ("evaluation.tta", "true"),
     ("evaluation.tau_norm", "1.9"),

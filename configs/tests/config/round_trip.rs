@@ -101,9 +101,9 @@ fn a_damaged_configuration_is_refused_with_all_its_faults() {
       - train.momentum is 9, but must be in [0, 1)
         where: runs/a/config.toml, line 66
       - evaluation.tta is 1, but must be true or false
-        where: runs/a/config.toml, line 128
-      - unknown key evaluation.ttta
         where: runs/a/config.toml, line 129
+      - unknown key evaluation.ttta
+        where: runs/a/config.toml, line 130
         hint: did you mean evaluation.tta?
       - run.nproc is auto, but a run's own configuration has every auto resolved
         where: runs/a/config.toml, line 6

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alignment;
 use super::quantile::{self, BINS};
 
 /// Admissions of an epoch below which it is not reported that one class took most of them: of a few, one
@@ -24,6 +25,12 @@ pub struct Ledger {
     /// The first bin of each class that passes in this epoch; empty where there are no such gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<u64>,
+    /// Where labels are aligned: how often the class was given as a label since the epoch began; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<u64>,
+    /// What is taken from the teacher's logits in this epoch, in millionths; empty where labels are not aligned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alignment: Vec<i64>,
     /// Admitted since the epoch began.
     pub epoch: Vec<u64>,
     /// Admitted since the run began.
@@ -35,15 +42,19 @@ impl Ledger {
     pub fn new(classes: usize) -> Self {
         let zeros = || vec![0; classes];
         let (tokens, credit, epoch, total) = (zeros(), zeros(), zeros(), zeros());
-        Self { tokens, credit, epoch, total, confidences: Vec::new(), gates: Vec::new() }
+        let (confidences, gates) = (Vec::new(), Vec::new());
+        let (named, alignment) = (Vec::new(), Vec::new());
+        Self { tokens, credit, confidences, gates, named, alignment, epoch, total }
     }
 
     /// Whether every list is as long as it should be, as that of a ledger read from a file need not be.
     pub fn fits(&self, classes: usize) -> bool {
-        let Self { tokens, credit, epoch, total, confidences, gates } = self;
+        let Self { tokens, credit, confidences, gates, named, alignment, epoch, total } = self;
         [tokens, credit, epoch, total].iter().all(|list| list.len() == classes)
             && [0, classes * BINS].contains(&confidences.len())
-            && [0, classes].contains(&gates.len())
+            && [gates.len(), named.len(), alignment.len()]
+                .iter()
+                .all(|it| [0, classes].contains(it))
     }
 
     /// Empties tokens, credit and the epoch's counts.
@@ -60,6 +71,22 @@ impl Ledger {
         self.gates = of_classes.iter().map(|counts| quantile::gate(counts, quantile)).collect();
         self.confidences.clear();
         self.confidences.resize(self.total.len() * BINS, 0);
+    }
+
+    /// From now on the teacher's logits are corrected by what its labels of the epoch before still show; the count
+    /// begins anew.
+    pub fn renew_alignment(&mut self, strength: u64) {
+        let classes = self.total.len();
+        self.named.resize(classes, 0);
+        self.alignment.resize(classes, 0);
+        self.alignment = alignment::renewed(&self.alignment, &self.named, strength);
+        self.named.fill(0);
+    }
+
+    /// Counts that a class was given as a label.
+    pub fn count_label(&mut self, class: u32) {
+        self.named.resize(self.total.len(), 0);
+        self.named[class as usize] += 1;
     }
 
     /// Counts the confidence with which a class was named.

@@ -7,6 +7,7 @@
 //! * [`candidate`]: the 16 bytes that travel.
 //! * [`rules`]: the policies (`reference`, `quota`, `rate`), in one function: [`Rules::admit`].
 //! * [`quantile`]: each class's own gate.
+//! * [`alignment`]: labels of all classes equally often.
 //! * [`ledger`]: what admission remembers between steps.
 //! * [`digest`]: one number that two runs can compare.
 
@@ -14,6 +15,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
+pub mod alignment;
 pub mod candidate;
 pub mod digest;
 pub mod ledger;

@@ -22,6 +22,8 @@ pub struct Rules {
     confidence: f32,
     /// Millionths.
     quantile: u64,
+    /// Millionths.
+    alignment: u64,
     burst_steps: u64,
     share: u64,
     /// The classes that can be admitted, ascending.
@@ -46,6 +48,9 @@ pub struct AdmissionSettings {
     /// Gate: millionths of a class's candidates of the epoch before, the least confident ones, below which none passes;
     /// 0 is no such gate.
     pub quantile: u64,
+    /// Millionths of the way that labels are moved at an epoch's end until all classes are given equally often; 0 moves
+    /// none.
+    pub alignment: u64,
     /// Policy `quota`: millionths of a class's deficit that it may admit per epoch; nothing for
     /// [`auto_quota_rate`].
     pub quota_rate: Option<u64>,
@@ -92,6 +97,7 @@ impl Rules {
             policy: settings.policy,
             confidence: settings.confidence,
             quantile: settings.quantile,
+            alignment: settings.alignment,
             burst_steps: settings.burst_steps,
             share: settings.share,
             place,
@@ -106,7 +112,12 @@ impl Rules {
         &self.classes
     }
 
-    /// Whether it is a candidate at all: confident, and of a class that can be admitted. Ranks send only these.
+    /// Whether a rank tells the others of it: a candidate, or any label at all where labels are counted to align them.
+    pub fn is_told(&self, candidate: &Candidate) -> bool {
+        self.alignment > 0 || self.is_candidate(candidate)
+    }
+
+    /// Whether it is a candidate at all: confident, and of a class that can be admitted.
     pub fn is_candidate(&self, candidate: &Candidate) -> bool {
         candidate.confidence >= self.confidence
             && self.place.get(candidate.label as usize).is_some_and(Option::is_some)
@@ -122,6 +133,9 @@ impl Rules {
         ledger.begin_epoch();
         if self.quantile > 0 {
             ledger.renew_gates(self.quantile);
+        }
+        if self.alignment > 0 {
+            ledger.renew_alignment(self.alignment);
         }
     }
 
@@ -140,6 +154,11 @@ impl Rules {
         if self.quantile > 0 {
             for candidate in candidates.iter().filter(|candidate| self.is_candidate(candidate)) {
                 ledger.count_confidence(candidate.label, candidate.confidence);
+            }
+        }
+        if self.alignment > 0 {
+            for candidate in candidates {
+                ledger.count_label(candidate.label);
             }
         }
         let (mut ordered, ends) = self.by_class(candidates, ledger);
@@ -251,6 +270,7 @@ mod tests {
             classes: AdmittedClasses::All,
             confidence: 0.3,
             quantile: 500_000,
+            alignment: 0,
             quota_rate: None,
             burst_steps: 8,
             share: MILLION,
@@ -287,6 +307,44 @@ mod tests {
         assert_eq!(admitted(&mut restored), later);
     }
 
+    /// The network gives the first class three times as often as the second: from the next epoch on, its logits are
+    /// less by that, and all labels count, not only those that are confident.
+    #[test]
+    fn labels_are_aligned_from_one_epoch_to_the_next() {
+        let settings = AdmissionSettings {
+            policy: Policy::Reference,
+            classes: AdmittedClasses::Minority,
+            confidence: 0.9,
+            quantile: 0,
+            alignment: 500_000,
+            quota_rate: None,
+            burst_steps: 8,
+            share: MILLION,
+            crest_alpha: 0.0,
+        };
+        let rules = Rules::new(&[100, 10], settings);
+        let labels = [(0, 0.3), (0, 0.99), (0, 0.5), (1, 0.4)].into_iter().zip(0..);
+        let candidates: Vec<Candidate> =
+            labels.map(|((label, confidence), key)| Candidate { key, label, confidence }).collect();
+        assert!(candidates.iter().all(|one| rules.is_told(one) && !rules.is_candidate(one)));
+        let mut ledger = Ledger::new(2);
+        let epoch = |ledger: &mut Ledger| {
+            rules.begin_epoch(ledger);
+            let at = AdmissionStep { step: 0, steps: 1, batch: 4, rounds: 1 };
+            assert_eq!(rules.admit(&candidates, ledger, at), []);
+            ledger.alignment.clone()
+        };
+        assert_eq!(epoch(&mut ledger), [0, 0], "nothing is known yet");
+        assert_eq!(ledger.named, [3, 1]);
+        let text = serde_json::to_string(&ledger).unwrap();
+        let mut restored: Ledger = serde_json::from_str(&text).unwrap();
+        assert!(restored.fits(2));
+        // ln(4/3) and ln(2/3), half of each.
+        assert_eq!(epoch(&mut ledger), [143_841, -202_733]);
+        assert_eq!(epoch(&mut restored), [143_841, -202_733]);
+        assert_eq!(epoch(&mut ledger), [287_682, -405_466], "and on, while they are not even");
+    }
+
     /// `FixMatch` and `CReST` admit labels of every class; `CReST`'s rate is 1 for the smallest and falls to that of
     /// the largest.
     #[test]
@@ -297,6 +355,7 @@ mod tests {
                 classes,
                 confidence: 0.5,
                 quantile: 0,
+                alignment: 0,
                 quota_rate: None,
                 burst_steps: 8,
                 share: MILLION,

@@ -130,6 +130,7 @@ fn it_goes_on_with_every_optimiser_and_in_every_stage() {
 #[test]
 fn it_goes_on_with_the_latest_teacher() {
     let more = "--teacher=latest --set=admission.agreement=true --set=admission.quantile=0.3 \
+                --set=admission.alignment=0.5 \
                 --conf=0.1 --tau=1 --set=admission.after_epochs=1";
     let folder = tempfile::tempdir().unwrap();
     let run_dir = |name: &str| RunDir::at(folder.path().join(name));

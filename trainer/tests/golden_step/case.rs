@@ -182,6 +182,7 @@ impl Case {
                 .expect("the specification names policies as we do"),
             confidence: config.conf,
             quantile: 0,
+            alignment: 0,
             quota_rate: Some(config.quota_rate),
             burst_steps: config.burst_steps,
             share: config.share,

@@ -81,6 +81,11 @@ pub(super) const LOSS_AND_AFTER: &[Key] = &[
         FROM_0_BELOW_1,
         "Least confident part of each class's candidates of the epoch before, below which none passes",
     ),
+    Key::new(
+        "admission.alignment",
+        FROM_0_TO_1,
+        "How fast the teacher's labels are moved, epoch by epoch, until each class is given equally often",
+    ),
     Key::new("admission.temperature", ABOVE_0, "Temperature of the teacher's softmax")
         .flags(&["tau"]),
     Key::new(

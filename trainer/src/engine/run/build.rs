@@ -299,7 +299,8 @@ pub(crate) fn context(
     let ledger = Ledger::new(classes);
     let admitted = vec![0.0; classes];
     let layout = (student.parameters.buffer.kind(), device);
-    let task = Task::of(objective.at(0).0, paper, layout, (&data_module.train_counts, &admitted));
+    let task =
+        Task::of(objective.at(0).0, paper, layout, (&data_module.train_counts, &admitted), &[]);
     Ok(StepContext {
         reducer: reducer(config, &student, world.as_mut())?,
         world,
@@ -345,6 +346,7 @@ fn settings(admission: &Admission) -> AdmissionSettings {
         classes: admission.classes,
         confidence: admission.conf,
         quantile: admission.quantile.0,
+        alignment: admission.alignment.0,
         quota_rate: match admission.quota_rate {
             QuotaRate::Auto => None,
             QuotaRate::Millionths(rate) => Some(rate),

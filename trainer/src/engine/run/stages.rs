@@ -54,6 +54,7 @@ impl Run<'_> {
             context.task.clean_forward,
             (flat.kind(), flat.device()),
             (&self.data_module.train_counts, &admitted),
+            &context.ledger.alignment,
         );
         if stage.trainable != Trainable::All {
             context.task.frozen = Some(Folded::of(&context.student));

@@ -123,7 +123,7 @@ pub(super) fn candidates(
         let unlabelled = batch.unlabelled.iter().flat_map(|unlabelled| &unlabelled.keys);
         let unlabelled = unlabelled.zip(&said.unlabelled).map(candidate);
         let all: Vec<Candidate> =
-            mixed.chain(unlabelled).filter(|candidate| rules.is_candidate(candidate)).collect();
+            mixed.chain(unlabelled).filter(|candidate| rules.is_told(candidate)).collect();
         all
     };
     batches.iter().zip(said).flat_map(of_batch).collect()
@@ -206,6 +206,7 @@ mod tests {
             classes: AdmittedClasses::Minority,
             confidence: 0.5,
             quantile: 0,
+            alignment: 0,
             quota_rate: None,
             burst_steps: 1,
             share: 1_000_000,

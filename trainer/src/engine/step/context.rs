@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::criterion::Loss;
 use super::teacher::Teacher;
-use crate::admission::{Ledger, Rules};
+use crate::admission::{Ledger, MILLION, Rules};
 use crate::clock::Clock;
 use crate::engine::gradients::reducer::Reducer;
 use crate::engine::native::normalisation::SyncBatchNorm;
@@ -77,25 +77,30 @@ pub struct Task {
 
 impl Task {
     /// Of `stage`, for logits of this type on this device, in an epoch before which each class had so many
-    /// training images, and admissions in each on average.
+    /// training images, and admissions in each on average; labels are aligned by these millionths of each class, or not
+    /// at all.
     pub fn of(
         stage: &Stage,
         clean_forward: bool,
         (kind, device): (Kind, Device),
         (counts, admitted): (&[u64], &[f64]),
+        alignment: &[i64],
     ) -> Self {
         let by_class = |values: &[f64]| Tensor::from_slice(values).to_kind(kind).to_device(device);
         let offsets = stage.prior.map(|prior| by_class(&prior.logit_offsets(counts, admitted)));
         let corrects_teacher = stage.prior.is_some_and(|prior| prior.corrects_teacher);
+        let of_prior = offsets.as_ref().filter(|_| corrects_teacher).map(Tensor::shallow_clone);
+        let aligned: Vec<f64> = alignment.iter().map(|it| *it as f64 / MILLION as f64).collect();
+        let aligned = (!aligned.is_empty()).then(|| by_class(&aligned));
         Self {
             criterion: Loss::of(&stage.criterion, kind, device),
             plain_admitted: stage.plain_admitted,
             pseudo_labels: stage.pseudo_labels,
             class_weights: stage.class_weights.as_deref().map(by_class),
-            teacher_offsets: offsets
-                .as_ref()
-                .filter(|_| corrects_teacher)
-                .map(Tensor::shallow_clone),
+            teacher_offsets: match (of_prior, aligned) {
+                (Some(prior), Some(aligned)) => Some(prior + aligned),
+                (prior, aligned) => prior.or(aligned),
+            },
             student_offsets: offsets,
             clean_forward,
             frozen: None,
@@ -148,5 +153,33 @@ impl StepContext {
         self.reducer.leave()?;
         self.student.sync_batch_norm().map_or(Ok(()), SyncBatchNorm::leave)?;
         self.world.leave()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcsl_config::{Machine, parse_train};
+
+    use super::*;
+    use crate::objective::Objective;
+
+    /// Whether or not the teacher has learnt a prior that is taken from its logits.
+    #[test]
+    fn labels_are_aligned_beside_what_a_prior_takes() {
+        let flags = ["--dataset=synthetic".into(), "--criterion=balanced_softmax".into()];
+        let config = parse_train(&flags, &Machine { cores: 1, gpus: None }).unwrap().config;
+        let mut stage = Objective::of(&config, &[30, 10]).unwrap().at(0).0.clone();
+        let offsets = |stage: &Stage, alignment: &[i64]| {
+            let layout = (Kind::Double, Device::Cpu);
+            let task = Task::of(stage, false, layout, (&[30, 10], &[0.0; 2]), alignment);
+            task.teacher_offsets.map(|it| Vec::<f64>::try_from(it).unwrap())
+        };
+        assert_eq!(offsets(&stage, &[]), None);
+        assert_eq!(offsets(&stage, &[250_000, -500_000]), Some(vec![0.25, -0.5]));
+        stage.prior.as_mut().unwrap().corrects_teacher = true;
+        let prior = [0.75_f64.ln(), 0.25_f64.ln()];
+        assert_eq!(offsets(&stage, &[]), Some(prior.to_vec()));
+        let both = offsets(&stage, &[250_000, -500_000]).unwrap();
+        assert_eq!(both, [prior[0] + 0.25, prior[1] - 0.5]);
     }
 }
