@@ -157,7 +157,8 @@ impl Rules {
             }
         }
         if self.alignment > 0 {
-            for candidate in candidates {
+            let classes = self.place.len();
+            for candidate in candidates.iter().filter(|one| (one.label as usize) < classes) {
                 ledger.count_label(candidate.label);
             }
         }
