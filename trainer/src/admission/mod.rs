@@ -2,7 +2,7 @@
 //!
 //! Every rank gathers the candidates of all ranks and runs the same pure function on them; nothing
 //! here depends on how the batch was split or in which order candidates arrive. All arithmetic is
-//! in integers, so that every platform gets the same quotas.
+//! in integers, so that every platform gets the same quotas; logarithms of [`alignment`] are rounded to such.
 //!
 //! * [`candidate`]: the 16 bytes that travel.
 //! * [`rules`]: the policies (`reference`, `quota`, `rate`), in one function: [`Rules::admit`].

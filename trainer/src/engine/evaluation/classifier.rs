@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::engine::network::{Classifier, Network};
-use crate::engine::step::teacher::tau_normalise;
+use crate::engine::step::teacher::{tau_normalise, with_normalised_classifier};
 
 /// What is done with a classifier that has been trained.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,19 +45,26 @@ impl FinalClassifier {
 
     /// A network with this classifier; `counts` are training images by class.
     pub(crate) fn on(self, network: Network, counts: &[u64]) -> Network {
-        if self == Self::AsTrained {
-            return network;
+        match self {
+            Self::AsTrained => network,
+            Self::Normalised { tau } => with_normalised_classifier(&network, tau),
+            Self::Adjusted { tau } => {
+                let copy = network.frozen_copy();
+                if let Some(bias) = copy.classifier().bias {
+                    let _guard = tch::no_grad_guard();
+                    bias.shallow_clone().copy_(&adjusted(bias, tau, counts));
+                }
+                copy
+            }
         }
-        let changed = Changed::of(self, network.classifier(), counts);
-        let copy = network.frozen_copy();
-        let _guard = tch::no_grad_guard();
-        let own = copy.classifier();
-        own.weight.shallow_clone().copy_(&changed.weight);
-        if let (Some(own), Some(changed)) = (own.bias, &changed.bias) {
-            own.shallow_clone().copy_(changed);
-        }
-        copy
     }
+}
+
+/// A bias (classes) less τ · ln n.
+fn adjusted(bias: &Tensor, tau: f64, counts: &[u64]) -> Tensor {
+    let less: Vec<f64> = counts.iter().map(|n| tau * (*n as f64).ln()).collect();
+    let less = Tensor::from_slice(&less).to_device(bias.device());
+    (bias.to_kind(less.kind()) - less).to_kind(bias.kind())
 }
 
 /// The tensors of a classifier that has been changed.
@@ -70,20 +77,15 @@ impl Changed {
     /// `counts` are training images by class, none of which is 0 where logits are adjusted; then there is a bias.
     fn of(how: FinalClassifier, own: Classifier<'_>, counts: &[u64]) -> Self {
         let _guard = tch::no_grad_guard();
-        let Classifier { weight, bias } = own;
-        let (weight, bias) = match how {
-            FinalClassifier::AsTrained => (weight.copy(), bias.map(Tensor::copy)),
-            FinalClassifier::Normalised { tau } => {
-                (tau_normalise(weight, tau), bias.map(Tensor::copy))
-            }
+        let (mut weight, mut bias) =
+            (own.weight.shallow_clone(), own.bias.map(Tensor::shallow_clone));
+        match how {
+            FinalClassifier::AsTrained => {}
+            FinalClassifier::Normalised { tau } => weight = tau_normalise(&weight, tau),
             FinalClassifier::Adjusted { tau } => {
-                let less: Vec<f64> = counts.iter().map(|n| tau * (*n as f64).ln()).collect();
-                let less = Tensor::from_slice(&less).to_device(weight.device());
-                let adjusted =
-                    |bias: &Tensor| (bias.to_kind(less.kind()) - &less).to_kind(bias.kind());
-                (weight.copy(), bias.map(adjusted))
+                bias = bias.map(|bias| adjusted(&bias, tau, counts));
             }
-        };
+        }
         Self { weight, bias }
     }
 

@@ -49,7 +49,7 @@ pub struct OpenedRun {
     data_module: DataModule,
     /// Admissions of each class.
     admitted: Vec<u64>,
-    /// τ of the classifier that the run has selected.
+    /// The classifier that the run has selected.
     classifier: FinalClassifier,
     device: Device,
 }
